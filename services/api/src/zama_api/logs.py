@@ -88,5 +88,7 @@ class Handler(logging.Handler):
         """Write a library's record; its levels above error count as error."""
         level = record.levelname.lower()
         self._log.event(
-            level if level in LOG_LEVELS else "error", record.name, message=self.format(record)
+            level if level in LOG_LEVELS else "error",
+            record.name.strip("_"),
+            message=self.format(record),
         )

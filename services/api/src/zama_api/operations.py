@@ -35,8 +35,8 @@ OPERATIONS: Final[Mapping[str, Callable[[Any], msgspec.Struct]]] = {
 def parameter_type(operation: Callable[[Any], msgspec.Struct]) -> type[msgspec.Struct]:
     """Return the type of an operation's only parameter, read from its annotations."""
     hints = get_type_hints(operation)
-    hints.pop("return")
+    del hints["return"]
     (parameter,) = hints.values()
-    if not issubclass(parameter, msgspec.Struct):
-        raise TypeError(f"{operation.__name__} must take one msgspec.Struct, not {parameter}")
+    if not (isinstance(parameter, type) and issubclass(parameter, msgspec.Struct)):
+        raise TypeError(f"an operation takes one msgspec.Struct, not {parameter}")
     return parameter

@@ -26,7 +26,7 @@ TITLES: Final = {
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """Raised anywhere on a request's way; answered as `application/problem+json`.
 
     Arguments:

@@ -12,7 +12,7 @@ from granian.server import MTServer
 
 from zama_api.config import Settings
 from zama_api.health import Health
-from zama_api.logs import Log
+from zama_api.logs import Handler, Log
 
 # Longer than the 60 s for which the gateway keeps idle connections to the API, so that it is
 # always the gateway that closes them: a request never meets a connection that is going away.
@@ -51,6 +51,10 @@ class Server(MTServer):
             ),
             websockets=False,
             log_level=LogLevels.error,
+            log_dictconfig={
+                "handlers": {"json": {"()": Handler, "log": log}},
+                "loggers": {"_granian": {"handlers": ["json"], "propagate": False}},
+            },
         )
         self._application = application
         self._health = health
@@ -71,10 +75,11 @@ class Server(MTServer):
             raise OSError(error) from error
 
     def startup(self, *arguments: Any) -> None:
+        """Open the listener and say so."""
         super().startup(*arguments)
         self._log.event("info", "started", address=f"http://{self._bind_addr_fmt}")
 
-    def signal_handler_interrupt(self, *arguments: Any, **keywords: Any) -> None:
+    def signal_handler_interrupt(self, *_arguments: Any, **_keywords: Any) -> None:
         """Begin to drain; at the second call give up at once."""
         if self._health.draining:
             self._give_up()

@@ -1,0 +1,146 @@
+"""The journal loses nothing, and no caller waits for it."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from zama_api import journal as journal_module
+from zama_api.journal import Journal
+from zama_api.logs import Log, Request
+from zama_api.metrics import Metrics
+
+Logged = Callable[[], list[dict[str, Any]]]
+Finished = Callable[..., Request]
+
+
+def counted(metrics: Metrics) -> int:
+    """How many requests the metrics have seen."""
+    (line,) = [
+        line
+        for line in metrics.render().decode().splitlines()
+        if line.startswith("sum_requests_total ")
+    ]
+    return int(float(line.split()[1]))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """Metrics that have seen nothing yet."""
+    return Metrics("1.2.3")
+
+
+def test_a_finished_request_is_written_later(
+    log: Log, logged: Logged, metrics: Metrics, finished: Finished
+) -> None:
+    """Adding costs neither a line nor a count; flushing writes both, once and in order."""
+    journal = Journal(log, metrics)
+    journal.add(finished(request_id="id-1"))
+    journal.add(finished(request_id="id-2"))
+    assert logged() == []
+    assert counted(metrics) == 0
+
+    journal.flush()
+    journal.flush()
+    assert [line["request_id"] for line in logged()] == ["id-1", "id-2"]
+    assert counted(metrics) == 2
+
+
+def test_without_an_access_log_requests_are_still_counted(
+    metrics: Metrics, finished: Finished
+) -> None:
+    """Switching the access log off does not switch the metrics off."""
+    journal = Journal(None, metrics)
+    journal.add(finished())
+    journal.flush()
+
+    assert counted(metrics) == 1
+
+
+def test_a_full_journal_is_written_by_who_fills_it(
+    log: Log,
+    logged: Logged,
+    metrics: Metrics,
+    finished: Finished,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory stays bounded when nobody flushes."""
+    monkeypatch.setattr(journal_module, "_CAPACITY", 3)
+    journal = Journal(log, metrics)
+
+    lengths = []
+    for _ in range(7):
+        journal.add(finished())
+        lengths.append(len(logged()))
+
+    assert lengths == [0, 0, 3, 3, 3, 6, 6]
+
+
+def test_a_started_journal_writes_by_itself(metrics: Metrics, finished: Finished) -> None:
+    """A finished request is logged soon, though nothing else happens."""
+    written = threading.Event()
+
+    class Reader(Log):
+        def requests(self, requests: Sequence[Request]) -> None:
+            if requests:
+                written.set()
+
+    journal = Journal(Reader("info"), metrics)
+    journal.start()
+    journal.add(finished())
+
+    assert written.wait(timeout=10)
+    journal.close()
+
+
+def test_closing_writes_what_is_left(
+    log: Log,
+    logged: Logged,
+    metrics: Metrics,
+    finished: Finished,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last requests before a stop are logged, and the journal's thread has ended."""
+    # So long that only closing can have written the line.
+    monkeypatch.setattr(journal_module, "_INTERVAL_SECONDS", 3600)
+    before = threading.active_count()
+    journal = Journal(log, metrics)
+    journal.start()
+    journal.add(finished(request_id="last"))
+    journal.close()
+
+    assert [line["request_id"] for line in logged()] == ["last"]
+    assert threading.active_count() == before
+
+
+def test_nothing_is_lost_or_written_twice_among_threads(
+    log: Log,
+    logged: Logged,
+    metrics: Metrics,
+    finished: Finished,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads that fill the journal while it is being flushed all find their lines, in order."""
+    monkeypatch.setattr(journal_module, "_CAPACITY", 10)
+    monkeypatch.setattr(journal_module, "_INTERVAL_SECONDS", 0.0001)
+    journal = Journal(log, metrics)
+    together = threading.Barrier(4)
+
+    def work(name: str) -> None:
+        together.wait()
+        for number in range(500):
+            journal.add(finished(client=name, bytes_sent=number))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    journal.start()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    journal.close()
+
+    lines = logged()
+    for name in "abcd":
+        assert [line["bytes_sent"] for line in lines if line["client"] == name] == [*range(500)]
+    assert counted(metrics) == 2000

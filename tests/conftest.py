@@ -1,0 +1,45 @@
+"""What a test may need beyond Python, and what becomes of it where that is missing."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pytest
+
+NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
+    "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
+    "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
+}
+"""Kind to a probe, which says whether this machine has it, and a hint where to get it."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that this machine cannot run; fail it where REQUIRE_ALL=1 wants all run."""
+    for marker in item.iter_markers("needs"):
+        for kind in marker.args:
+            has, hint = NEEDS[kind]
+            if has():
+                continue
+            if os.environ.get("REQUIRE_ALL") == "1":
+                pytest.fail(f"REQUIRE_ALL=1, but there is {hint}", pytrace=False)
+            pytest.skip(hint)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_of_this_shell() -> Iterator[None]:
+    """Keep settings that the developer has exported away from the processes under test."""
+    patch = pytest.MonkeyPatch()
+    for name in SETTINGS:
+        patch.delenv(name, raising=False)
+    yield
+    patch.undo()
+
+
+SETTINGS: Final = (
+    *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
+    *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),
+    *("READY_DELAY_SECONDS", "DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION"),
+    "NGINX_BINARY",
+)

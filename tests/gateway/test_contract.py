@@ -1,0 +1,301 @@
+"""Every row of both tables of the contract, through the gateway."""
+
+import http.client
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from stack import AUTHORISED, JSON, KEY, SUM, Answer, Pair, exchange, read, send
+
+FRESH_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def problem(answer: Answer, status: int) -> str:
+    """Check that `answer` is a problem of this status, and return its detail."""
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert list(body) == ["type", "title", "status", "detail", "request_id"]
+    assert body["status"] == status
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert body["type"] == "/docs#" + body["title"].lower().replace(" ", "-")
+    detail: str = body["detail"]
+    assert detail
+    return detail
+
+
+def post_sum(pair: Pair, body: bytes, headers: dict[str, str] | None = None) -> Answer:
+    """Send `body` to be added."""
+    return send(pair.gateway.url, "POST", "/sum", headers or AUTHORISED, body)
+
+
+# --- What is there ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_healthz_says_that_the_api_lives(pair: Pair, method: str) -> None:
+    """The liveness path needs no key and gives status, uptime and version."""
+    answer = send(pair.gateway.url, method, "/healthz")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    if method == "GET":
+        alive = answer.json()
+        assert list(alive) == ["status", "uptime_seconds", "version"]
+        assert alive["status"] == "ok"
+        assert 0 < alive["uptime_seconds"] < 600
+        assert re.fullmatch(r"\d+\.\d+\.\d+", alive["version"])
+    else:
+        assert answer.body == b""
+        assert int(answer.headers["content-length"]) > 0
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", b'{"status":"ready"}'), ("HEAD", b"")])
+def test_readyz_says_that_traffic_may_come(pair: Pair, method: str, body: bytes) -> None:
+    """The readiness path needs no key."""
+    answer = send(pair.gateway.url, method, "/readyz")
+    assert (answer.status, answer.body) == (200, body)
+
+
+def test_sum_adds(pair: Pair) -> None:
+    """The documented request gets the documented answer."""
+    answer = post_sum(pair, SUM)
+    assert (answer.status, answer.body) == (200, b'{"sum":42}')
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("a", [2**63 - 1, -(2**63)])
+def test_sum_does_not_wrap(pair: Pair, a: int) -> None:
+    """The sum of two extremes needs 65 bits and has them."""
+    answer = post_sum(pair, b'{"a": %d, "b": %d}' % (a, a))
+    assert answer.body == b'{"sum":%d}' % (2 * a)
+
+
+def test_metrics_are_on_the_apis_own_port_only(pair: Pair) -> None:
+    """Prometheus scrapes the API; a caller of the gateway finds nothing, key or not."""
+    answer = send(pair.api.url, path="/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b"\nhttp_requests_total{" in answer.body
+    problem(send(pair.gateway.url, path="/metrics"), 404)
+    problem(send(pair.gateway.url, path="/metrics", headers=AUTHORISED), 404)
+
+
+def test_the_contract_is_public(pair: Pair) -> None:
+    """`/openapi.json` needs no key and describes the one operation."""
+    answer = send(pair.gateway.url, path="/openapi.json")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert "/sum" in answer.json()["paths"]
+
+
+def test_the_developer_page_is_public_and_loads_nothing_from_elsewhere(pair: Pair) -> None:
+    """`/docs` needs no key, all that it refers to is there, and its policy admits no other host."""
+    answer = send(pair.gateway.url, path="/docs")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none';")
+    assert "http" not in policy
+    assert "unsafe" not in policy
+    references = re.findall(r'(?:src|href)="(?!#|data:)([^"]+)"', answer.body.decode())
+    assert references
+    for path in references:
+        assert path.startswith("/")
+        assert send(pair.gateway.url, path=path).status == 200
+
+
+# --- What can go wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b'{"a": 2, "b": 40', b'{"a": 2, "b": 40}x', b'{"a": NaN, "b": 1}', b"\xff"],
+)
+def test_what_is_not_json_is_refused(pair: Pair, body: bytes) -> None:
+    """A body that no JSON parser takes gets 400."""
+    problem(post_sum(pair, body), 400)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"a": 2}', "`b`"),
+        (b'{"a": 2, "b": 40, "c": 1}', "`c`"),
+        (b'{"a": 2.5, "b": 40}', "$.a"),
+        (b'{"a": 2, "b": true}', "$.b"),
+        (b'{"a": "2", "b": 40}', "$.a"),
+        (b'{"a": 2, "b": null}', "$.b"),
+        (b'{"a": 2, "b": [40]}', "$.b"),
+        (b'{"a": 9223372036854775808, "b": 40}', "$.a"),
+        (b'{"a": 2, "b": -9223372036854775809}', "$.b"),
+        (b"[2, 40]", "array"),
+    ],
+)
+def test_json_of_the_wrong_shape_is_refused_by_name(pair: Pair, body: bytes, named: str) -> None:
+    """JSON that is not the schema gets 422, and the detail names the member."""
+    assert named in problem(post_sum(pair, body), 422)
+
+
+def test_no_key_is_unauthorised(pair: Pair) -> None:
+    """Without a key the answer says which header to send."""
+    answer = post_sum(pair, SUM, JSON)
+    problem(answer, 401)
+    assert answer.headers["www-authenticate"] == 'ApiKey header="X-Api-Key"'
+
+
+@pytest.mark.parametrize("key", ["wrong", KEY.lower(), KEY + "x", f"{KEY} {KEY}", "default"])
+def test_a_wrong_key_is_forbidden(pair: Pair, key: str) -> None:
+    """A key must match to the letter, case included."""
+    problem(post_sum(pair, SUM, {**JSON, "X-Api-Key": key}), 403)
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/sum/", "/healthz/", "//sum", "/x/../sum"])
+def test_an_unknown_path_is_not_found(pair: Pair, path: str) -> None:
+    """Who has a key learns that there is nothing at a path."""
+    problem(send(pair.gateway.url, "POST", path, AUTHORISED, SUM), 404)
+
+
+def test_an_unknown_path_needs_a_key(pair: Pair) -> None:
+    """Who has none does not learn what there is."""
+    problem(send(pair.gateway.url, path="/nothing"), 401)
+
+
+@pytest.mark.parametrize("path", ["/_key", "/_problem", "/%5fkey"])
+def test_the_gateways_own_places_cannot_be_called(pair: Pair, path: str) -> None:
+    """Internal locations are not there for callers."""
+    problem(send(pair.gateway.url, path=path, headers=AUTHORISED), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/sum", "POST"),
+        ("HEAD", "/sum", "POST"),
+        ("PUT", "/sum", "POST"),
+        ("OPTIONS", "/sum", "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("DELETE", "/readyz", "GET, HEAD"),
+        ("POST", "/docs", "GET, HEAD"),
+        ("TRACE", "/sum", "POST"),
+    ],
+)
+def test_a_wrong_method_learns_the_right_ones(
+    pair: Pair, method: str, path: str, allow: str
+) -> None:
+    """Every 405 has `Allow`, whether the API or nginx made it."""
+    answer = send(pair.gateway.url, method, path, AUTHORISED)
+    assert answer.status == 405
+    assert answer.headers["allow"] == allow
+    if method != "HEAD":
+        problem(answer, 405)
+
+
+def test_a_body_of_1024_bytes_is_taken(pair: Pair) -> None:
+    """The limit itself is within the limit."""
+    assert post_sum(pair, SUM.ljust(1024)).body == b'{"sum":42}'
+
+
+@pytest.fixture
+def connection(pair: Pair) -> Iterator[http.client.HTTPConnection]:
+    """Open a connection to the gateway."""
+    connection = http.client.HTTPConnection(urlsplit(pair.gateway.url).netloc, timeout=15)
+    yield connection
+    connection.close()
+
+
+def test_a_declared_body_over_the_limit_is_refused(pair: Pair) -> None:
+    """One byte more than 1 KiB is too much."""
+    problem(post_sum(pair, SUM.ljust(1025)), 413)
+
+
+def test_a_chunked_body_over_the_limit_is_refused(connection: http.client.HTTPConnection) -> None:
+    """A body that does not declare its length is measured while it comes."""
+    chunks = (b" " * 512 for _ in range(3))
+    connection.request("POST", "/sum", chunks, AUTHORISED, encode_chunked=True)
+    problem(read(connection), 413)
+
+
+def test_a_chunked_body_within_the_limit_is_taken(connection: http.client.HTTPConnection) -> None:
+    """Chunks are a way to send JSON like any other."""
+    connection.request("POST", "/sum", iter([SUM[:5], SUM[5:]]), AUTHORISED, encode_chunked=True)
+    assert read(connection).body == b'{"sum":42}'
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_body_of_another_type_is_refused(pair: Pair, media_type: str) -> None:
+    """Only JSON is JSON."""
+    headers = {"X-Api-Key": KEY, "Content-Type": media_type}
+    assert "Content-Type: application/json" in problem(post_sum(pair, SUM, headers), 415)
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON"])
+def test_the_media_type_is_compared_as_media_types_are(pair: Pair, media_type: str) -> None:
+    """Case and parameters do not matter."""
+    headers = {"X-Api-Key": KEY, "Content-Type": media_type}
+    assert post_sum(pair, SUM, headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-Large: " + b"x" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
+    ],
+)
+def test_what_nginx_refuses_itself_is_a_problem_too(
+    pair: Pair, request_bytes: bytes, status: int
+) -> None:
+    """No request, however broken, gets HTML or a version number."""
+    head, _, body = exchange(pair.gateway.url, request_bytes).partition(b"\r\n\r\n")
+    status_line, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    problem(Answer(int(status_line.split()[1]), headers, body), status)
+    assert headers["server"] == "nginx"
+
+
+# --- What every response carries ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/sum", "/nothing", "/docs", "/openapi.json"])
+def test_every_response_has_the_security_headers(pair: Pair, path: str) -> None:
+    """Answers, errors and files alike."""
+    answer = send(pair.gateway.url, path=path)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["server"] == "nginx"
+    assert "strict-transport-security" not in answer.headers
+
+
+def test_hsts_is_sent_when_tls_ends_in_front(pair: Pair) -> None:
+    """The load balancer says so in X-Forwarded-Proto."""
+    answer = send(pair.gateway.url, path="/healthz", headers={"X-Forwarded-Proto": "https"})
+    assert answer.headers["strict-transport-security"].startswith("max-age=63072000")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/sum", "/nothing", "/docs"])
+@pytest.mark.parametrize("request_id", ["a", "01-ab_c.D", "x" * 128])
+def test_the_callers_request_id_is_kept(pair: Pair, path: str, request_id: str) -> None:
+    """A harmless id comes back on every kind of response."""
+    answer = send(pair.gateway.url, path=path, headers={"X-Request-Id": request_id})
+    assert answer.headers["x-request-id"] == request_id
+
+
+@pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", 'a"b', "a;b", "ä", "a\tb", "${a}"])
+def test_any_other_request_id_is_replaced(pair: Pair, request_id: str) -> None:
+    """What does not match gets a fresh id."""
+    answer = send(pair.gateway.url, path="/sum", headers={"X-Request-Id": request_id})
+    assert FRESH_ID.fullmatch(answer.headers["x-request-id"])
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+def test_gateway_and_api_log_the_same_request_id(pair: Pair) -> None:
+    """One id leads through both logs."""
+    answer = post_sum(pair, SUM)
+    request_id = answer.headers["x-request-id"]
+    assert FRESH_ID.fullmatch(request_id)
+    assert pair.api.line(request_id)["status"] == pair.gateway.line(request_id)["status"] == 200

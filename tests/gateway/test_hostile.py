@@ -1,0 +1,150 @@
+"""Abuse: each gets a clear error or a clean close, and the next caller notices nothing."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, Stack, exchange, send
+
+HEAD = b"POST /sum HTTP/1.1\r\nHost: a\r\nX-Api-Key: CHANGEME\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(params=["gateway", "api"])
+def part(pair: Pair, request: pytest.FixtureRequest) -> Iterator[Part]:
+    """Return each part, and check that it serves an ordinary request within 50 ms afterwards."""
+    part: Part = getattr(pair, request.param)
+    yield part
+    assert _quick(part)
+
+
+def _quick(part: Part) -> bool:
+    """Say whether an ordinary request is answered within 50 ms, at best of three."""
+
+    def took() -> float:
+        began = time.monotonic()
+        assert send(part.url, "POST", "/sum", AUTHORISED, SUM).body == b'{"sum":42}'
+        return time.monotonic() - began
+
+    return min(took() for _ in range(3)) < 0.05
+
+
+def status(response: bytes) -> int:
+    """Return the status of raw response bytes."""
+    return int(response.split(b" ", 2)[1])
+
+
+def with_body(body: bytes) -> bytes:
+    """Return a whole request for a sum."""
+    return HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
+
+
+def test_a_body_of_1_mib_is_refused(part: Part) -> None:
+    """It is refused by what it declares, and a caller who sends it anyway is answered."""
+    response = exchange(part.url, with_body(b" " * 2**20))
+    assert response == b"" or status(response) == 413
+
+
+def test_a_header_of_64_kib_is_refused(part: Part) -> None:
+    """Both servers say that the head is too large."""
+    response = exchange(part.url, HEAD + b"X-Large: " + b"x" * 2**16 + b"\r\n\r\n")
+    assert status(response) == 431
+
+
+def test_json_10000_deep_is_refused(part: Part) -> None:
+    """It is larger than a body may be; what fits is refused as no JSON."""
+    assert status(exchange(part.url, with_body(b"[" * 10_000 + b"]" * 10_000))) == 413
+    assert status(exchange(part.url, with_body(b"[" * 1024))) == 400
+    assert status(exchange(part.url, with_body(b"[" * 512 + b"]" * 512))) == 422
+
+
+def test_an_integer_of_400_digits_is_refused(part: Part) -> None:
+    """It is JSON, but no 64-bit integer."""
+    body = b'{"a": %s, "b": 1}' % (b"9" * 400)
+    response = exchange(part.url, with_body(body))
+    assert status(response) == 422
+    assert b"$.a" in response
+
+
+@contextlib.contextmanager
+def slowly(url: str, data: bytes, pause: float) -> Iterator[Callable[[], bytes]]:
+    """Send `data` a byte at a time while the block runs; yields how to wait for the response."""
+    address = urlsplit(url)
+    stop = threading.Event()
+    with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
+
+        def drip() -> None:
+            with contextlib.suppress(OSError):
+                for byte in data:
+                    caller.sendall(bytes([byte]))
+                    if stop.wait(pause):
+                        return
+
+        def response() -> bytes:
+            dripping.join()
+            received = b""
+            with contextlib.suppress(ConnectionError):
+                while chunk := caller.recv(65536):
+                    received += chunk
+            return received
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            yield response
+        finally:
+            stop.set()
+            dripping.join()
+
+
+def test_a_slow_body_holds_up_nobody(part: Part) -> None:
+    """While one caller sends a byte a second others are served; in the end it is served too."""
+    request = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(SUM)
+    address = urlsplit(part.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
+        caller.sendall(request)
+        for byte in SUM[:3]:
+            caller.sendall(bytes([byte]))
+            time.sleep(1)
+            assert _quick(part)
+        caller.sendall(SUM[3:])
+        assert b'{"sum":42}' in caller.recv(65536)
+
+
+def test_a_slow_head_is_closed(stack: Stack) -> None:
+    """A caller that sends its head a byte a second is closed on after ten, without an answer."""
+    pair = stack.start(**UNLIMITED)
+    began = time.monotonic()
+    with slowly(pair.gateway.url, b"GET / HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaa", 1) as response:
+        while time.monotonic() - began < 5:
+            assert _quick(pair.gateway)
+            time.sleep(0.5)
+        assert response() == b""
+    assert time.monotonic() - began < 60
+
+
+def test_500_idle_connections_hold_up_nobody(part: Part) -> None:
+    """Callers who connect and say nothing cost a little memory and no time."""
+    address = urlsplit(part.url)
+    with contextlib.ExitStack() as idle:
+        for _ in range(500):
+            idle.enter_context(
+                socket.create_connection((address.hostname, address.port), timeout=15)
+            )
+        assert _quick(part)
+
+
+def test_a_caller_who_goes_away_is_no_error(part: Part) -> None:
+    """A connection that breaks off in the middle of a body leaves no trace but a log line."""
+    address = urlsplit(part.url)
+    before = part.stderr.read_text()
+    for _ in range(20):
+        with socket.create_connection((address.hostname, address.port)) as caller:
+            caller.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")
+    assert _quick(part)
+    assert part.stderr.read_text() == before
+    assert "exception" not in {line["event"] for line in part.lines()}

@@ -1,0 +1,153 @@
+"""Several keys at once, each with its client; no key anywhere but where it must be."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stack import ENTRYPOINT, JSON, KEY, SUM, UNLIMITED, Answer, Pair, Stack, send
+
+KEYS = "acme=first-Key_1 acme=second.Key~2 globex=third+Key/3=="
+
+
+@pytest.fixture(scope="module")
+def several(module_stack: Stack) -> Pair:
+    """Return a pair with three keys of two clients."""
+    return module_stack.start(API_KEYS=KEYS, **UNLIMITED)
+
+
+def post_sum(url: str, key: str) -> Answer:
+    """Ask for a sum with `key`."""
+    return send(url, "POST", "/sum", {**JSON, "X-Api-Key": key}, SUM)
+
+
+@pytest.mark.parametrize("pair_of_key", KEYS.split())
+def test_every_key_works_and_its_client_is_logged(several: Pair, pair_of_key: str) -> None:
+    """Each key is accepted, and both logs name its client."""
+    client, key = pair_of_key.split("=", 1)
+    answer = post_sum(several.gateway.url, key)
+    assert answer.status == 200
+    request_id = answer.headers["x-request-id"]
+    assert several.gateway.line(request_id)["client"] == client
+    assert several.api.line(request_id)["client"] == client
+
+
+@pytest.mark.parametrize(
+    "key", ["acme", "FIRST-KEY_1", "first-Key_1 acme", "acme first-Key_1", "key:first-Key_1", "~."]
+)
+def test_nothing_near_a_key_works(several: Pair, key: str) -> None:
+    """Neither a client's name nor another case nor a trick with the lookup gets in."""
+    assert post_sum(several.gateway.url, key).status == 403
+
+
+def test_a_caller_cannot_name_itself(several: Pair) -> None:
+    """The header by which the API learns the client is the gateway's."""
+    headers = {**JSON, "X-Api-Key": "first-Key_1", "X-Api-Client": "globex"}
+    answer = send(several.gateway.url, "POST", "/sum", headers, SUM)
+    assert several.api.line(answer.headers["x-request-id"])["client"] == "acme"
+    answer = send(several.gateway.url, "GET", "/healthz", {"X-Api-Client": "globex"})
+    assert several.api.line(answer.headers["x-request-id"])["client"] == ""
+
+
+@pytest.mark.parametrize("key", ["default", "hostnames", "volatile", "include", "~."])
+def test_a_key_that_is_a_word_of_nginx_is_a_key(stack: Stack, key: str) -> None:
+    """A key must not turn into configuration."""
+    pair = stack.start(API_KEY=key, **UNLIMITED)
+    assert post_sum(pair.gateway.url, key).status == 200
+    assert post_sum(pair.gateway.url, "x").status == 403
+
+
+def test_a_thousand_keys_work(stack: Stack) -> None:
+    """The lookup has room for many long keys."""
+    keys = [f"{number:04d}".rjust(64, "k") for number in range(1000)]
+    pairs = " ".join(f"client-{number}={key}" for number, key in enumerate(keys))
+    pair = stack.start(API_KEYS=pairs, **UNLIMITED)
+    for key in (keys[0], keys[499], keys[-1]):
+        assert post_sum(pair.gateway.url, key).status == 200
+    assert post_sum(pair.gateway.url, keys[0][:-1]).status == 403
+
+
+def test_the_api_checks_the_key_again_when_told_to(stack: Stack) -> None:
+    """With REQUIRE_API_KEY the gateway hands the key on, and the API refuses who comes without."""
+    pair = stack.start(REQUIRE_API_KEY="true", API_KEYS=KEYS, **UNLIMITED)
+    assert post_sum(pair.gateway.url, "third+Key/3==").status == 200
+    assert send(pair.api.url, "POST", "/sum", JSON, SUM).status == 401
+    assert post_sum(pair.api.url, "wrong").status == 403
+    assert send(pair.api.url, path="/readyz").status == 200
+
+
+def test_no_key_appears_in_any_output(stack: Stack) -> None:
+    """Not in a log, an error, a process's arguments, or a file that others may read."""
+    key = "Sehr-Geheim-0123456789"
+    pair = stack.start(API_KEY=key, RATE_LIMIT="1", RATE_BURST="1", LOG_LEVEL="debug")
+    seen = [
+        send(pair.gateway.url, method, path, {**JSON, "X-Api-Key": key}, body)
+        for method, path, body in (
+            ("POST", "/sum", SUM),
+            ("POST", "/sum", b"{"),
+            ("POST", "/sum", SUM),
+            ("POST", "/sum", SUM.ljust(2000)),
+            ("GET", "/healthz", None),
+        )
+    ]
+    assert {answer.status for answer in seen} >= {200, 413, 429}
+
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                arguments = (process / "cmdline").read_bytes()
+            except OSError:  # It has ended meanwhile.
+                continue
+            assert key.encode() not in arguments
+
+    for part in (pair.api, pair.gateway):
+        part.terminate()
+        assert part.wait() == 0
+        assert key.encode() not in part.stdout.read_bytes() + part.stderr.read_bytes()
+    for answer in seen:
+        assert key not in f"{answer.headers}{answer.body!r}"
+
+
+def test_nginx_does_not_inherit_the_key(stack: Stack) -> None:
+    """Once rendered, the key is in nginx's memory only, not in its environment."""
+    key = "Sehr-Geheim-0123456789"
+    gateway = stack.start(API_KEY=key, **UNLIMITED).gateway
+    children = gateway.children()
+    assert children
+    for child in children:
+        assert key.encode() not in Path(f"/proc/{child}/environ").read_bytes()
+
+
+def test_the_rendered_files_with_keys_are_private_and_go_with_the_gateway(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Only the gateway's own user can read the keys, and nothing is left behind."""
+    gateway = stack.start(TMPDIR=str(tmp_path), **UNLIMITED).gateway
+    (keys,) = tmp_path.glob("*/keys.conf")
+    assert KEY in keys.read_text()
+    assert keys.stat().st_mode & 0o077 == 0
+    gateway.terminate()
+    assert gateway.wait() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_stays_out_of_the_list_of_processes_while_it_is_rendered(stack: Stack) -> None:
+    """Rendering hands keys to the shell's built-in commands only."""
+    key = "Sehr-Geheim-0123456789"
+    trace = subprocess.run(
+        ["sh", "-x", str(ENTRYPOINT), "check"],
+        env={
+            **os.environ,
+            "API_KEY": key,
+            "NGINX_BINARY": stack.nginx_binary,
+            "TMPDIR": str(stack.directory),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with_key = [line for line in trace.stderr.splitlines() if key in line]
+    assert with_key
+    commands = {line.lstrip("+ ").split()[0] for line in with_key}
+    assert commands <= {"[", "case", "printf", "register", "consists_of", "API_KEY="}

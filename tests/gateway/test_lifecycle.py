@@ -1,0 +1,207 @@
+"""Start, stop, restart and sudden death under constant load."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from load import Outcome, constant_load
+from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, Stack, free_port, read, send, wait_until
+
+DRAIN_SECONDS = 1.0
+
+
+@pytest.fixture
+def draining(stack: Stack) -> Pair:
+    """Return a pair that takes a second to drain."""
+    return stack.start(DRAIN_SECONDS=f"{DRAIN_SECONDS:g}", **UNLIMITED)
+
+
+def status(part: Part, path: str) -> int:
+    """Ask for the status of a path; 0 when nobody answers."""
+    try:
+        return send(part.url, path=path).status
+    except OSError:
+        return 0
+
+
+def breakage(outcomes: list[Outcome]) -> str:
+    """Say what became of lost requests."""
+    return "\n".join(f"{outcome.error} {outcome.answer}" for outcome in outcomes[:5])
+
+
+@pytest.mark.parametrize("stopped", ["api", "gateway", "both"])
+def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
+    """Unready at once, served until the load balancer has noticed, then gone with exit code 0."""
+    parts = [draining.gateway, draining.api] if stopped == "both" else [getattr(draining, stopped)]
+    with constant_load(draining.gateway.url) as load:
+        time.sleep(0.3)
+        began = time.monotonic()
+        for part in parts:
+            part.terminate()
+        wait_until(lambda: status(draining.gateway, "/readyz") == 503, "unready", seconds=0.5)
+        assert status(draining.gateway, "/healthz") == 200
+        # The load balancer stops sending somewhere in the middle of the drain.
+        time.sleep(DRAIN_SECONDS / 2)
+        load.stop()
+    for part in parts:
+        assert part.wait() == 0
+    assert time.monotonic() - began >= DRAIN_SECONDS
+    assert load.lost() == [], breakage(load.lost())
+    assert len(load.outcomes) > 100
+
+
+def test_a_request_in_flight_outlives_the_listener(draining: Pair) -> None:
+    """Who began to send before the drain was over is answered, though the listener is closed."""
+    address = urlsplit(draining.api.url)
+    with socket.create_connection((address.hostname, address.port), timeout=15) as caller:
+        caller.sendall(
+            b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(SUM)
+        )
+        draining.api.terminate()
+        wait_until(lambda: status(draining.api, "/healthz") == 0, "listener closed", seconds=5)
+        caller.sendall(SUM)
+        assert caller.recv(65536).endswith(b'{"sum":42}')
+    assert draining.api.wait() == 0
+
+
+def test_the_api_is_replaced_behind_nginx_without_a_lost_request(stack: Stack) -> None:
+    """The next API listens on the same port before the last one goes; nginx does not notice."""
+    pair = stack.start(DRAIN_SECONDS="0.5", **UNLIMITED)
+    port = str(urlsplit(pair.api.url).port)
+    with constant_load(pair.gateway.url) as load:
+        api = pair.api
+        for _ in range(3):
+            time.sleep(0.2)
+            successor = stack.start_api(PORT=port, DRAIN_SECONDS="0.5")
+            api.terminate()
+            assert api.wait() == 0
+            api = successor
+        time.sleep(0.2)
+    assert load.lost() == [], breakage(load.lost())
+    assert len(load.outcomes) > 300
+
+
+def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(stack: Stack) -> None:
+    """Every caller gets 502 or 503 with Retry-After at once, and sums within a second of return."""
+    pair = stack.start(**UNLIMITED)
+    port = str(urlsplit(pair.api.url).port)
+    with constant_load(pair.gateway.url) as load:
+        time.sleep(0.3)
+        pair.api.process.kill()
+        pair.api.wait()
+        assert status(pair.gateway, "/readyz") == 502
+        time.sleep(0.3)
+        stack.start_api(PORT=port)
+        returned = time.monotonic()
+        time.sleep(1.5)
+    assert load.lost(), "nothing was sent while the API was dead"
+    for outcome in load.lost():
+        assert outcome.answer is not None, outcome.error
+        assert outcome.answer.status in {502, 503}
+        assert outcome.answer.headers["retry-after"] == "1"
+        assert outcome.answer.headers["content-type"] == "application/problem+json"
+        assert outcome.seconds < 1
+    assert max(outcome.sent for outcome in load.lost()) < returned + 1
+    assert all(outcome.ok for outcome in load.outcomes[-100:])
+
+
+def test_a_stopped_api_does_not_make_callers_hang(stack: Stack) -> None:
+    """An API that is there but does not answer costs a caller 504 after the gateway's patience."""
+    pair = stack.start(**UNLIMITED)
+    pair.api.process.send_signal(signal.SIGSTOP)
+    try:
+        answer = send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM, timeout=30)
+    finally:
+        pair.api.process.send_signal(signal.SIGCONT)
+    assert answer.status == 504
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    wait_until(lambda: status(pair.gateway, "/readyz") == 200, "ready again", seconds=2)
+
+
+@pytest.mark.parametrize("name", ["api", "gateway"])
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it(stack: Stack, name: str, first: signal.Signals) -> None:
+    """Who is in a hurry does not wait for the drain; the exit code says that it was cut short."""
+    slow = {"DRAIN_SECONDS": "20"}
+    api = stack.start_api(**slow if name == "api" else {})
+    part = api if name == "api" else stack.start_gateway(api, **slow)
+    part.process.send_signal(first)
+    wait_until(lambda: "draining" in part.stdout.read_text(), "draining")
+    began = time.monotonic()
+    part.terminate()
+    assert part.wait() == 1
+    assert time.monotonic() - began < 5
+
+
+def test_readiness_waits_for_the_warm_up(stack: Stack) -> None:
+    """Until READY_DELAY_SECONDS are over, `/readyz` is a 503 with Retry-After."""
+    began = time.monotonic()
+    pair = stack.start(READY_DELAY_SECONDS="1.5")
+    answer = send(pair.gateway.url, path="/readyz")
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert "warming up" in answer.json()["detail"]
+    assert status(pair.gateway, "/healthz") == 200
+    wait_until(lambda: status(pair.gateway, "/readyz") == 200, "ready", seconds=5)
+    assert time.monotonic() - began >= 1.5
+
+
+def test_kept_connections_are_told_to_close_while_draining(draining: Pair) -> None:
+    """A caller with an open connection learns in time that it should open another."""
+    connection = http.client.HTTPConnection(urlsplit(draining.api.url).netloc, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", "/healthz")
+        assert "connection" not in read(connection).headers
+        draining.api.terminate()
+        wait_until(lambda: status(draining.api, "/readyz") == 503, "unready")
+        connection.request("GET", "/healthz")
+        assert read(connection).headers["connection"] == "close"
+
+
+def test_a_dead_nginx_ends_the_entrypoint(stack: Stack) -> None:
+    """The container runtime must notice: the entrypoint does not outlive what it supervises."""
+    gateway = stack.start().gateway
+    for child in gateway.children():
+        os.kill(child, signal.SIGKILL)
+    assert gateway.wait() == 1
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    """Whoever cannot listen says where."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = subprocess.run(
+            [sys.executable, "-m", "zama_api"],
+            env={**os.environ, "PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith(f"zama-api: cannot listen on 127.0.0.1:{port}: ")
+
+
+def test_the_api_starts_fast(stack: Stack) -> None:
+    """The first healthy answer comes within 300 ms, at best of five: machines are shared."""
+
+    def start() -> float:
+        port = str(free_port())
+        began = time.monotonic()
+        stack.start_api(PORT=port)
+        return time.monotonic() - began
+
+    assert min(start() for _ in range(5)) < 0.3

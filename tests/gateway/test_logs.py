@@ -1,0 +1,150 @@
+"""Log lines: one JSON object each, whatever a client sends."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stack import AUTHORISED, SUM, UNLIMITED, Pair, Stack, exchange, send
+
+COMMON = ["time", "level", "service", "event", "request_id"]
+ACCESS = [*COMMON, "method", "path", "status", "duration_ms", "client", "remote_addr"]
+
+
+def test_both_log_the_fields_of_a_request(pair: Pair) -> None:
+    """The gateway's line and the API's line have the same names and agree."""
+    trace = "Root=1-67891233-abcdef012345678912345678"
+    headers = {**AUTHORISED, "X-Amzn-Trace-Id": trace}
+    answer = send(pair.gateway.url, "POST", "/sum?secret=1", headers, SUM)
+    request_id = answer.headers["x-request-id"]
+    api, nginx = pair.api.line(request_id), pair.gateway.line(request_id)
+    for line, service in ((api, "api"), (nginx, "nginx")):
+        assert list(line)[:5] == COMMON
+        assert set(line) >= {*ACCESS, "bytes_sent", "trace"}
+        assert line["level"] == "info"
+        assert line["service"] == service
+        assert line["method"] == "POST"
+        assert line["path"] == "/sum"
+        assert line["status"] == 200
+        assert 0 <= line["duration_ms"] < 1000
+        assert line["client"] == "default"
+        assert line["remote_addr"] == "127.0.0.1"
+        assert line["bytes_sent"] == len(answer.body)
+        assert line["trace"] == trace
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"])
+        age = datetime.now(UTC) - datetime.fromisoformat(line["time"])
+        assert timedelta(seconds=-1) < age < timedelta(minutes=1)
+    assert 0 <= nginx["upstream_ms"] <= nginx["duration_ms"] + 1
+
+
+def test_the_w3c_trace_is_logged_where_there_is_no_x_ray_trace(pair: Pair) -> None:
+    """`traceparent` is the second choice."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    answer = send(pair.gateway.url, path="/healthz", headers={"traceparent": trace})
+    request_id = answer.headers["x-request-id"]
+    assert pair.gateway.line(request_id)["trace"] == trace
+    assert pair.api.line(request_id)["trace"] == trace
+
+
+def test_what_nginx_answers_itself_is_logged_as_it_was_asked(pair: Pair) -> None:
+    """An error page is no request of its own: method and path are the caller's."""
+    answer = send(pair.gateway.url, "DELETE", "/sum/x?secret=1")
+    line = pair.gateway.line(answer.headers["x-request-id"])
+    assert (line["method"], line["path"], line["status"]) == ("DELETE", "/sum/x", 401)
+    assert line["upstream_ms"] is None
+
+
+HOSTILE = [
+    b'GET /"quoted\\" HTTP/1.1\r\nHost: a\r\n',
+    b"GET /\xff\xfe\x80 HTTP/1.1\r\nHost: a\r\n",
+    b"GET /%22%0a%00%ff HTTP/1.1\r\nHost: a\r\n",
+    b'GET /?"}{ HTTP/1.1\r\nHost: a\r\n',
+    b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: a\r\n",
+    b'GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: "},{"a":"\r\n',
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: \xff\xfe\r\n",
+    b'GET / HTTP/1.1\r\nHost: a\r\nX-Amzn-Trace-Id: "\\\xff\t\x01\r\n',
+    b'GET / HTTP/1.1\r\nHost: a\r\ntraceparent: a"b|\xc3\r\n',
+    b'GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: "\r\n',
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Amzn-Trace-Id: " + b"t" * 8000 + b"\r\n",
+    b'GET / HTTP/1.1\r\nHost: a\r\nX-Api-Client: "\xff\r\n',
+    b"M\xc4THOD / HTTP/1.1\r\nHost: a\r\n",
+    b"GET /\x01\x02 HTTP/1.1\r\nHost: a\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
+    b"GET /\r\n",
+    b"\r\n",
+]
+
+
+@pytest.fixture(scope="module")
+def attacked(module_stack: Stack) -> Pair:
+    """Return a pair to which all hostile requests were sent, through the gateway and directly."""
+    pair = module_stack.start(TRUSTED_PROXIES="127.0.0.1", **UNLIMITED)
+    for request in HOSTILE:
+        for part in (pair.gateway, pair.api):
+            exchange(part.url, request + b"X-Api-Key: CHANGEME\r\nConnection: close\r\n\r\n")
+    answer = send(pair.gateway.url, path="/healthz")
+    for part in (pair.gateway, pair.api):
+        part.line(answer.headers["x-request-id"])  # Written last, so everything is.
+    return pair
+
+
+@pytest.mark.parametrize("name", ["gateway", "api"])
+def test_lines_stay_json_under_hostile_requests(attacked: Pair, name: str) -> None:
+    """Every line is UTF-8 and one object with the same members in the same order."""
+    lines = getattr(attacked, name).stdout.read_bytes().decode().splitlines()
+    requests = [line for line in map(json.loads, lines) if line["event"] == "request"]
+    assert len(requests) >= len(HOSTILE) // 2
+    assert len({tuple(line) for line in requests}) == 1
+    for line in requests:
+        assert isinstance(line["status"], int)
+        assert isinstance(line["duration_ms"], int | float)
+        assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", line["request_id"])
+        assert len(json.dumps(line)) < 2048
+
+
+def test_nothing_unusual_stands_in_the_error_logs(attacked: Pair) -> None:
+    """Hostile requests are no errors of ours."""
+    assert attacked.api.stderr.read_text() == ""
+    assert "[alert]" not in attacked.gateway.stderr.read_text(errors="replace")
+
+
+def test_events_tell_the_life_of_both(stack: Stack) -> None:
+    """Start, drain and stop are logged with the common fields."""
+    pair = stack.start()
+    for part in (pair.gateway, pair.api):
+        part.terminate()
+        assert part.wait() == 0
+        events = [line for line in part.lines() if line["event"] != "request"]
+        assert [line["event"] for line in events] == ["started", "draining", "stopped"]
+        assert all(list(line)[:5] == COMMON for line in events)
+
+
+def test_access_lines_can_be_switched_off(stack: Stack) -> None:
+    """With ACCESS_LOG=false the API logs events only, and still counts."""
+    api = stack.start_api(ACCESS_LOG="false")
+    send(api.url, "POST", "/sum", AUTHORISED, SUM)
+    assert b"sum_requests_total 1.0" in send(api.url, path="/metrics").body
+    api.terminate()
+    api.wait()
+    assert {line["event"] for line in api.lines()} == {"started", "draining", "stopped"}
+
+
+def test_a_kill_loses_at_most_a_fifth_of_a_second_of_lines(stack: Stack) -> None:
+    """What was answered 0.2 s before a kill is in the log, of both."""
+    pair = stack.start(**UNLIMITED)
+    answer = send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM)
+    request_id = answer.headers["x-request-id"]
+    for part in (pair.api, pair.gateway):
+        assert part.line(request_id, seconds=0.25)
+
+
+def test_a_clean_stop_loses_no_line(stack: Stack) -> None:
+    """Every request that was answered is logged, up to the last."""
+    pair = stack.start(**UNLIMITED)
+    for _ in range(300):
+        assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200
+    for part in (pair.gateway, pair.api):
+        part.terminate()
+        assert part.wait() == 0
+        assert sum(line["path"] == "/sum" for line in part.requests()) == 300

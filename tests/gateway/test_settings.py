@@ -1,0 +1,103 @@
+"""Settings that cannot be used stop the start with one clear line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stack import ENTRYPOINT, KEY
+
+GATEWAY = [
+    ({}, "API_KEY"),
+    ({"API_KEY": ""}, "API_KEY"),
+    ({"API_KEYS": " "}, "API_KEYS"),
+    *(
+        ({"API_KEY": f"secret{character}rest"}, "API_KEY")
+        for character in ('"', "'", "\n", "$", ";", "}", "{", " ", "\\", "#", "\t", "ä", "*", "\r")
+    ),
+    ({"API_KEY": "x" * 129}, "API_KEY"),
+    ({"API_KEYS": "acme"}, "API_KEYS"),
+    ({"API_KEYS": "acme="}, "API_KEYS"),
+    ({"API_KEYS": "=secret"}, "API_KEYS"),
+    ({"API_KEYS": "ac;me=secret"}, "API_KEYS"),
+    ({"API_KEYS": "acme=secret globex="}, "API_KEYS"),
+    ({"API_KEYS": "acme=secret\tglobex=other"}, "API_KEYS"),
+    ({"API_KEYS": "acme=secret globex=secret"}, "API_KEYS"),
+    ({"API_KEYS": "acme=secret globex=SECRET"}, "API_KEYS"),
+    ({"API_KEYS": "x" * 65 + "=secret"}, "API_KEYS"),
+    *(
+        ({"API_KEY": KEY, name: value}, name)
+        for name, values in {
+            "LISTEN_PORT": ("abc", "0", "65536", "80;", "-1", "8 0", "1e3", "80\n81", "080808080"),
+            "API_PORT": ("abc", "0", "65536", "8080;}"),
+            "LISTEN_HOST": ("localhost;", "1.2.3", "1.2.3.256", "$host", "a b"),
+            "API_HOST": ("a;b", "a b", "$host", "a/b", "a\nb", "no.such.host.invalid"),
+            "RATE_LIMIT": ("0", "-1", "5r/s", "five", "100001", "5.5"),
+            "RATE_BURST": ("0", "x", "5 nodelay"),
+            "DRAIN_SECONDS": ("x", "-1", "21", "1s", "1.2.3", ".", "5;"),
+            "TRUSTED_PROXIES": ("x", "10.0.0.0/33", "10.0.0.0/", "10.0.0/8", "*", "10.0.0.0/8;"),
+            "REQUIRE_API_KEY": ("maybe", "true;"),
+        }.items()
+        for value in values
+    ),
+]
+
+API = [
+    ({name: value}, name)
+    for name, values in {
+        "HOST": ("localhost", "1.2.3"),
+        "PORT": ("abc", "0", "65536", "80 80", "-1"),
+        "READY_DELAY_SECONDS": ("x", "-1", "nan", "21"),
+        "DRAIN_SECONDS": ("x", "inf"),
+        "LOG_LEVEL": ("loud",),
+        "ACCESS_LOG": ("maybe",),
+        "REQUIRE_API_KEY": ("maybe", "true"),
+        "API_KEYS": ("acme",),
+        "API_KEY": ("secret;",),
+        "VERSION": ("1.0 beta",),
+    }.items()
+    for value in values
+]
+
+
+def refused(command: list[str], settings: dict[str, str], named: str) -> None:
+    """Start `command` and check that it ends with one line about the setting, and no secret."""
+    done = subprocess.run(
+        command,
+        env={**os.environ, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=10,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == b""
+    (line,) = done.stderr.decode().splitlines()
+    assert named in line or ("API_HOST" in named and "host not found" in line)
+    assert "secret" not in line.lower()
+
+
+@pytest.mark.parametrize(("settings", "named"), GATEWAY, ids=repr)
+def test_the_gateway_refuses_to_start(nginx: str, settings: dict[str, str], named: str) -> None:
+    """The line names the variable; nothing in a value becomes configuration."""
+    refused([str(ENTRYPOINT)], {"NGINX_BINARY": nginx, **settings}, named)
+
+
+@pytest.mark.parametrize(("settings", "named"), API, ids=repr)
+def test_the_api_refuses_to_start(settings: dict[str, str], named: str) -> None:
+    """The API reads its settings as strictly."""
+    refused([sys.executable, "-m", "zama_api"], settings, named)
+
+
+def test_the_gateway_does_not_start_unrendered(nginx: str, tmp_path: object) -> None:
+    """The template itself is no configuration that nginx would serve from."""
+    template = ENTRYPOINT.with_name("nginx.conf")
+    done = subprocess.run(
+        [nginx, "-t", "-e", "stderr", "-p", f"{tmp_path}", "-c", str(template)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "emerg" in done.stderr

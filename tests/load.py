@@ -1,0 +1,81 @@
+"""Constant load, and what became of each request."""
+
+import contextlib
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from stack import AUTHORISED, SUM, Answer, read
+
+CLIENTS: Final = 4
+REQUESTS_PER_SECOND: Final = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One request: when it was sent, how long it took (seconds), and the answer or what broke."""
+
+    sent: float
+    seconds: float
+    answer: Answer | None
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the caller got the sum."""
+        return self.answer is not None and self.answer.body == b'{"sum":42}'
+
+
+@dataclass
+class Load:
+    """`CLIENTS` callers with kept-alive connections, `REQUESTS_PER_SECOND` together."""
+
+    url: str
+    outcomes: list[Outcome] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def lost(self) -> list[Outcome]:
+        """Return the requests that did not get the sum."""
+        return [outcome for outcome in self.outcomes if not outcome.ok]
+
+    def stop(self) -> None:
+        """Send no more; requests under way finish."""
+        self._stop.set()
+
+    def call(self) -> None:
+        """Be one caller."""
+        address = urlsplit(self.url).netloc
+        connection = http.client.HTTPConnection(address, timeout=15)
+        pause = CLIENTS / REQUESTS_PER_SECOND
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            due += pause
+            sent = time.monotonic()
+            answer, error = None, ""
+            try:
+                connection.request("POST", "/sum", SUM, AUTHORISED)
+                answer = read(connection)
+            except (OSError, http.client.HTTPException) as failure:
+                error = repr(failure)
+                connection.close()
+            self.outcomes.append(Outcome(sent, time.monotonic() - sent, answer, error))
+        connection.close()
+
+
+@contextlib.contextmanager
+def constant_load(url: str) -> Iterator[Load]:
+    """Load `url` while the block runs; afterwards every request has its outcome."""
+    load = Load(url)
+    callers = [threading.Thread(target=load.call) for _ in range(CLIENTS)]
+    for caller in callers:
+        caller.start()
+    try:
+        yield load
+    finally:
+        load.stop()
+        for caller in callers:
+            caller.join()

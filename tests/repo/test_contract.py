@@ -1,0 +1,288 @@
+"""The contract, the code, the gateway's problems and the developer page say the same."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema_rs
+import msgspec
+import pytest
+import schemathesis
+import yaml
+
+from zama_api import problems
+from zama_api.app import Application
+from zama_api.config import Settings
+from zama_api.health import Health
+from zama_api.journal import Journal
+from zama_api.logs import Log
+from zama_api.metrics import Metrics
+from zama_api.operations import OPERATIONS, parameter_type
+
+ROOT: Final = Path(__file__).parents[2]
+CONTRACT: Final = ROOT / "services" / "api" / "openapi.yaml"
+GATEWAY: Final = ROOT / "services" / "nginx"
+
+# Raised by the API, but not at a known path with the right method, or only by /readyz.
+NOT_AT_AN_OPERATION: Final = {404, 405, 503}
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+
+
+def read_map(variable: str) -> dict[int, str]:
+    """Read one of the maps of problems.conf; its default is that of status 500."""
+    source = (GATEWAY / "includes" / "problems.conf").read_text()
+    block = re.search(
+        rf"^map \$status \${variable} \{{\n(.*?)^\}}", source, re.DOTALL | re.MULTILINE
+    )
+    assert block, f"problems.conf has no map of ${variable}"
+    entries = re.findall(r'^ *(\w+) "(.*)";$', block[1], re.MULTILINE)
+    assert len(entries) == len(block[1].splitlines())
+    return {500 if status == "default" else int(status): text for status, text in entries}
+
+
+CONTENTS: Final[dict[str, Any]] = yaml.safe_load(CONTRACT.read_text())
+TITLES: Final = read_map("problem_title")
+SLUGS: Final = read_map("problem_slug")
+DETAILS: Final = read_map("problem_detail")
+
+
+def kebab(title: str) -> str:
+    """Return the name under which a title is an anchor."""
+    return title.lower().replace(" ", "-")
+
+
+def resolve(node: Any) -> Any:
+    """Follow a reference within the contract."""
+    while "$ref" in node:
+        pointer, node = node["$ref"], CONTENTS
+        for name in pointer.removeprefix("#/").split("/"):
+            node = node[name]
+    return node
+
+
+def inline(schema: Any) -> Any:
+    """Return a schema without references and without words for people."""
+    if isinstance(schema, list):
+        return [inline(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    words = {"title", "description", "format"}
+    return {name: inline(item) for name, item in resolve(schema).items() if name not in words}
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield method, path and what the contract says, for each operation."""
+    for path, item in CONTENTS["paths"].items():
+        for method in item.keys() - {"parameters"}:
+            yield method.upper(), path, item[method]
+
+
+def examples(body: dict[str, Any]) -> list[Any]:
+    """Return the examples of a request's or response's body."""
+    if "example" in body:
+        return [body["example"]]
+    return [example["value"] for example in body["examples"].values()]
+
+
+def ask(
+    health: Health,
+    method: str,
+    path: str,
+    body: bytes | None = b"",
+    media_type: str = JSON,
+) -> dict[str, Any]:
+    """Call the application directly and return its answer, decoded.
+
+    Without a body the server's own part of the request is missing.
+    """
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "CONTENT_TYPE": media_type,
+    }
+    if body is not None:
+        environ["wsgi.input"] = BytesIO(body)
+    with Path(os.devnull).open("wb") as nowhere:
+        log = Log("error", nowhere.fileno())
+        metrics = Metrics("1.2.3")
+        application = Application(Settings(), health, log, metrics, Journal(None, metrics))
+        answer = application(environ, lambda *_: lambda _: None)
+        decoded: dict[str, Any] = json.loads(b"".join(answer))
+        return decoded
+
+
+# --- The contract itself --------------------------------------------------------------------------
+
+
+def test_the_contract_is_openapi() -> None:
+    """The contract is a valid OpenAPI document."""
+    schemathesis.openapi.from_path(CONTRACT).validate()
+
+
+def test_the_gateway_serves_the_contract() -> None:
+    """The JSON that the gateway serves is what `make openapi` makes of the contract."""
+    served = (GATEWAY / "docs" / "openapi.json").read_text()
+    assert served == json.dumps(CONTENTS, indent=2) + "\n", "run `make openapi`"
+
+
+def test_examples_follow_their_schema() -> None:
+    """Every body in the contract has an example, and it is valid."""
+    for method, path, operation in operations():
+        messages = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for message in map(resolve, messages):
+            for body in message.get("content", {}).values():
+                schema = {**body["schema"], "components": CONTENTS["components"]}
+                for example in examples(body):
+                    assert jsonschema_rs.is_valid(schema, example), f"{method} {path}: {example}"
+
+
+def test_a_status_has_its_own_problems() -> None:
+    """Every error in the contract is a problem of the status that it is documented under."""
+    for _, _, operation in operations():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                for example in examples(resolve(response)["content"][PROBLEM]):
+                    assert example["status"] == int(status)
+
+
+# --- The contract and the API ---------------------------------------------------------------------
+
+
+def test_the_contract_has_the_operations_of_the_code() -> None:
+    """What can be posted according to the contract is what the code can do."""
+    posted = {path for path, item in CONTENTS["paths"].items() if "post" in item}
+    assert posted == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_an_operation_takes_what_the_contract_says(path: str) -> None:
+    """Contract and code agree on members, types and bounds of an operation's parameter."""
+    (body,) = CONTENTS["paths"][path]["post"]["requestBody"]["content"].values()
+    taken = parameter_type(OPERATIONS[path])
+    _, components = msgspec.json.schema_components([taken])
+    assert inline(body["schema"]) == inline(components[taken.__name__])
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_an_operation_documents_what_the_api_raises(path: str) -> None:
+    """Every status that the API can answer an operation with is in the contract."""
+    documented = {int(status) for status in CONTENTS["paths"][path]["post"]["responses"]}
+    assert problems.TITLES.keys() - NOT_AT_AN_OPERATION <= documented
+
+
+def test_only_operations_need_a_key() -> None:
+    """An operation documents that it needs a key; the health paths need none."""
+    for _, path, operation in operations():
+        assert ("security" in operation) == (path in OPERATIONS)
+
+
+def test_example_problems_are_real() -> None:
+    """Every problem in the contract is one that the API or the gateway makes, to the letter."""
+    up, starting, stopping = Health(0), Health(60), Health(0)
+    stopping.drain()
+    made = [
+        ask(up, "POST", "/sum", b'{"a": 2'),
+        ask(up, "POST", "/sum", b'{"a":NaN,"b":2}'),
+        ask(up, "POST", "/sum", b'{"a":1}'),
+        ask(up, "POST", "/sum", b'{"a":1,"b":0,"c":0}'),
+        ask(up, "POST", "/sum", b'{"a":1.5,"b":2}'),
+        ask(up, "POST", "/sum", b'{"a":9223372036854775808,"b":0}'),
+        ask(up, "POST", "/sum", b'{"a":2,"b":40}', "text/plain"),
+        ask(up, "POST", "/sum", None),
+        ask(starting, "GET", "/readyz"),
+        ask(stopping, "GET", "/readyz"),
+    ]
+    made += [
+        {
+            "type": f"/docs#{SLUGS[status]}",
+            "title": TITLES[status],
+            "status": status,
+            "detail": DETAILS[status],
+        }
+        for status in TITLES
+    ]
+    # An id is anyone's.
+    made = [{**problem, "request_id": ""} for problem in made]
+    for response in CONTENTS["components"]["responses"].values():
+        for example in examples(response["content"][PROBLEM]):
+            assert {**example, "request_id": ""} in made
+
+
+# --- The API's problems and the gateway's ---------------------------------------------------------
+
+
+def test_the_gateway_has_three_words_for_each_problem() -> None:
+    """Title, slug and detail are there for the same statuses."""
+    assert TITLES.keys() == SLUGS.keys() == DETAILS.keys()
+
+
+def test_every_error_page_has_a_problem() -> None:
+    """Each status that nginx turns into a problem has words of its own."""
+    source = (GATEWAY / "includes" / "error_pages.conf").read_text()
+    turned = re.findall(r"^error_page ([\d =]+) /_problem;$", source, re.MULTILINE)
+    statuses = {int(status) for status in re.findall(r"\d+", " ".join(turned))}
+    # nginx's own 494 is answered as 431.
+    assert statuses - {494} == TITLES.keys()
+
+
+def test_api_and_gateway_use_the_same_titles() -> None:
+    """A status has one title, whoever answers it."""
+    shared = problems.TITLES.keys() & TITLES.keys()
+    assert {status: problems.TITLES[status] for status in shared} == {
+        status: TITLES[status] for status in shared
+    }
+
+
+def test_slugs_are_titles_in_lower_kebab() -> None:
+    """The gateway's types are made of its titles, as the API's are."""
+    assert {status: kebab(title) for status, title in TITLES.items()} == SLUGS
+
+
+# --- The developer page ---------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """The tags of the developer page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed((GATEWAY / "docs" / "index.html").read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag."""
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        """Return all values of an attribute."""
+        return [value for _, attributes in self.tags if (value := attributes.get(attribute))]
+
+
+def test_every_problem_is_explained() -> None:
+    """The `type` of every problem leads to a place in the developer page."""
+    titles = {**problems.TITLES, **TITLES}
+    assert {kebab(title) for title in titles.values()} <= set(Page().values("id"))
+
+
+def test_the_page_has_an_id_once() -> None:
+    """No two places have the same name, and each link within the page has its place."""
+    page = Page()
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    anchors = {link.removeprefix("#") for link in page.values("href") if link.startswith("#")}
+    assert anchors <= set(ids)
+
+
+def test_the_page_obeys_its_policy() -> None:
+    """The page has no script and no style of its own text, which the gateway's policy forbids."""
+    for tag, attributes in Page().tags:
+        assert tag != "style"
+        assert tag != "script" or attributes.get("src")
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]

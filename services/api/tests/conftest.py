@@ -14,7 +14,7 @@ from zama_api.logs import Log, Request
 
 @pytest.fixture
 def log_file(tmp_path: Path) -> Iterator[int]:
-    """A file descriptor to log to."""
+    """Open a file to log to and give its descriptor."""
     file_descriptor = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
     yield file_descriptor
     os.close(file_descriptor)
@@ -22,13 +22,13 @@ def log_file(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def log(log_file: int) -> Log:
-    """A log that writes everything to `log_file`."""
+    """Make a log that writes everything to `log_file`."""
     return Log("debug", log_file)
 
 
 @pytest.fixture
 def logged(log_file: int) -> Callable[[], list[dict[str, Any]]]:
-    """What `log_file` holds now, one object a line."""
+    """Read what `log_file` holds at the time, one object a line."""
 
     def read() -> list[dict[str, Any]]:
         content = os.pread(log_file, os.fstat(log_file).st_size, 0)

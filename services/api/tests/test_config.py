@@ -1,6 +1,7 @@
 """Settings are read once, and what cannot be used is told by name."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("API_KEYS", "acme=KEY=", "api_keys", ("KEY=",)),
     ],
 )
-def test_a_variable_sets_its_field(name: str, value: str, field: str, meaning: object) -> None:
+def test_a_variable_sets_its_field(name: str, value: str, field: str, meaning: Any) -> None:
     """Each variable sets one field and leaves the others at their defaults."""
     assert load({name: value}) == dataclasses.replace(Settings(), **{field: meaning})
 
@@ -99,7 +100,7 @@ def test_keys_of_both_variables_are_live_at_once(
 @pytest.mark.parametrize("keys", [{}, {"API_KEY": ""}, {"API_KEYS": " "}])
 def test_a_required_key_must_be_given(keys: dict[str, str]) -> None:
     """A service that asks for keys does not start without any, which would lock everyone out."""
-    with pytest.raises(SettingsError, match="REQUIRE_API_KEY.*API_KEY or API_KEYS must be set"):
+    with pytest.raises(SettingsError, match=r"REQUIRE_API_KEY.*API_KEY or API_KEYS must be set"):
         load({"REQUIRE_API_KEY": "true", **keys})
 
 
@@ -181,4 +182,4 @@ def test_settings_cannot_be_changed() -> None:
     settings = load({})
 
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.port = 1  # type: ignore[misc] - that this is refused is the point
+        settings.port = 1  # type: ignore[misc]  # that it is refused is the point

@@ -21,7 +21,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that the module under test reads."""
+    """Replace the clock that the module under test reads."""
     clock = Clock()
     monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock

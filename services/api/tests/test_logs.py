@@ -23,12 +23,13 @@ LEVELS = ["debug", "info", "warning", "error"]
 
 @pytest.fixture
 def library(log: Log) -> Iterator[logging.Logger]:
-    """A library's logger whose records go to `log`."""
-    logger = logging.Logger("_library")
+    """Make a library's logger whose records go to `log`."""
+    logger = logging.getLogger("_library")
+    logger.setLevel(logging.DEBUG)
     handler = Handler(log)
     logger.addHandler(handler)
     yield logger
-    handler.close()
+    logger.removeHandler(handler)
 
 
 def test_an_event_has_the_common_fields_and_its_own(log: Log, logged: Logged) -> None:

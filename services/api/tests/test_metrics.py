@@ -102,9 +102,7 @@ def test_requests_in_progress_are_shown(metrics: Metrics) -> None:
 
 def test_the_build_is_shown(metrics: Metrics) -> None:
     """Which version runs on which Python can be read beside everything else."""
-    assert (
-        sample(metrics, "build_info", version="1.2.3", python=platform.python_version()) == 1
-    )
+    assert sample(metrics, "build_info", version="1.2.3", python=platform.python_version()) == 1
 
 
 @pytest.mark.parametrize(

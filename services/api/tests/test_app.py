@@ -1,0 +1,807 @@
+"""Requests and answers, as the server hands them to the application and takes them back."""
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zama_api import app
+from zama_api.app import Application
+from zama_api.config import Settings
+from zama_api.health import Health
+from zama_api.journal import Journal
+from zama_api.logs import Log
+from zama_api.metrics import Metrics
+from zama_api.operations import Addends, Sum
+
+JSON = "application/json"
+GUARDED = Settings(require_api_key=True, api_keys=("KEY-1", "KEY-2"))
+INT64 = st.integers(-(2**63), 2**63 - 1)
+# What a server can put into environ: bytes, read as latin-1 (PEP 3333).
+NATIVE = st.text(st.characters(codec="latin-1"))
+
+
+class Response(NamedTuple):
+    """An answer as the caller sees it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return msgspec.json.decode(self.body)
+
+
+class Service:
+    """The application with everything around it but the server.
+
+    Arguments:
+        output: the file descriptor to log to.
+        settings: those of the application.
+        ready_delay_seconds: warm-up.
+
+    """
+
+    def __init__(self, output: int, settings: Settings, ready_delay_seconds: float) -> None:
+        self._output = output
+        self.health = Health(ready_delay_seconds)
+        self.metrics = Metrics(settings.version)
+        log = Log("debug", output)
+        self._journal = Journal(log, self.metrics)
+        self.application = Application(settings, self.health, log, self.metrics, self._journal)
+
+    def request(self, method: str, path: str, body: bytes = b"", /, **environ: Any) -> Response:
+        """Send a request; keywords are further entries of environ, such as HTTP_X_REQUEST_ID."""
+        answers = []
+        written: list[bytes] = []
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], _exc_info: Any = None, /
+        ) -> Callable[[bytes], object]:
+            answers.append((status, headers))
+            return written.append
+
+        returned = self.application(
+            {
+                "REQUEST_METHOD": method,
+                "PATH_INFO": path,
+                "REMOTE_ADDR": "192.0.2.1",
+                "wsgi.input": BytesIO(body),
+                **environ,
+            },
+            start_response,
+        )
+        ((status, headers),) = answers
+        names = [name for name, _ in headers]
+        assert names == [name.lower() for name in names]
+        assert len(names) == len(set(names)), "no header occurs twice"
+        return Response(
+            int(status.split(" ", 1)[0]), dict(headers), b"".join([*written, *returned])
+        )
+
+    def sum(self, body: bytes, /, **environ: Any) -> Response:
+        """Send `body` to be added up, as JSON unless `environ` says otherwise."""
+        return self.request("POST", "/sum", body, **{"CONTENT_TYPE": JSON, **environ})
+
+    def log_lines(self) -> list[bytes]:
+        """Return all lines that were logged so far."""
+        self._journal.flush()
+        size = os.fstat(self._output).st_size
+        *lines, rest = os.pread(self._output, size, 0).split(b"\n")
+        assert rest == b"", "every line ends"
+        return lines
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Return all log lines, decoded."""
+        return [msgspec.json.decode(line) for line in self.log_lines()]
+
+
+@contextmanager
+def run(
+    settings: Settings = Settings(version="1.2.3"),  # noqa: B008 - settings are immutable
+    ready_delay_seconds: float = 0,
+) -> Iterator[Service]:
+    """Make a service that logs to a file of its own."""
+    with TemporaryFile() as output:
+        yield Service(output.fileno(), settings, ready_delay_seconds)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """Make a service that asks for no key and is ready."""
+    with run() as service:
+        yield service
+
+
+@pytest.fixture
+def guarded() -> Iterator[Service]:
+    """Make a service that asks for one of two keys."""
+    with run(GUARDED) as service:
+        yield service
+
+
+def assert_problem(response: Response, status: int) -> str:
+    """Check that a response is a problem of `status` and return its detail."""
+    assert response.status == status, response.body
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json
+    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert problem["title"]
+    assert problem["detail"].endswith(".")
+    detail: str = problem["detail"]
+    return detail
+
+
+# --- The routes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "total"),
+    [
+        (b'{"a":2,"b":40}', 42),
+        (b'{"b":40,"a":2}', 42),
+        (b' \t\r\n{ "a" : 2 , "b" : 40 } \n', 42),
+        (b'{"\\u0061":2,"b":40}', 42),
+        (b'{"a":-0,"b":0}', 0),
+        (b'{"a":9223372036854775807,"b":9223372036854775807}', 18446744073709551614),
+        (b'{"a":-9223372036854775808,"b":-9223372036854775808}', -18446744073709551616),
+    ],
+)
+def test_two_numbers_are_added(service: Service, body: bytes, total: int) -> None:
+    """The sum is the answer's only member, however the caller writes the two numbers down."""
+    response = service.sum(body)
+
+    assert response.status == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.body == b'{"sum":%d}' % total
+
+
+@given(a=INT64, b=INT64)
+def test_every_sum_is_exact(a: int, b: int) -> None:
+    """Over the whole range of both numbers the answer is their exact sum."""
+    with run() as service:
+        response = service.sum(b'{"a":%d,"b":%d}' % (a, b))
+
+    assert response.status == 200
+    assert response.json == {"sum": a + b}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_living_service_says_since_when_and_what_it_is(service: Service, method: str) -> None:
+    """Liveness tells the state, the uptime in seconds and the version."""
+    response = service.request(method, "/healthz")
+
+    assert response.status == 200
+    assert response.headers["content-type"] == "application/json"
+    uptime = response.json["uptime_seconds"]
+    assert response.json == {"status": "ok", "uptime_seconds": uptime, "version": "1.2.3"}
+    assert 0 <= uptime < 60
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_service_is_ready_after_its_warm_up(method: str) -> None:
+    """Before warm-up is over readiness is a problem that asks to retry, then it is not."""
+    with run(ready_delay_seconds=60) as cold, run(ready_delay_seconds=0) as warm:
+        refused = cold.request(method, "/readyz")
+        accepted = warm.request(method, "/readyz")
+
+        assert "warming up" in assert_problem(refused, 503)
+        assert refused.headers["retry-after"] == "1"
+        assert accepted.status == 200
+        assert accepted.headers["content-type"] == "application/json"
+        assert accepted.json == {"status": "ready"}
+        assert cold.request(method, "/healthz").status == 200
+        assert cold.sum(b'{"a":1,"b":2}').status == 200
+
+
+def test_a_draining_service_works_on_and_sends_its_callers_away(service: Service) -> None:
+    """While draining only readiness fails, and every answer closes its connection."""
+    assert "connection" not in service.sum(b'{"a":1,"b":2}').headers
+    service.health.drain()
+
+    ready = service.request("GET", "/readyz")
+    others = [
+        service.request("GET", "/healthz"),
+        service.sum(b'{"a":1,"b":2}'),
+        service.request("GET", "/metrics"),
+    ]
+
+    assert "draining" in assert_problem(ready, 503)
+    assert ready.headers["retry-after"] == "1"
+    assert [response.status for response in others] == [200, 200, 200]
+    assert {response.headers["connection"] for response in [ready, *others]} == {"close"}
+
+
+def test_metrics_count_what_was_answered_before(service: Service) -> None:
+    """A scrape shows every earlier request, and itself in progress."""
+    service.sum(b'{"a":1,"b":2}')
+    service.sum(b"{")
+    service.request("GET", "/nowhere/1")
+    service.request("GET", "/nowhere/2")
+
+    response = service.request("GET", "/metrics")
+
+    assert response.status == 200
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert {
+        'http_requests_total{method="POST",route="/sum",status="200"} 1.0',
+        'http_requests_total{method="POST",route="/sum",status="400"} 1.0',
+        'http_requests_total{method="GET",route="other",status="404"} 2.0',
+        "sum_requests_total 2.0",
+        "http_requests_in_progress 1.0",
+    } <= set(response.body.decode().splitlines())
+    assert b"nowhere" not in response.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "*", "/sum/", "/SUM", "//sum", "/sum?a=1", "/healthz/", "/docs", "/../sum", "/\xff"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_path_is_not_found(service: Service, method: str, path: str) -> None:
+    """Only the exact paths of the contract are known."""
+    assert "/docs" in assert_problem(service.request(method, path), 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods", "allow"),
+    [
+        ("/sum", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "post", "X"], "POST"),
+        ("/healthz", ["POST", "PUT", "DELETE", "OPTIONS", "get"], "GET, HEAD"),
+        ("/readyz", ["POST", "PATCH", "TRACE", ""], "GET, HEAD"),
+        ("/metrics", ["POST", "OPTIONS"], "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    service: Service, path: str, methods: list[str], allow: str
+) -> None:
+    """The problem and the header Allow name what the path answers."""
+    for method in methods:
+        response = service.request(method, path, b"{}", CONTENT_TYPE=JSON)
+
+        assert allow in assert_problem(response, 405)
+        assert response.headers["allow"] == allow
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/healthz", b""),
+        ("GET", "/metrics", b""),
+        ("POST", "/sum", b'{"a":1,"b":2}'),
+        ("POST", "/sum", b"["),
+        ("GET", "/nowhere", b""),
+    ],
+)
+def test_the_application_keeps_to_the_wsgi_standard(
+    service: Service, method: str, path: str, body: bytes
+) -> None:
+    """Any server for PEP 3333 can run the application."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": JSON,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": BytesIO(body),
+    }
+    setup_testing_defaults(environ)
+
+    chunks = validator(service.application)(environ, lambda *_: lambda _: None)
+
+    assert b"".join(chunks)
+    chunks.close()  # type: ignore[attr-defined]  # PEP 3333 leaves it out of the type
+
+
+# --- The body -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b" \n", id="only spaces"),
+        pytest.param(b"{", id="truncated"),
+        pytest.param(b'{"a":2,"b":40', id="truncated before the end"),
+        pytest.param(b'{"a":2,"b":', id="truncated before a value"),
+        pytest.param(b'{"a', id="truncated in a name"),
+        pytest.param(b'{"a":1.5,"b":2', id="truncated after a wrong type"),
+        pytest.param(b'{"c":1,"b":2', id="truncated after an unknown member"),
+        pytest.param(b'{"a":2,"b":40}}', id="trailing brace"),
+        pytest.param(b'{"a":2,"b":40}\x00', id="trailing NUL"),
+        pytest.param(b'{"a":2,"b":40}{"a":2,"b":40}', id="two objects"),
+        pytest.param(b'{"a":1.5,"b":2}x', id="trailing data after a wrong type"),
+        pytest.param(b'{"a":2,"b":40,}', id="trailing comma"),
+        pytest.param(b"{'a':2,'b':40}", id="single quotes"),
+        pytest.param(b"{a:2,b:40}", id="names without quotes"),
+        pytest.param(b'{"a":2,"b":40} // sum', id="comment"),
+        pytest.param(b"a=2&b=40", id="form"),
+        pytest.param(b"\xff\xfe", id="invalid UTF-8"),
+        pytest.param(b'{"a\xff":2,"b":40}', id="invalid UTF-8 in a name"),
+        pytest.param(b'{"a":2,"b":40,"c":"\xff"}', id="invalid UTF-8 in an unknown member"),
+        pytest.param(b'{"a":2,"b":40,"c":["\xed\xa0\x80"]}', id="encoded surrogate"),
+        pytest.param(b'{"a":"\xc0\xaf","b":40}', id="overlong UTF-8 in a wrong type"),
+        pytest.param(b'{"a":2,"b":40,"c":"\n"}', id="control character in a string"),
+        pytest.param(b'{"a":2,"b":40,"c":"\\x"}', id="unknown escape"),
+        pytest.param(b'{"a":2,"b":40,"c":"\\u12"}', id="short escape"),
+        pytest.param('{"a":2,"b":40}'.encode("utf-16"), id="UTF-16"),
+        pytest.param(b'\xef\xbb\xbf{"a":2,"b":40}', id="byte order mark"),
+        pytest.param(b'{"a":NaN,"b":40}', id="NaN"),
+        pytest.param(b'{"a":2,"b":Infinity}', id="Infinity"),
+        pytest.param(b'{"a":2,"b":-Infinity}', id="minus Infinity"),
+        pytest.param(b'{"a":2,"b":40,"c":NaN}', id="NaN in an unknown member"),
+        pytest.param(b"NaN", id="only NaN"),
+        pytest.param(b'{"a":02,"b":40}', id="leading zero"),
+        pytest.param(b'{"a":+2,"b":40}', id="plus sign"),
+        pytest.param(b'{"a":0x2,"b":40}', id="hexadecimal"),
+        pytest.param(b'{"a":2.,"b":40}', id="nothing after the point"),
+        pytest.param(b'{"a":-,"b":40}', id="minus sign alone"),
+        pytest.param(b"[" * 1024, id="deep"),
+        pytest.param(b'{"a":' * 204, id="deep objects"),
+    ],
+)
+def test_what_is_not_json_is_a_bad_request(service: Service, body: bytes) -> None:
+    """A body that no JSON parser takes is 400, whatever else is wrong with it."""
+    assert_problem(service.sum(body), 400)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("1.5", "`int`, got `float`"),
+        ("1.0", "`int`, got `float`"),
+        ("1e2", "`int`, got `float`"),
+        ("-1E-2", "`int`, got `float`"),
+        ("1e400", "out of range"),
+        ("true", "`int`, got `bool`"),
+        ("false", "`int`, got `bool`"),
+        ('"2"', "`int`, got `str`"),
+        ('""', "`int`, got `str`"),
+        ("null", "`int`, got `null`"),
+        ("[]", "`int`, got `array`"),
+        ("[2]", "`int`, got `array`"),
+        ("{}", "`int`, got `object`"),
+        ("9223372036854775808", "<= 9223372036854775807"),
+        ("-9223372036854775809", ">= -9223372036854775808"),
+        ("18446744073709551616", "<= 9223372036854775807"),
+        pytest.param("9" * 400, "<= 9223372036854775807", id="400 digits"),
+        pytest.param("-" + "9" * 400, ">= -9223372036854775808", id="minus 400 digits"),
+    ],
+)
+def test_a_member_of_the_wrong_kind_is_named_with_the_reason(
+    service: Service, name: str, value: str, reason: str
+) -> None:
+    """The detail says which member is wrong and why."""
+    members = {"a": "1", "b": "2", name: value}
+    body = "{" + ",".join(f'"{name}":{value}' for name, value in members.items()) + "}"
+
+    detail = assert_problem(service.sum(body.encode()), 422)
+
+    assert f"`$.{name}`" in detail
+    assert reason in detail
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"b":40}', "missing required field `a`"),
+        (b'{"a":2}', "missing required field `b`"),
+        (b"{}", "missing required field `a`"),
+        (b'{"A":2,"b":40}', "unknown field `A`"),
+        (b'{"a":2,"b":40,"c":1}', "unknown field `c`"),
+        (b'{"c":{"d":[1,{}]},"a":2,"b":40}', "unknown field `c`"),
+        (b'{"a":2,"b":40,"":1}', "unknown field ``"),
+        (b'{"a":2,"b":40,"\\u0000\\n":1}', "unknown field `\0\n`"),
+        (b'{"a":2,"b":40,"c":1e400}', "unknown field `c`"),
+        (b"[2,40]", "Expected `object`, got `array`"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b"null", "Expected `object`, got `null`"),
+        (b"42", "Expected `object`, got `int`"),
+        (b"1e400", "out of range"),
+        (b'"{}"', "Expected `object`, got `str`"),
+        (b"true", "Expected `object`, got `bool`"),
+        (b"[" * 100 + b"]" * 100, "Expected `object`, got `array`"),
+    ],
+)
+def test_json_of_another_shape_is_told_what_was_expected(
+    service: Service, body: bytes, detail: str
+) -> None:
+    """The detail names the member that is missing or too many, or what the body should be."""
+    assert detail in assert_problem(service.sum(body), 422)
+
+
+@pytest.mark.parametrize("body", [b'{"a":2,"b":40}', b"{"])
+def test_a_body_may_have_1024_bytes_and_no_more(service: Service, body: bytes) -> None:
+    """The limit is exact, and stands before the judgement of what is sent."""
+    assert service.sum(b'{"a":2,"b":40}'.ljust(1024)).json == {"sum": 42}
+    assert "1024 bytes" in assert_problem(service.sum(body.ljust(1025)), 413)
+
+
+def test_an_endless_body_is_not_read_to_its_end(service: Service) -> None:
+    """A body over the limit costs no more memory than one at it."""
+    endless = BytesIO(b" " * 1_000_000)
+
+    response = service.sum(b"", **{"wsgi.input": endless})
+
+    assert_problem(response, 413)
+    assert endless.tell() <= 1025
+
+
+def test_a_body_that_breaks_off_is_a_bad_request(service: Service) -> None:
+    """When the connection is lost while the body comes, the fault is not the service's."""
+
+    class Lost(BytesIO):
+        def read(self, _size: int | None = None) -> bytes:
+            raise ConnectionResetError
+
+    response = service.sum(b"", **{"wsgi.input": Lost()})
+
+    assert "broke off" in assert_problem(response, 400)
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "application/json ; profile=x",
+        "application/json;",
+        "APPLICATION/JSON",
+        "Application/Json; Charset=utf-8",
+        "application/vnd.x+json",
+        "application/problem+json",
+        "application/vnd.api+json; ext=y",
+    ],
+)
+def test_json_media_types_are_accepted(service: Service, media_type: str) -> None:
+    """JSON is known by its media type in any case, with parameters and as a structured suffix."""
+    assert service.sum(b'{"a":2,"b":40}', CONTENT_TYPE=media_type).json == {"sum": 42}
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "",
+        "json",
+        "text/plain",
+        "text/json",
+        "text/html; a=application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/octet-stream",
+        "application/jsonp",
+        "application/json5",
+        "application/json charset=utf-8",
+        "application/json, text/plain",
+        "application/+json",
+        "application/a/b+json",
+        "application/vnd x+json",
+        " application/json",
+        "*/*",
+        "\xff",
+    ],
+)
+def test_other_media_types_are_refused(service: Service, media_type: str) -> None:
+    """A body is not guessed to be JSON, even if it is."""
+    response = service.sum(b'{"a":2,"b":40}', CONTENT_TYPE=media_type)
+
+    assert "Content-Type: application/json" in assert_problem(response, 415)
+
+
+def test_a_body_without_a_media_type_is_refused(service: Service) -> None:
+    """A caller that forgets the header is told which one to send."""
+    response = service.request("POST", "/sum", b'{"a":2,"b":40}')
+
+    assert "Content-Type: application/json" in assert_problem(response, 415)
+
+
+@given(body=st.binary(max_size=1100))
+def test_any_bytes_as_a_body_get_an_answer_of_the_contract(body: bytes) -> None:
+    """No body makes the service fail, and every refusal is a complete problem."""
+    with run() as service:
+        response = service.sum(body)
+
+    if response.status != 200:
+        assert response.status in {400, 413, 422}
+        assert_problem(response, response.status)
+
+
+# --- The request id -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("request_id", ["1", "a" * 128, "aZ09._-", "...", "-"])
+def test_a_callers_request_id_is_kept(service: Service, request_id: str) -> None:
+    """The caller finds its own id in the header, in problems and in the log."""
+    success = service.sum(b'{"a":2,"b":40}', HTTP_X_REQUEST_ID=request_id)
+    failure = service.sum(b"", HTTP_X_REQUEST_ID=request_id)
+
+    assert_problem(failure, 400)
+    assert success.headers["x-request-id"] == failure.headers["x-request-id"] == request_id
+    assert [line["request_id"] for line in service.logged()] == [request_id] * 2
+
+
+@pytest.mark.parametrize(
+    "request_id",
+    ["", "a" * 129, "a b", "a\n", "a\r\nset-cookie: x", "a,b", "é", "\xff", "id=1", '"', "٣"],
+)
+def test_another_request_id_is_replaced(service: Service, request_id: str) -> None:
+    """What could confuse a log or a header is not repeated; the caller gets a fresh id."""
+    response = service.sum(b"", HTTP_X_REQUEST_ID=request_id)
+
+    assert_problem(response, 400)
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
+    assert service.logged()[0]["request_id"] == response.headers["x-request-id"]
+
+
+def test_fresh_request_ids_differ(service: Service) -> None:
+    """No two requests share an id."""
+    ids = {service.request("GET", "/healthz").headers["x-request-id"] for _ in range(1000)}
+
+    assert len(ids) == 1000
+
+
+# --- The key --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["KEY-1", "KEY-2"])
+def test_every_live_key_opens(guarded: Service, key: str) -> None:
+    """While keys are rotated the old and the new one work."""
+    assert guarded.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY=key).json == {"sum": 42}
+
+
+@pytest.mark.parametrize(
+    "key", ["KEY", "KEY-", "KEY-11", "key-1", " KEY-1", "KEY-1,KEY-2", "KEY-1 KEY-2", "clé", "\xff"]
+)
+def test_a_wrong_key_is_forbidden(guarded: Service, key: str) -> None:
+    """A key opens only as a whole, and a wrong one is neither repeated nor logged."""
+    response = guarded.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY=key)
+
+    assert_problem(response, 403)
+    assert "www-authenticate" not in response.headers
+    assert f'"{key}"'.encode() not in response.body + b"".join(guarded.log_lines())
+
+
+@pytest.mark.parametrize("environ", [{}, {"HTTP_X_API_KEY": ""}])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/sum"), ("GET", "/sum"), ("GET", "/nowhere"), ("GET", "/")]
+)
+def test_without_a_key_nothing_is_told_but_how_to_send_one(
+    guarded: Service, method: str, path: str, environ: dict[str, str]
+) -> None:
+    """The key is asked for before path, method and body are judged."""
+    response = guarded.request(method, path, **environ)
+
+    assert "X-Api-Key" in assert_problem(response, 401)
+    assert "X-Api-Key" in response.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_operating_the_service_needs_no_key(guarded: Service, path: str) -> None:
+    """Health checks and scrapes hold no key."""
+    assert guarded.request("GET", path).status == 200
+
+
+def test_keys_that_are_not_required_are_not_checked() -> None:
+    """Behind the gateway, which has judged the key already, the service takes any or none."""
+    with run(Settings(require_api_key=False, api_keys=("KEY-1",))) as service:
+        assert service.sum(b'{"a":2,"b":40}').status == 200
+        assert service.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY="other").status == 200
+
+
+# --- Mistakes of the service ----------------------------------------------------------------------
+
+
+def add_badly(addends: Addends) -> Sum:
+    """Fail as a mistake in an operation would."""
+    raise ZeroDivisionError(f"inner workings of {addends.a}")
+
+
+def test_a_mistake_in_an_operation_is_a_problem_and_one_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The caller gets an id to report; the log has the traceback under it; the service goes on."""
+    monkeypatch.setattr(app, "OPERATIONS", {"/sum": add_badly})
+    with run() as service:
+        response = service.sum(b'{"a":2,"b":40}', HTTP_X_REQUEST_ID="id-1")
+
+        assert "request_id" in assert_problem(response, 500)
+        for inner in (b"ZeroDivisionError", b"Traceback", b"inner workings"):
+            assert inner not in response.body
+        event, access = service.logged()
+        assert (event["event"], event["level"], event["request_id"]) == (
+            "exception",
+            "error",
+            "id-1",
+        )
+        assert event["traceback"].startswith("Traceback (most recent call last):")
+        assert "ZeroDivisionError: inner workings of 2" in event["traceback"]
+        assert (access["event"], access["status"], access["level"]) == ("request", 500, "error")
+        assert service.request("GET", "/healthz").status == 200
+        assert service.metrics.in_progress == []
+
+
+def test_a_new_operation_is_served_from_one_line_in_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever adds an operation gets its route, its decoding and its errors with it."""
+
+    def negate(number: Sum) -> Sum:
+        return Sum(-number.sum)
+
+    monkeypatch.setattr(app, "OPERATIONS", {"/negation": negate})
+    with run() as service:
+
+        def post(body: bytes) -> Response:
+            return service.request("POST", "/negation", body, CONTENT_TYPE=JSON)
+
+        assert post(b'{"sum":42}').json == {"sum": -42}
+        assert "`$.sum`" in assert_problem(post(b'{"sum":"42"}'), 422)
+        assert service.request("GET", "/negation").headers["allow"] == "POST"
+        assert_problem(service.request("POST", "/sum"), 404)
+
+
+# --- The access line ------------------------------------------------------------------------------
+
+
+def test_a_request_is_logged_with_who_what_and_how(service: Service) -> None:
+    """The access line tells everything that the specification promises, and no query string."""
+    response = service.sum(
+        b'{"a":2,"b":40}',
+        QUERY_STRING="token=hush",
+        REMOTE_ADDR="2001:db8::1",
+        HTTP_X_API_CLIENT="acme",
+        HTTP_X_REQUEST_ID="id-1",
+        HTTP_TRACEPARENT="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+
+    (line,) = service.logged()
+    del line["time"]
+    duration = line.pop("duration_ms")
+    assert line == {
+        "level": "info",
+        "service": "api",
+        "event": "request",
+        "request_id": "id-1",
+        "method": "POST",
+        "path": "/sum",
+        "route": "/sum",
+        "status": 200,
+        "client": "acme",
+        "remote_addr": "2001:db8::1",
+        "bytes_sent": len(response.body),
+        "trace": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    }
+    assert 0 < duration < 60_000
+    assert duration == round(duration, 3)
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace"),
+    [
+        ({}, ""),
+        ({"HTTP_TRACEPARENT": "00-w3c"}, "00-w3c"),
+        ({"HTTP_X_AMZN_TRACE_ID": "Root=1-x"}, "Root=1-x"),
+        ({"HTTP_X_AMZN_TRACE_ID": "Root=1-x", "HTTP_TRACEPARENT": "00-w3c"}, "Root=1-x"),
+        ({"HTTP_X_AMZN_TRACE_ID": "", "HTTP_TRACEPARENT": "00-w3c"}, "00-w3c"),
+    ],
+)
+def test_the_trace_is_the_load_balancers_else_the_callers(
+    service: Service, headers: dict[str, str], trace: str
+) -> None:
+    """An X-Ray header outweighs a W3C one; without either the field is empty."""
+    service.request("GET", "/healthz", **headers)
+
+    assert service.logged()[0]["trace"] == trace
+
+
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/sum", 405), ("/nowhere", 404)])
+def test_a_head_request_sends_no_body(service: Service, path: str, status: int) -> None:
+    """The server drops the body of an answer to HEAD, so none of it counts as sent."""
+    service.request("HEAD", path)
+
+    (line,) = service.logged()
+    assert (line["method"], line["status"], line["bytes_sent"]) == ("HEAD", status, 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        '/"}\n{"event":"forged"}',
+        "/\r\n",
+        "/\x00\x01\x1b[31m\x7f",
+        "/\x85\xa0\xad",
+        "/\\u0000\\",
+        "/\xff\xfe",
+        "/<script>",
+    ],
+)
+def test_a_hostile_path_is_logged_as_it_was(service: Service, path: str) -> None:
+    """A path cannot forge a log line, and can be read back from the one it makes."""
+    service.request("GET", path)
+
+    (line,) = service.logged()
+    assert (line["event"], line["path"], line["route"]) == ("request", path, "other")
+
+
+def test_what_callers_send_is_logged_in_bounds(service: Service) -> None:
+    """Long paths and headers are cut, so that no caller can fill the log."""
+    service.request(
+        "GET",
+        "/" + "x" * 5000,
+        HTTP_X_API_CLIENT="x" * 5000,
+        HTTP_TRACEPARENT="x" * 5000,
+        HTTP_X_REQUEST_ID="x" * 5000,
+    )
+
+    (line,) = service.logged()
+    assert [len(line[name]) for name in ("path", "client", "trace")] == [256, 256, 256]
+    assert len(service.log_lines()[0]) < 2000
+
+
+@given(path=NATIVE, values=st.tuples(NATIVE, NATIVE, NATIVE, NATIVE, NATIVE), method=NATIVE)
+def test_whatever_a_client_sends_the_line_stays_valid_json(
+    path: str, values: tuple[str, ...], method: str
+) -> None:
+    """A request makes exactly one line, whatever its method, path and headers hold."""
+    names = (
+        "HTTP_X_REQUEST_ID",
+        "HTTP_X_API_CLIENT",
+        "HTTP_X_API_KEY",
+        "HTTP_TRACEPARENT",
+        "CONTENT_TYPE",
+    )
+    with run() as service, run(GUARDED) as guarded:
+        for each in (service, guarded):
+            response = each.request(method, path, **dict(zip(names, values, strict=True)))
+
+            (line,) = each.logged()
+            assert line["status"] == response.status < 500
+            assert line["path"] == path[:256]
+            assert line["request_id"] == response.headers["x-request-id"]
+
+
+def test_requests_are_answered_side_by_side(service: Service) -> None:
+    """Threads get their own answers, every request is logged, and none stays in progress."""
+    together = threading.Barrier(4)
+    wrong: list[Response] = []
+
+    def work(name: int) -> None:
+        together.wait()
+        for number in range(250):
+            response = service.sum(
+                b'{"a":%d,"b":%d}' % (name * 1000, number), HTTP_X_REQUEST_ID=f"{name}-{number}"
+            )
+            if (response.body, response.headers["x-request-id"]) != (
+                b'{"sum":%d}' % (name * 1000 + number),
+                f"{name}-{number}",
+            ):
+                wrong.append(response)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+    assert len({line["request_id"] for line in service.logged()}) == 1000
+    assert service.metrics.in_progress == []

@@ -1,0 +1,235 @@
+"""A hundred thousand broken bodies: the decoder holds, and agrees with Python's own."""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Final, NoReturn
+
+from zama_api.app import MAX_BODY_BYTES, Application
+from zama_api.config import Settings
+from zama_api.health import Health
+from zama_api.journal import Journal
+from zama_api.logs import Log
+from zama_api.metrics import Metrics
+
+BODIES: Final = 100_000
+SEED: Final = 20_260_102
+
+# Valid or nearly so: a few small changes lead from here to every corner of the decoder.
+CORPUS: Final = (
+    b'{"a":2,"b":40}',
+    b' {\n\t"b" : -1 ,\r\n"a" : 0 } ',
+    b'{"a":9223372036854775807,"b":-9223372036854775808}',
+    b'{"a":9223372036854775808,"b":18446744073709551616}',
+    b'{"a":-0,"b":12345678901234567890123}',
+    b'{"\\u0061":1,"\\u0062":2}',
+    b'{"a":1,"a":2,"b":3}',
+    b'{"a":1,"b":2,"c":"\\ud83d\\ude00 \\n\\"\\\\ \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"}',
+    b'{"a":1,"b":2,"":[{},[],null,true,false,"",0.1e-2]}',
+    b'{"a":1.5,"b":1e2}',
+    b'{"a":-1E+400,"b":0.0}',
+    b'{"a":"1","b":null}',
+    b'{"a":true,"b":[2]}',
+    b'{"c":{"a":1,"b":2}}',
+    b'[{"a":1,"b":2}]',
+    b'"a"',
+    b"null",
+    b"-0.0",
+    b"{}",
+    b"[]",
+    b"",
+)
+NUMBERS: Final = (
+    *(b"0", b"-0", b"1", b"-1", b"7", b"9223372036854775807", b"9223372036854775808"),
+    *(b"-9223372036854775808", b"-9223372036854775809", b"18446744073709551615"),
+    *(b"1.0", b"1e2", b"-1E-7", b"1e400", b"0." + b"0" * 400 + b"1", b"9" * 400, b"-" + b"9" * 400),
+    *(b"01", b"+1", b"-", b".5", b"1.", b"1e", b"0x1", b"1_0", b"NaN", b"Infinity", b"-Infinity"),
+)
+# What JSON is made of, and what comes close.
+TOKENS: Final = (
+    *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b" ", b"\n", b"\t", b"\r", b"\x0b", b"\0"),
+    *(b'"a":', b'"b":', b'"c":', b'"a"', b"null", b"true", b"false", b"tru", b"//", b"/**/", b"'"),
+    *(b"\\u0061", b"\\ud800", b"\\udc00", b"\\ud83d\\ude00", b"\\u12", b"\\x", b"\\/", b"\\u0000"),
+    *(b"\xef\xbb\xbf", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x80\xa8", b"\xf4\x90\x80\x80"),
+    *(b"\x7f", b"\x1f", b"\x85", b"\xa0"),
+)
+NUMBER: Final = re.compile(rb"-?[0-9][0-9.eE+-]*")
+
+INT64: Final = range(-(2**63), 2**63)
+PROBLEM: Final = {"type", "title", "status", "detail", "request_id"}
+
+
+class Generator:
+    """Makes bodies, no two alike, by changing those of the corpus.
+
+    Arguments:
+        seed: from which the same bodies come again.
+
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._made: set[bytes] = set()
+        self._random = random.Random(seed)  # noqa: S311 - to be repeatable is its purpose
+        self._mutations: tuple[Callable[[bytes], bytes], ...] = (
+            self._flip_a_bit,
+            self._set_a_byte,
+            self._truncate,
+            self._delete,
+            self._duplicate,
+            self._splice,
+            self._insert,
+            self._insert,
+            self._edit_a_number,
+            self._edit_a_number,
+            self._nest,
+            self._pad,
+        )
+
+    def body(self) -> bytes:
+        """Return the next body: some as they were, the others changed up to three times."""
+        while True:
+            body = self._start()
+            for _ in range(self._random.choice((0, 1, 1, 1, 2, 3))):
+                body = self._random.choice(self._mutations)(body)
+            if body not in self._made:
+                self._made.add(body)
+                return body
+
+    def _start(self) -> bytes:
+        if self._random.random() < 0.3:
+            bits = self._random.randrange(1, 68)
+            a, b = (self._random.getrandbits(bits) - (1 << bits - 1) for _ in range(2))
+            return b'{"a":%d,"b":%d}' % (a, b)
+        return self._random.choice(CORPUS)
+
+    def _place(self, body: bytes) -> int:
+        return self._random.randrange(len(body) + 1)
+
+    def _stretch(self, body: bytes) -> tuple[int, int]:
+        start = self._place(body)
+        return start, start + self._random.choice((1, 1, 2, 4, 16, 1024))
+
+    def _flip_a_bit(self, body: bytes) -> bytes:
+        changed = bytearray(body or b"0")
+        changed[self._random.randrange(len(changed))] ^= 1 << self._random.randrange(8)
+        return bytes(changed)
+
+    def _set_a_byte(self, body: bytes) -> bytes:
+        changed = bytearray(body or b"0")
+        changed[self._random.randrange(len(changed))] = self._random.randrange(256)
+        return bytes(changed)
+
+    def _truncate(self, body: bytes) -> bytes:
+        return body[: self._place(body)]
+
+    def _delete(self, body: bytes) -> bytes:
+        start, end = self._stretch(body)
+        return body[:start] + body[end:]
+
+    def _duplicate(self, body: bytes) -> bytes:
+        start, end = self._stretch(body)
+        return body[:end] + body[start:]
+
+    def _splice(self, body: bytes) -> bytes:
+        other = self._start()
+        return body[: self._place(body)] + other[self._place(other) :]
+
+    def _insert(self, body: bytes) -> bytes:
+        place = self._place(body)
+        return body[:place] + self._random.choice(TOKENS) + body[place:]
+
+    def _edit_a_number(self, body: bytes) -> bytes:
+        numbers = list(NUMBER.finditer(body))
+        if not numbers:
+            return body + self._random.choice(NUMBERS)
+        number = self._random.choice(numbers)
+        return body[: number.start()] + self._random.choice(NUMBERS) + body[number.end() :]
+
+    def _nest(self, body: bytes) -> bytes:
+        left, right = self._random.choice(((b"[", b"]"), (b'{"a":', b"}"), (b"[[{},", b"]]")))
+        depth = self._random.choice((1, 2, 10, 170, 480, 1100))
+        # Now and then not closed, as an attacker would who wants it deep.
+        return left * depth + body + right * self._random.choice((depth, depth, depth - 1, 0))
+
+    def _pad(self, body: bytes) -> bytes:
+        size = MAX_BODY_BYTES + self._random.choice((-1, 0, 1))
+        return self._random.choice((body.ljust(size), body.rjust(size)))
+
+
+class Members(list[tuple[str, Any]]):
+    """The members of an object, repeated ones included."""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+decode = json.JSONDecoder(object_pairs_hook=Members, parse_float=str, parse_constant=_refuse).decode
+
+
+def expected(body: bytes) -> tuple[int, int | None]:
+    """Return the status, and the sum if there is one, as Python's decoder makes them out."""
+    if len(body) > MAX_BODY_BYTES:
+        return 413, None
+    try:
+        # From text: from bytes, Python would guess UTF-16 and UTF-32, which RFC 8259 rules out.
+        value = decode(body.decode())
+        # Python accepts the escape of half a surrogate pair. It stands for no character, RFC 8259
+        # (8.2) leaves open what becomes of it and RFC 7493 (2.1) forbids it: a bad request here.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        # What is too deep for Python is not closed: it has over half of 1024 bytes of brackets.
+        return 400, None
+    # A member that occurs twice counts as the last one, as RFC 8259 (4) says most decoders have
+    # it; but each must be valid.
+    members = value if isinstance(value, Members) else []
+    numbers = [number for _, number in members if type(number) is int and number in INT64]
+    if {name for name, _ in members} == {"a", "b"} and len(numbers) == len(members):
+        return 200, sum(dict(members).values())
+    return 422, None
+
+
+def test_a_hundred_thousand_bodies_are_judged_as_python_judges_them() -> None:
+    """No body makes the service fail; 200, 400, 413 and 422 go to whom they are due."""
+    metrics = Metrics("1.2.3")
+    application = Application(Settings(), Health(0), Log("error"), metrics, Journal(None, metrics))
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/sum",
+        "CONTENT_TYPE": "application/json",
+    }
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+    written: list[bytes] = []
+
+    def start_response(
+        status: str, headers: list[tuple[str, str]], _exc_info: Any = None, /
+    ) -> Callable[[bytes], object]:
+        started.append((status, headers))
+        return written.append
+
+    generator = Generator(SEED)
+    statuses: Counter[int] = Counter()
+    for number in range(BODIES):
+        body = generator.body()
+        place = f"body {number} of seed {SEED}: {body!r}"
+        environ["wsgi.input"] = BytesIO(body)
+
+        answer = json.loads(b"".join([*written, *application(environ, start_response)]))
+
+        status_line, headers = started.pop()
+        status, total = expected(body)
+        assert status_line.startswith(f"{status} "), f"{status_line} instead of {status}: {place}"
+        if status == 200:
+            assert answer == {"sum": total}, place
+        else:
+            assert answer.keys() == PROBLEM, place
+            assert ("content-type", "application/problem+json") in headers, place
+            assert answer["status"] == status, place
+        statuses[status] += 1
+
+    assert statuses.total() >= 100_000
+    for status in (200, 400, 413, 422):
+        assert statuses[status] > statuses.total() / 100, f"few {status}: {statuses}"

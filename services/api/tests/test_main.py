@@ -1,0 +1,176 @@
+"""`python -m zama_api`: the parts put together, and the exit code."""
+
+import json
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+from wsgiref.types import WSGIApplication
+
+import pytest
+
+from zama_api import __main__ as program
+
+Capture = pytest.CaptureFixture[str]
+Serve = Callable[[WSGIApplication], None]
+MakeServe = Callable[[Serve], None]
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Replace the environment: the program empties it, and the tests' own is still needed."""
+    environ: dict[str, str] = {}
+    monkeypatch.setattr(os, "environ", environ)
+    return environ
+
+
+@pytest.fixture
+def serving(monkeypatch: pytest.MonkeyPatch) -> MakeServe:
+    """Replace the server by a function that gets the application."""
+
+    def replace(serve: Serve) -> None:
+        class Server:
+            def __init__(self, _settings: Any, application: WSGIApplication, *_: Any) -> None:
+                self._application = application
+
+            def run(self) -> None:
+                serve(self._application)
+
+        monkeypatch.setattr(program, "Server", Server)
+
+    return replace
+
+
+def add(application: WSGIApplication) -> bytes:
+    """Send one request to the application, as a server would."""
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/sum",
+        "CONTENT_TYPE": "application/json",
+        "wsgi.input": BytesIO(b'{"a":2,"b":40}'),
+    }
+    return b"".join(application(environ, lambda *_: lambda _: None))
+
+
+def events(capture: Capture) -> list[str]:
+    """Return the names of the events that were logged to standard output."""
+    return [json.loads(line)["event"] for line in capture.readouterr().out.splitlines()]
+
+
+@pytest.mark.usefixtures("environ")
+def test_a_service_that_was_stopped_ends_well(serving: MakeServe, capfd: Capture) -> None:
+    """Requests are answered and logged, then the stop is, and the exit code is 0."""
+    answers = []
+    serving(lambda application: answers.append(add(application)))
+
+    assert program.main() == 0
+    assert answers == [b'{"sum":42}']
+    assert events(capfd) == ["request", "stopped"]
+
+
+def test_the_environment_is_gone_when_requests_come(
+    serving: MakeServe, environ: dict[str, str]
+) -> None:
+    """No request's environ and no child process can show a key."""
+    environ |= {"API_KEY": "hush", "REQUIRE_API_KEY": "true", "PATH": "/bin"}
+    seen = []
+    serving(lambda _: seen.append(dict(environ)))
+
+    assert program.main() == 0
+    assert seen == [{}]
+
+
+def test_settings_reach_the_application(
+    serving: MakeServe, environ: dict[str, str], capfd: Capture
+) -> None:
+    """A key that the environment requires is asked for."""
+    environ |= {"API_KEY": "hush", "REQUIRE_API_KEY": "true"}
+    answers = []
+    serving(lambda application: answers.append(json.loads(add(application))["status"]))
+
+    program.main()
+
+    assert answers == [401]
+    assert "hush" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("ACCESS_LOG", "true", ["request", "stopped"]),
+        ("ACCESS_LOG", "false", ["stopped"]),
+        ("LOG_LEVEL", "warning", []),
+    ],
+)
+def test_the_log_is_as_wide_as_set(
+    serving: MakeServe,
+    environ: dict[str, str],
+    capfd: Capture,
+    name: str,
+    value: str,
+    expected: list[str],
+) -> None:
+    """Access lines can be left out, and so can all that is no warning."""
+    environ[name] = value
+    serving(lambda application: (add(application), None)[1])
+
+    assert program.main() == 0
+    assert events(capfd) == expected
+
+
+def test_an_address_that_cannot_be_bound_is_told_in_one_line(
+    serving: MakeServe, environ: dict[str, str], capfd: Capture
+) -> None:
+    """The line names the address and the reason, and the exit code is 1."""
+
+    def fail(_application: WSGIApplication) -> None:
+        raise OSError("Address already in use (os error 98)")
+
+    serving(fail)
+    environ |= {"HOST": "192.0.2.1", "PORT": "8088"}
+
+    assert program.main() == 1
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "zama-api: cannot listen on 192.0.2.1:8088: Address already in use (os error 98)\n"
+    )
+
+
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize("error", [ArithmeticError, KeyboardInterrupt, SystemExit])
+def test_whatever_ends_the_server_finished_requests_are_logged(
+    serving: MakeServe, capfd: Capture, error: type[BaseException]
+) -> None:
+    """A crash of the server shows as such, and loses no line of what was answered before."""
+
+    def fail(application: WSGIApplication) -> None:
+        add(application)
+        raise error
+
+    serving(fail)
+
+    with pytest.raises(error):
+        program.main()
+    assert events(capfd) == ["request"]
+
+
+def test_a_bad_setting_stops_the_start_with_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], capfd: Capture
+) -> None:
+    """Run as a program, the service names the variable on standard error and exits with 2."""
+    environ["PORT"] = "http"
+    # A second run in one process is what runpy warns of.
+    monkeypatch.delitem(sys.modules, "zama_api.__main__")
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("zama_api", run_name="__main__")
+
+    assert ended.value.code == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "zama-api: PORT='http' cannot be used: it must be a whole number from 1 to 65535\n"
+    )

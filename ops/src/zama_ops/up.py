@@ -57,17 +57,19 @@ def up() -> None:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
 
-    url = f"http://{_HOST}:{environ['LISTEN_PORT']}"
+    api, gateway = (f"http://{_HOST}:{environ[name]}" for name in ("PORT", "LISTEN_PORT"))
     greeted = stopped = False
     while running := [child for child in children if child.poll() is None]:
         if len(running) < len(children) and not stopped:
             stopped = True
             stop()
-        if not greeted and _is_ready(url):
+        # The API first: a gateway that is asked too early logs errors that worry a newcomer.
+        if not greeted and _is_ready(api) and _is_ready(gateway):
             greeted = True
-            notes.print(_greeting(url, environ))
+            notes.print(_greeting(gateway, environ))
         time.sleep(0.05)
-    raise typer.Exit(max(child.returncode for child in children))
+    # A part that was killed has a negative code.
+    raise typer.Exit(max(abs(child.returncode) for child in children))
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:

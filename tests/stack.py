@@ -197,16 +197,20 @@ class Stack:
 
     def end(self) -> None:
         """End what still runs: gently, and if that fails with all it started."""
-        running = [part.process for part in self.parts if part.process.poll() is None]
-        for process in running:
+        processes = [part.process for part in self.parts]
+        for process in processes:
             process.terminate()
-        for process in running:
+        for process in processes:
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 process.wait()
                 raise
+            finally:
+                # What it started and left behind: a killed nginx leaves its worker.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def _start(self, name: str, command: list[str], port: int, **settings: str) -> Part:
         if "API_KEYS" not in settings:

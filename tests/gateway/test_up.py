@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -48,13 +49,20 @@ class Up:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(STOP_SECONDS)
 
+    def __enter__(self) -> Self:
+        """Run while the block does."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, whatever happened."""
+        self.end()
+
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     """Run with the settings of a newcomer."""
-    running = Up(tmp_path)
-    yield running
-    running.end()
+    with Up(tmp_path) as running:
+        yield running
 
 
 @pytest.mark.needs("curl")
@@ -96,16 +104,16 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path, name: str) 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        up = Up(tmp_path, **{name: str(port)})
-        assert up.process.wait(10) == 1
+        with Up(tmp_path, **{name: str(port)}) as up:
+            assert up.process.wait(10) == 1
     assert f"{name} {port} is taken" in up.printed()
     assert "started" not in up.printed()
 
 
 def test_a_part_that_refuses_to_start_ends_the_other(tmp_path: Path) -> None:
     """A bad setting is said once, and nothing is left running."""
-    up = Up(tmp_path, RATE_LIMIT="fast")
-    assert up.process.wait(STOP_SECONDS) == 2
+    with Up(tmp_path, RATE_LIMIT="fast") as up:
+        assert up.process.wait(10) == 2
     assert "gateway: RATE_LIMIT='fast' cannot be used" in up.printed()
     assert "curl" not in up.printed()
 
@@ -113,10 +121,7 @@ def test_a_part_that_refuses_to_start_ends_the_other(tmp_path: Path) -> None:
 def test_a_key_of_ones_own_is_not_printed(tmp_path: Path) -> None:
     """Only the example key is for all eyes."""
     key = "Sehr-Geheim-0123456789"
-    up = Up(tmp_path, API_KEY=key)
-    try:
+    with Up(tmp_path, API_KEY=key) as up:
         assert "YOUR_KEY" in up.wait_until_ready()
-    finally:
-        assert up.end() == 0
     assert key not in up.printed()
     assert KEY not in up.printed()

@@ -49,27 +49,32 @@ def up() -> None:
         for command in ([sys.executable, "-m", "zama_api"], [str(ENTRYPOINT)])
     ]
 
+    code = 0
+    stopping = greeted = False
+
     def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
         for child in children:
             if child.poll() is None:
                 child.terminate()
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
 
     api, gateway = (f"http://{_HOST}:{environ[name]}" for name in ("PORT", "LISTEN_PORT"))
-    greeted = stopped = False
-    while running := [child for child in children if child.poll() is None]:
-        if len(running) < len(children) and not stopped:
-            stopped = True
+    while None in (codes := [child.poll() for child in children]):
+        if codes != [None, None] and not stopping:
+            # One could not start, or died; the other is of no use alone.
+            code = abs(codes[0] or codes[1] or 1)
             stop()
         # The API first: a gateway that is asked too early logs errors that worry a newcomer.
         if not greeted and _is_ready(api) and _is_ready(gateway):
             greeted = True
             notes.print(_greeting(gateway, environ))
         time.sleep(0.05)
-    # A part that was killed has a negative code.
-    raise typer.Exit(max(abs(child.returncode) for child in children))
+    # Who was killed has a negative code.
+    raise typer.Exit(code or max(abs(child.returncode) for child in children))
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:

@@ -691,7 +691,17 @@ def test_a_request_is_logged_with_who_what_and_how(service: Service) -> None:
         "trace": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     }
     assert 0 < duration < 60_000
-    assert duration == round(duration, 3)
+
+
+def test_a_duration_is_in_milliseconds_to_a_microsecond(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that takes 1,234,567 ns is logged with 1.234 ms."""
+    clock = iter([5_000_000_000, 5_001_234_567])
+    monkeypatch.setattr(app, "perf_counter_ns", lambda: next(clock))
+    service.request("GET", "/healthz")
+
+    assert service.logged()[0]["duration_ms"] == 1.234
 
 
 @pytest.mark.parametrize(

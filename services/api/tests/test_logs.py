@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -157,6 +158,14 @@ def test_a_reader_that_went_away_does_not_stop_the_service(finished: Finished) -
     log.event("info", "unheard")
     log.requests([finished(), finished()])
     os.close(writer)
+
+
+def test_a_full_disk_does_not_stop_the_service(finished: Finished) -> None:
+    """Lines that cannot be written are lost, and nothing else."""
+    with Path("/dev/full").open("wb") as full:
+        log = Log("info", full.fileno())
+        log.event("info", "unwritten")
+        log.requests([finished()])
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_requests_are_counted_by_method_route_and_status(
     metrics: Metrics, finished: Finished
 ) -> None:
     """Each combination is a series, and batches add up."""
-    metrics.observe([finished(), finished(), finished(status=422)])
+    metrics.observe([finished(), finished(duration_ms=50), finished(status=422)])
     metrics.observe([finished(), finished(method="GET", route="/healthz")])
 
     name = "http_requests_total"

@@ -126,11 +126,11 @@ class Application:
         self._journal.add(
             Request(
                 time=datetime.now(UTC),
-                level="error" if answer.status >= 500 else "info",
+                level="error" if answer.status == 500 else "info",
                 service="api",
                 event="request",
                 request_id=request_id,
-                method=method,
+                method=method[:_LOGGED_CHARACTERS],
                 path=path[:_LOGGED_CHARACTERS],
                 route="other" if route is None else path,
                 status=answer.status,
@@ -198,7 +198,7 @@ def _operate(
     body = _read_body(environ)
     try:
         parameter = decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _judge(body, error) from None
     return Answer(200, (_JSON,), _encode(operation(parameter)))
 
@@ -226,10 +226,8 @@ def _judge(body: bytes, error: Exception) -> Problem:
     """
     try:
         _decode_any_json(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as malformed:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as malformed:
         return Problem(400, f"The body is not valid JSON. {malformed}.")
-    except RecursionError:
-        return Problem(400, "The body is nested too deeply.")
     return Problem(422, f"{error}.")
 
 

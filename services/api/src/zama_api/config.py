@@ -1,6 +1,5 @@
 """Settings: read once from the environment, into one typed object."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 # The gateway accepts the same client names and keys: services/nginx/entrypoint.
 _CLIENT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}")
+_DIGITS: Final = re.compile(r"[0-9]{1,5}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+-]{1,64}")
 
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -91,21 +92,16 @@ def _version(name: str, value: str) -> str:
 
 
 def _port(name: str, value: str) -> int:
-    # isascii: int() would take digits of every script.
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
+    if not (_DIGITS.fullmatch(value) and 1 <= int(value) <= 65535):
         raise _unusable(name, value, "a whole number from 1 to 65535")
     return int(value)
 
 
 def _seconds(name: str, value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
     # 20: stopping must fit into 25 seconds in all, requests in flight included.
-    if not 0 <= seconds <= 20:
+    if not (_DECIMAL.fullmatch(value) and float(value) <= 20):
         raise _unusable(name, value, "a number of seconds from 0 to 20")
-    return seconds
+    return float(value)
 
 
 def _boolean(name: str, value: str) -> bool:

@@ -71,8 +71,8 @@ class Log:
         self._write(_ENCODER.encode_lines(lines))
 
     def _write(self, data: bytes) -> None:
-        # A reader that went away must not take the service with it.
-        with self._lock, contextlib.suppress(BrokenPipeError):
+        # A reader that went away, or a full disk, must not take the service with it.
+        with self._lock, contextlib.suppress(OSError):
             while data:
                 data = data[os.write(self._file_descriptor, data) :]
 

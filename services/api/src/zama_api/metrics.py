@@ -108,7 +108,7 @@ class Metrics(Collector):
         yield duration
 
         yield CounterMetricFamily(
-            "sum_requests", "Requests to add two numbers.", sum(buckets.get("/sum", ()))
+            "sum_requests", "Requests to /sum, whatever the answer.", sum(buckets.get("/sum", ()))
         )
         yield GaugeMetricFamily(
             "http_requests_in_progress", "Requests being answered now.", len(self.in_progress)

@@ -87,6 +87,9 @@ class Server(MTServer):
         # In a thread: a signal handler must not wait for a lock that the code below it holds.
         threading.Thread(target=self._drain, name="drain", daemon=True).start()
 
+    def signal_handler_reload(self, *_arguments: Any, **_keywords: Any) -> None:
+        """Ignore SIGHUP, at which Granian would restart its worker: settings are read once."""
+
     def _drain(self) -> None:
         self._log.event("info", "draining", seconds=self._drain_seconds)
         timer = threading.Timer(STOP_SECONDS, self._give_up)

@@ -7,8 +7,14 @@ from typing import Final
 
 import pytest
 
+import engine
+
 NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
+    "docker": (
+        engine.is_there,
+        "no Docker engine with docker-compose (Debian: apt install docker.io docker-compose)",
+    ),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
     "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
 }
@@ -38,6 +44,28 @@ def _settings_of_this_shell() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session")
+def images(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[engine.Images]:
+    """Build both images, on an engine that runs as long as the tests."""
+    with engine.running(tmp_path_factory.mktemp("engine") / "log"):
+        images = engine.build()
+        pytestconfig.stash[IMAGES] = images
+        yield images
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what the containers were built on: a stand-in is not the image that is deployed."""
+    if IMAGES in config.stash:
+        terminalreporter.section("base images")
+        for name, image in config.stash[IMAGES].bases.items():
+            terminalreporter.line(f"{name}: {image}")
+
+
+IMAGES: Final = pytest.StashKey[engine.Images]()
 SETTINGS: Final = (
     *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
     *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),

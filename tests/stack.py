@@ -1,4 +1,4 @@
-"""The real pair of processes, API and gateway, and the means to talk to them."""
+"""The real pair, API and gateway, and the means to talk to it."""
 
 import contextlib
 import http.client
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,33 +107,35 @@ def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:
     return received
 
 
-@dataclass
-class Part:
-    """A running process of the pair; what it prints goes to files."""
+class Part(ABC):
+    """A running half of the pair, wherever it runs."""
 
-    process: subprocess.Popen[bytes]
     url: str
-    stdout: Path
-    stderr: Path
 
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.process.terminate()
+    @abstractmethod
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
 
+    @abstractmethod
     def wait(self) -> int:
         """Wait for its end and return its exit code."""
-        return self.process.wait(STOP_SECONDS)
 
-    def children(self) -> list[int]:
-        """Return the ids of the processes it started."""
-        pid = self.process.pid
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
+    @abstractmethod
+    def output(self) -> bytes:
+        """Return what it has printed on standard output."""
+
+    @abstractmethod
+    def errors(self) -> bytes:
+        """Return what it has printed on standard error."""
+
+    def stop(self) -> int:
+        """Send SIGTERM, wait for its end and return its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
 
     def lines(self) -> list[dict[str, Any]]:
         """Return what it logged, each line decoded."""
-        return [json.loads(line) for line in self.stdout.read_bytes().splitlines()]
+        return [json.loads(line) for line in self.output().splitlines()]
 
     def requests(self) -> list[dict[str, Any]]:
         """Return its access lines."""
@@ -150,6 +153,46 @@ class Part:
 
 
 @dataclass
+class Process(Part):
+    """A part as a process of this machine; what it prints goes to files."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    stdout: Path
+    stderr: Path
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        return self.process.wait(STOP_SECONDS)
+
+    def output(self) -> bytes:
+        """Return what it has printed on standard output."""
+        return self.stdout.read_bytes()
+
+    def errors(self) -> bytes:
+        """Return what it has printed on standard error."""
+        return self.stderr.read_bytes()
+
+    def status(self, name: str) -> str:
+        """Return a line of what the kernel says of it (proc(5), status)."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return line.partition(":")[2].strip()
+        raise KeyError(name)
+
+    def children(self) -> list[int]:
+        """Return the ids of the processes it started."""
+        pid = self.process.pid
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+
+
+@dataclass
 class Pair:
     """An API and the gateway in front of it."""
 
@@ -157,47 +200,55 @@ class Pair:
     gateway: Part
 
 
-@dataclass
-class Stack:
-    """Starts parts in `directory` and ends them all, come what may."""
+class Stack(ABC):
+    """Starts pairs and ends them all, come what may."""
 
-    directory: Path
-    nginx_binary: str
-    parts: list[Part] = field(default_factory=list)
-
+    @abstractmethod
     def start_api(self, **settings: str) -> Part:
-        """Start an API, on a free port unless PORT is given, and wait until it answers."""
-        port = int(settings.pop("PORT", free_port()))
-        settings = {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0", **settings}
-        return self._start(
-            "api", [sys.executable, "-m", "zama_api"], port, PORT=str(port), **settings
-        )
+        """Start an API and wait until it answers."""
 
+    @abstractmethod
     def start_gateway(self, api: Part, **settings: str) -> Part:
         """Start a gateway in front of `api` and wait until it answers."""
-        port = free_port()
-        return self._start(
-            "gateway",
-            [str(ENTRYPOINT)],
-            port,
-            **{
-                "NGINX_BINARY": self.nginx_binary,
-                "LISTEN_HOST": "127.0.0.1",
-                "LISTEN_PORT": str(port),
-                "API_PORT": str(urlsplit(api.url).port),
-                "DRAIN_SECONDS": "0",
-                **settings,
-            },
-        )
+
+    @abstractmethod
+    def end(self) -> None:
+        """End what still runs: gently, and if that fails with all it started."""
 
     def start(self, **settings: str) -> Pair:
         """Start a pair with the same settings for both."""
         api = self.start_api(**settings)
         return Pair(api, self.start_gateway(api, **settings))
 
+
+@dataclass
+class ProcessStack(Stack):
+    """Runs the parts as `make up` does; `directory` is for what they print."""
+
+    directory: Path
+    nginx_binary: str
+    processes: list[Process] = field(default_factory=list)
+
+    def start_api(self, **settings: str) -> Process:
+        """Start an API, on a free port unless PORT is given, and wait until it answers."""
+        port = int(settings.pop("PORT", free_port()))
+        command = [sys.executable, "-m", "zama_api"]
+        return self._start("api", command, port, {"PORT": str(port), **settings})
+
+    def start_gateway(self, api: Part, **settings: str) -> Process:
+        """Start a gateway in front of `api` and wait until it answers."""
+        port = free_port()
+        native = {
+            "NGINX_BINARY": self.nginx_binary,
+            "LISTEN_HOST": "127.0.0.1",
+            "LISTEN_PORT": str(port),
+            "API_PORT": str(urlsplit(api.url).port),
+        }
+        return self._start("gateway", [str(ENTRYPOINT)], port, {**native, **settings})
+
     def end(self) -> None:
         """End what still runs: gently, and if that fails with all it started."""
-        processes = [part.process for part in self.parts]
+        processes = [part.process for part in self.processes]
         for process in processes:
             process.terminate()
         for process in processes:
@@ -212,29 +263,40 @@ class Stack:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def _start(self, name: str, command: list[str], port: int, **settings: str) -> Part:
-        if "API_KEYS" not in settings:
-            settings = {"API_KEY": KEY, **settings}
-        base = self.directory / f"{name}-{len(self.parts)}"
+    def _start(
+        self, name: str, command: list[str], port: int, settings: Mapping[str, str]
+    ) -> Process:
+        base = self.directory / f"{name}-{len(self.processes)}"
         stdout, stderr = base.with_suffix(".stdout"), base.with_suffix(".stderr")
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen(
                 command,
-                env={**os.environ, **settings},
+                env={**os.environ, **with_defaults(settings)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
             )
-        part = Part(process, f"http://127.0.0.1:{port}", stdout, stderr)
-        self.parts.append(part)
+        part = Process(f"http://127.0.0.1:{port}", process, stdout, stderr)
+        self.processes.append(part)
 
-        def answers() -> bool:
+        def has_started() -> bool:
             if process.poll() is not None:
                 raise RuntimeError(f"{name} ended at once: {stderr.read_text()}")
-            with contextlib.suppress(OSError):
-                return send(part.url, path="/healthz").status < 600
-            return False
+            return answers(part.url)
 
-        wait_until(answers, f"{name} answers")
+        wait_until(has_started, f"{name} answers")
         return part
+
+
+def with_defaults(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return what a test does not care about, and the settings that it gives."""
+    key = {} if "API_KEYS" in settings else {"API_KEY": KEY}
+    return {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0", **key, **settings}
+
+
+def answers(url: str) -> bool:
+    """Say whether anything answers there."""
+    with contextlib.suppress(OSError):
+        return send(url, path="/healthz").status < 600
+    return False

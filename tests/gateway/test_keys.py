@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import ENTRYPOINT, JSON, KEY, SUM, UNLIMITED, Answer, Pair, Stack, send
+from stack import ENTRYPOINT, JSON, KEY, SUM, UNLIMITED, Answer, Pair, ProcessStack, Stack, send
 
 KEYS = "acme=first-Key_1 acme=second.Key~2 globex=third+Key/3=="
 
@@ -102,17 +102,16 @@ def test_no_key_appears_in_any_output(stack: Stack) -> None:
             assert key.encode() not in arguments
 
     for part in (pair.api, pair.gateway):
-        part.terminate()
-        assert part.wait() == 0
-        assert key.encode() not in part.stdout.read_bytes() + part.stderr.read_bytes()
+        assert part.stop() == 0
+        assert key.encode() not in part.output() + part.errors()
     for answer in seen:
         assert key not in f"{answer.headers}{answer.body!r}"
 
 
-def test_nginx_does_not_inherit_the_key(stack: Stack) -> None:
+def test_nginx_does_not_inherit_the_key(processes: ProcessStack) -> None:
     """Once rendered, the key is in nginx's memory only, not in its environment."""
     key = "Sehr-Geheim-0123456789"
-    gateway = stack.start(API_KEY=key, **UNLIMITED).gateway
+    gateway = processes.start_gateway(processes.start_api(), API_KEY=key)
     children = gateway.children()
     assert children
     for child in children:
@@ -120,19 +119,20 @@ def test_nginx_does_not_inherit_the_key(stack: Stack) -> None:
 
 
 def test_the_rendered_files_with_keys_are_private_and_go_with_the_gateway(
-    stack: Stack, tmp_path: Path
+    processes: ProcessStack, tmp_path: Path
 ) -> None:
     """Only the gateway's own user can read the keys, and nothing is left behind."""
-    gateway = stack.start(TMPDIR=str(tmp_path), **UNLIMITED).gateway
+    gateway = processes.start_gateway(processes.start_api(), TMPDIR=str(tmp_path))
     (keys,) = tmp_path.glob("*/keys.conf")
     assert KEY in keys.read_text()
     assert keys.stat().st_mode & 0o077 == 0
-    gateway.terminate()
-    assert gateway.wait() == 0
+    assert gateway.stop() == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_key_stays_out_of_the_list_of_processes_while_it_is_rendered(stack: Stack) -> None:
+def test_the_key_stays_out_of_the_list_of_processes_while_it_is_rendered(
+    processes: ProcessStack,
+) -> None:
     """Rendering hands keys to the shell's built-in commands only."""
     key = "Sehr-Geheim-0123456789"
     trace = subprocess.run(
@@ -140,8 +140,8 @@ def test_the_key_stays_out_of_the_list_of_processes_while_it_is_rendered(stack: 
         env={
             **os.environ,
             "API_KEY": key,
-            "NGINX_BINARY": stack.nginx_binary,
-            "TMPDIR": str(stack.directory),
+            "NGINX_BINARY": processes.nginx_binary,
+            "TMPDIR": str(processes.directory),
         },
         capture_output=True,
         text=True,

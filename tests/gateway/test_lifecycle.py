@@ -13,15 +13,26 @@ from urllib.parse import urlsplit
 import pytest
 
 from load import Outcome, constant_load
-from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, Stack, free_port, read, send, wait_until
+from stack import (
+    AUTHORISED,
+    SUM,
+    UNLIMITED,
+    Pair,
+    Part,
+    ProcessStack,
+    free_port,
+    read,
+    send,
+    wait_until,
+)
 
 DRAIN_SECONDS = 1.0
 
 
 @pytest.fixture
-def draining(stack: Stack) -> Pair:
+def draining(processes: ProcessStack) -> Pair:
     """Return a pair that takes a second to drain."""
-    return stack.start(DRAIN_SECONDS=f"{DRAIN_SECONDS:g}", **UNLIMITED)
+    return processes.start(DRAIN_SECONDS=f"{DRAIN_SECONDS:g}", **UNLIMITED)
 
 
 def status(part: Part, path: str) -> int:
@@ -45,7 +56,7 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
         time.sleep(0.3)
         began = time.monotonic()
         for part in parts:
-            part.terminate()
+            part.signal(signal.SIGTERM)
         wait_until(lambda: status(draining.gateway, "/readyz") == 503, "unready", seconds=0.5)
         assert status(draining.gateway, "/healthz") == 200
         # The load balancer stops sending somewhere in the middle of the drain.
@@ -66,41 +77,40 @@ def test_a_request_in_flight_outlives_the_listener(draining: Pair) -> None:
             b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n" % len(SUM)
         )
-        draining.api.terminate()
+        draining.api.signal(signal.SIGTERM)
         wait_until(lambda: status(draining.api, "/healthz") == 0, "listener closed", seconds=5)
         caller.sendall(SUM)
         assert caller.recv(65536).endswith(b'{"sum":42}')
     assert draining.api.wait() == 0
 
 
-def test_the_api_is_replaced_behind_nginx_without_a_lost_request(stack: Stack) -> None:
+def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: ProcessStack) -> None:
     """The next API listens on the same port before the last one goes; nginx does not notice."""
-    pair = stack.start(DRAIN_SECONDS="0.5", **UNLIMITED)
+    pair = processes.start(DRAIN_SECONDS="0.5", **UNLIMITED)
     port = str(urlsplit(pair.api.url).port)
     with constant_load(pair.gateway.url) as load:
         api = pair.api
         for _ in range(3):
             time.sleep(0.2)
-            successor = stack.start_api(PORT=port, DRAIN_SECONDS="0.5")
-            api.terminate()
-            assert api.wait() == 0
+            successor = processes.start_api(PORT=port, DRAIN_SECONDS="0.5")
+            assert api.stop() == 0
             api = successor
         time.sleep(0.2)
     assert load.lost() == [], breakage(load.lost())
     assert len(load.outcomes) > 300
 
 
-def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(stack: Stack) -> None:
+def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: ProcessStack) -> None:
     """Every caller gets 502 or 503 with Retry-After at once, and sums within a second of return."""
-    pair = stack.start(**UNLIMITED)
+    pair = processes.start(**UNLIMITED)
     port = str(urlsplit(pair.api.url).port)
     with constant_load(pair.gateway.url) as load:
         time.sleep(0.3)
-        pair.api.process.kill()
+        pair.api.signal(signal.SIGKILL)
         pair.api.wait()
         assert status(pair.gateway, "/readyz") == 502
         time.sleep(0.3)
-        stack.start_api(PORT=port)
+        processes.start_api(PORT=port)
         returned = time.monotonic()
         time.sleep(1.5)
     assert load.lost(), "nothing was sent while the API was dead"
@@ -114,14 +124,14 @@ def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(stack: Stack) ->
     assert all(outcome.ok for outcome in load.outcomes[-100:])
 
 
-def test_a_stopped_api_does_not_make_callers_hang(stack: Stack) -> None:
+def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> None:
     """An API that is there but does not answer costs a caller 504 after the gateway's patience."""
-    pair = stack.start(**UNLIMITED)
-    pair.api.process.send_signal(signal.SIGSTOP)
+    pair = processes.start(**UNLIMITED)
+    pair.api.signal(signal.SIGSTOP)
     try:
         answer = send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM, timeout=30)
     finally:
-        pair.api.process.send_signal(signal.SIGCONT)
+        pair.api.signal(signal.SIGCONT)
     assert answer.status == 504
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["content-type"] == "application/problem+json"
@@ -130,23 +140,23 @@ def test_a_stopped_api_does_not_make_callers_hang(stack: Stack) -> None:
 
 @pytest.mark.parametrize("name", ["api", "gateway"])
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it(stack: Stack, name: str, first: signal.Signals) -> None:
+def test_a_second_signal_ends_it(processes: ProcessStack, name: str, first: signal.Signals) -> None:
     """Who is in a hurry does not wait for the drain; the exit code says that it was cut short."""
     slow = {"DRAIN_SECONDS": "20"}
-    api = stack.start_api(**slow if name == "api" else {})
-    part = api if name == "api" else stack.start_gateway(api, **slow)
-    part.process.send_signal(first)
-    wait_until(lambda: "draining" in part.stdout.read_text(), "draining")
+    api = processes.start_api(**slow if name == "api" else {})
+    part = api if name == "api" else processes.start_gateway(api, **slow)
+    part.signal(first)
+    wait_until(lambda: b"draining" in part.output(), "draining")
     began = time.monotonic()
-    part.terminate()
+    part.signal(signal.SIGTERM)
     assert part.wait() == 1
     assert time.monotonic() - began < 5
 
 
-def test_readiness_waits_for_the_warm_up(stack: Stack) -> None:
+def test_readiness_waits_for_the_warm_up(processes: ProcessStack) -> None:
     """Until READY_DELAY_SECONDS are over, `/readyz` is a 503 with Retry-After."""
     began = time.monotonic()
-    pair = stack.start(READY_DELAY_SECONDS="1.5")
+    pair = processes.start(READY_DELAY_SECONDS="1.5")
     answer = send(pair.gateway.url, path="/readyz")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "1"
@@ -162,15 +172,15 @@ def test_kept_connections_are_told_to_close_while_draining(draining: Pair) -> No
     with contextlib.closing(connection):
         connection.request("GET", "/healthz")
         assert "connection" not in read(connection).headers
-        draining.api.terminate()
+        draining.api.signal(signal.SIGTERM)
         wait_until(lambda: status(draining.api, "/readyz") == 503, "unready")
         connection.request("GET", "/healthz")
         assert read(connection).headers["connection"] == "close"
 
 
-def test_a_dead_nginx_ends_the_entrypoint(stack: Stack) -> None:
+def test_a_dead_nginx_ends_the_entrypoint(processes: ProcessStack) -> None:
     """The container runtime must notice: the entrypoint does not outlive what it supervises."""
-    gateway = stack.start().gateway
+    gateway = processes.start_gateway(processes.start_api())
     for child in gateway.children():
         os.kill(child, signal.SIGKILL)
     assert gateway.wait() == 1
@@ -195,13 +205,13 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert line.startswith(f"zama-api: cannot listen on 127.0.0.1:{port}: ")
 
 
-def test_the_api_starts_fast(stack: Stack) -> None:
+def test_the_api_starts_fast(processes: ProcessStack) -> None:
     """The first healthy answer comes within 300 ms, at best of five: machines are shared."""
 
     def start() -> float:
         port = str(free_port())
         began = time.monotonic()
-        stack.start_api(PORT=port)
+        processes.start_api(PORT=port)
         return time.monotonic() - began
 
     assert min(start() for _ in range(5)) < 0.3

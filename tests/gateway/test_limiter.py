@@ -4,11 +4,13 @@ from collections import Counter
 
 import pytest
 
-from stack import JSON, KEY, SUM, Answer, Pair, Stack, send
+from stack import JSON, KEY, SUM, Answer, Pair, ProcessStack, Stack, send
 
+# Where the requests of these tests come from: this machine, or a Docker network's own address.
+TESTER = "127.0.0.1 172.16.0.0/12 192.168.0.0/16"
 SETTINGS = {
     "API_KEYS": f"default={KEY} acme=first acme=second globex=third",
-    "TRUSTED_PROXIES": "127.0.0.1",
+    "TRUSTED_PROXIES": TESTER,
 }
 
 
@@ -136,9 +138,9 @@ def test_health_checks_are_not_limited(limited: Pair) -> None:
     ],
 )
 def test_the_address_is_the_last_untrusted_one(
-    stack: Stack, trusted: str, forwarded: str, logged: str
+    processes: ProcessStack, trusted: str, forwarded: str, logged: str
 ) -> None:
     """TRUSTED_PROXIES says whose word about the address is taken."""
-    pair = stack.start(TRUSTED_PROXIES=trusted)
+    pair = processes.start(TRUSTED_PROXIES=trusted)
     answer = send(pair.gateway.url, path="/healthz", headers={"X-Forwarded-For": forwarded})
     assert pair.gateway.line(answer.headers["x-request-id"])["remote_addr"] == logged

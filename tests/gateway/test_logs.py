@@ -92,7 +92,7 @@ def attacked(module_stack: Stack) -> Pair:
 @pytest.mark.parametrize("name", ["gateway", "api"])
 def test_lines_stay_json_under_hostile_requests(attacked: Pair, name: str) -> None:
     """Every line is UTF-8 and one object with the same members in the same order."""
-    lines = getattr(attacked, name).stdout.read_bytes().decode().splitlines()
+    lines = getattr(attacked, name).output().decode().splitlines()
     requests = [line for line in map(json.loads, lines) if line["event"] == "request"]
     assert len(requests) >= len(HOSTILE) // 2
     assert len({tuple(line) for line in requests}) == 1
@@ -105,16 +105,15 @@ def test_lines_stay_json_under_hostile_requests(attacked: Pair, name: str) -> No
 
 def test_nothing_unusual_stands_in_the_error_logs(attacked: Pair) -> None:
     """Hostile requests are no errors of ours."""
-    assert attacked.api.stderr.read_text() == ""
-    assert "[alert]" not in attacked.gateway.stderr.read_text(errors="replace")
+    assert attacked.api.errors() == b""
+    assert b"[alert]" not in attacked.gateway.errors()
 
 
 def test_events_tell_the_life_of_both(stack: Stack) -> None:
     """Start, drain and stop are logged with the common fields."""
     pair = stack.start()
     for part in (pair.gateway, pair.api):
-        part.terminate()
-        assert part.wait() == 0
+        assert part.stop() == 0
         events = [line for line in part.lines() if line["event"] != "request"]
         assert [line["event"] for line in events] == ["started", "draining", "stopped"]
         assert all(list(line)[:5] == COMMON for line in events)
@@ -125,8 +124,7 @@ def test_access_lines_can_be_switched_off(stack: Stack) -> None:
     api = stack.start_api(ACCESS_LOG="false")
     send(api.url, "POST", "/sum", AUTHORISED, SUM)
     assert b"sum_requests_total 1.0" in send(api.url, path="/metrics").body
-    api.terminate()
-    api.wait()
+    api.stop()
     assert {line["event"] for line in api.lines()} == {"started", "draining", "stopped"}
 
 
@@ -145,6 +143,5 @@ def test_a_clean_stop_loses_no_line(stack: Stack) -> None:
     for _ in range(300):
         assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200
     for part in (pair.gateway, pair.api):
-        part.terminate()
-        assert part.wait() == 0
+        assert part.stop() == 0
         assert sum(line["path"] == "/sum" for line in part.requests()) == 300

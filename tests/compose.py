@@ -1,0 +1,91 @@
+"""The pair as containers, by the project's own compose file."""
+
+import signal
+import subprocess
+from dataclasses import dataclass, field
+
+from engine import Images, run, stamp
+from stack import Part, Stack, answers, free_port, wait_until, with_defaults
+
+# Containers wait for each other's health checks.
+START_SECONDS = 30
+
+
+@dataclass
+class Container(Part):
+    """A part as a container."""
+
+    url: str
+    name: str
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send its first process a signal."""
+        run("docker", "kill", "--signal", number.name, self.name)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        return int(run("docker", "wait", self.name))
+
+    def output(self) -> bytes:
+        """Return what it has printed on standard output."""
+        return self._logs().stdout
+
+    def errors(self) -> bytes:
+        """Return what it has printed on standard error."""
+        return self._logs().stderr
+
+    def _logs(self) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["docker", "logs", self.name], capture_output=True, check=True)
+
+
+@dataclass
+class Project:
+    """One `docker-compose up`, under a name and on ports of its own."""
+
+    settings: dict[str, str]
+    name: str = field(default_factory=stamp)
+    api_port: int = field(default_factory=free_port)
+    gateway_port: int = field(default_factory=free_port)
+
+    def up(self, service: str, port: int) -> Container:
+        """Start a service and wait until it answers."""
+        self._compose("up", "-d", "--no-build", service)
+        container = Container(f"http://127.0.0.1:{port}", f"{self.name}_{service}_1")
+        wait_until(lambda: answers(container.url), f"{container.name} answers", START_SECONDS)
+        return container
+
+    def down(self) -> None:
+        """Stop and remove everything."""
+        self._compose("down", "--volumes")
+
+    def _compose(self, *words: str) -> None:
+        ports = {
+            "API_PORT_PUBLISHED": str(self.api_port),
+            "GATEWAY_PORT_PUBLISHED": str(self.gateway_port),
+        }
+        run("docker-compose", "--project-name", self.name, *words, **ports, **self.settings)
+
+
+@dataclass
+class ComposeStack(Stack):
+    """Runs the parts as `docker-compose up` does."""
+
+    images: Images
+    projects: list[Project] = field(default_factory=list)
+
+    def start_api(self, **settings: str) -> Container:
+        """Start an API and wait until it answers."""
+        project = Project(with_defaults(settings))
+        self.projects.append(project)
+        return project.up("api", project.api_port)
+
+    def start_gateway(self, api: Part, **settings: str) -> Container:
+        """Start a gateway in front of `api` and wait until it answers."""
+        (project,) = (one for one in self.projects if str(one.api_port) in api.url)
+        project.settings.update(settings)
+        return project.up("nginx", project.gateway_port)
+
+    def end(self) -> None:
+        """Stop and remove everything."""
+        for project in self.projects:
+            project.down()

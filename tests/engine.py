@@ -1,0 +1,97 @@
+"""A Docker engine, and the project's images built on it."""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stack import ROOT, wait_until
+
+API_IMAGE: Final = "zama-api:local"
+NGINX_IMAGE: Final = "zama-nginx:local"
+
+
+def run(*command: str, **environ: str) -> str:
+    """Run a command in the repository's root and return what it prints.
+
+    Raises:
+        RuntimeError: it failed; the message has all that it printed.
+
+    """
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{shlex.join(command)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def answers() -> bool:
+    """Say whether an engine runs that this user may use."""
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def is_there() -> bool:
+    """Say whether this machine has, or can start, an engine."""
+    if not (shutil.which("docker") and shutil.which("docker-compose")):
+        return False
+    return answers() or (os.geteuid() == 0 and shutil.which("dockerd") is not None)
+
+
+@contextlib.contextmanager
+def running(log: Path) -> Iterator[None]:
+    """Use the engine that runs, or start one while the block runs."""
+    if answers():
+        yield
+        return
+    with log.open("wb") as output:
+        engine = subprocess.Popen(["dockerd"], stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_until(answers, f"dockerd answers (see {log})", seconds=60)
+        yield
+    finally:
+        engine.terminate()
+        engine.wait(60)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of both parts, and the base images that they were built on, by build argument."""
+
+    bases: dict[str, str]
+    api: str = API_IMAGE
+    nginx: str = NGINX_IMAGE
+
+
+def documented(program: str) -> list[list[str]]:
+    """Return the README's commands that begin with `program`, each split into words."""
+    lines = re.findall(rf"^({program} .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return [shlex.split(line) for line in lines]
+
+
+def build() -> Images:
+    """Build both images by the README's commands, on base images that this machine can have."""
+    lines = run(str(ROOT / "tests" / "containers" / "base-images")).split()
+    bases = dict(line.split("=", 1) for line in lines)
+    arguments = [word for line in lines for word in ("--build-arg", line)]
+    for docker, verb, *rest in documented("docker build"):
+        run(docker, verb, *arguments, *rest)
+    return Images(bases)
+
+
+def stamp() -> str:
+    """Return a name that no other run of the tests uses at the same time."""
+    return f"zama-test-{os.getpid()}-{time.monotonic_ns()}"

@@ -54,6 +54,11 @@ class Project:
         wait_until(lambda: answers(container.url), f"{container.name} answers", START_SECONDS)
         return container
 
+    def start(self) -> None:
+        """Start both services."""
+        self.up("api", self.api_port)
+        self.up("nginx", self.gateway_port)
+
     def down(self) -> None:
         """Stop and remove everything."""
         self._compose("down", "--volumes")

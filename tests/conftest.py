@@ -15,6 +15,10 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         engine.is_there,
         "no Docker engine with docker-compose (Debian: apt install docker.io docker-compose)",
     ),
+    "haproxy": (
+        lambda: shutil.which("haproxy"),
+        "no haproxy on the PATH (Debian: apt install haproxy)",
+    ),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
     "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
 }

@@ -291,8 +291,7 @@ class ProcessStack(Stack):
 
 def with_defaults(settings: Mapping[str, str]) -> dict[str, str]:
     """Return what a test does not care about, and the settings that it gives."""
-    key = {} if "API_KEYS" in settings else {"API_KEY": KEY}
-    return {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0", **key, **settings}
+    return {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0", "API_KEY": KEY, **settings}
 
 
 def answers(url: str) -> bool:

@@ -34,7 +34,8 @@ def test_every_key_works_and_its_client_is_logged(several: Pair, pair_of_key: st
 
 
 @pytest.mark.parametrize(
-    "key", ["acme", "FIRST-KEY_1", "first-Key_1 acme", "acme first-Key_1", "key:first-Key_1", "~."]
+    "key",
+    [KEY, "acme", "FIRST-KEY_1", "first-Key_1 acme", "acme first-Key_1", "key:first-Key_1", "~."],
 )
 def test_nothing_near_a_key_works(several: Pair, key: str) -> None:
     """Neither a client's name nor another case nor a trick with the lookup gets in."""

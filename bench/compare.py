@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import statistics
@@ -23,14 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import wrk
+
 GO_SOURCE: Final = Path(__file__).parent / "go_reference" / "main.go"
 SERVER_CORE, LOAD_CORE = 0, 1
-CONNECTIONS: Final = 32
-WRK_SCRIPT: Final = """\
-wrk.method = "POST"
-wrk.body = '{"a": 2, "b": 40}'
-wrk.headers["Content-Type"] = "application/json"
-"""
 
 
 def main() -> int:
@@ -55,8 +50,6 @@ def main() -> int:
 
 def compare(directory: Path, rounds: int, seconds: int) -> dict[str, Any]:
     """Return requests/s of each turn, and the median, least and largest ratio of a round."""
-    script = directory / "sum.lua"
-    script.write_text(WRK_SCRIPT)
     go = directory / "go_reference"
     subprocess.run(["go", "build", "-o", str(go), str(GO_SOURCE)], check=True)
     contestants = {
@@ -68,13 +61,15 @@ def compare(directory: Path, rounds: int, seconds: int) -> dict[str, Any]:
             name: stack.enter_context(serving(command, settings, directory / name))
             for name, (command, settings) in contestants.items()
         }
+        on_its_core = ("taskset", "-c", str(LOAD_CORE))
         for url in urls.values():
-            requests_per_second(url, script, 1)  # Warm up.
+            wrk.load(url, 1, directory, on_its_core)  # Warm up.
         turns: dict[str, list[float]] = {name: [] for name in urls}
         for number in range(1, rounds + 1):
             print(f"round {number} of {rounds} ...", file=sys.stderr)
             for name, url in urls.items():
-                turns[name].append(requests_per_second(url, script, seconds))
+                turn = wrk.load(url, seconds, directory, on_its_core)
+                turns[name].append(turn.requests_per_second)
     ratios = [api / go for api, go in zip(turns["api"], turns["go"], strict=True)]
     return {
         "requests_per_second": turns,
@@ -111,28 +106,6 @@ def serving(command: list[str], settings: dict[str, str], log: Path) -> Iterator
     finally:
         process.terminate()
         process.wait(30)
-
-
-def requests_per_second(url: str, script: Path, seconds: int) -> float:
-    """Load one contestant from the other core.
-
-    Raises:
-        RuntimeError: some requests failed.
-
-    """
-    done = subprocess.run(
-        [
-            *("taskset", "-c", str(LOAD_CORE)),
-            *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "-s", str(script), f"{url}/sum"),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    if rate is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
-        raise RuntimeError(f"{url} did not answer all requests:\n{done.stdout}")
-    return float(rate[1])
 
 
 def table(result: dict[str, Any]) -> str:

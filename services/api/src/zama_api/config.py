@@ -59,9 +59,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         host=read("HOST", _address, default.host),
         port=read("PORT", _port, default.port),
         require_api_key=read("REQUIRE_API_KEY", _boolean, default.require_api_key),
-        api_keys=read(
-            "API_KEYS", _named_keys, read("API_KEY", _single_key, default.api_keys)
-        ),
+        api_keys=read("API_KEYS", _named_keys, read("API_KEY", _single_key, default.api_keys)),
         ready_delay_seconds=read("READY_DELAY_SECONDS", _seconds, default.ready_delay_seconds),
         drain_seconds=read("DRAIN_SECONDS", _seconds, default.drain_seconds),
         log_level=read("LOG_LEVEL", _log_level, default.log_level),

@@ -1,0 +1,166 @@
+"""Compare a Fargate-sized pair with the same pair unlimited.
+
+The compose stack has the limits of the smallest task, 0.25 vCPU and 512 MiB for both containers.
+Rounds alternate between them and no limit on the CPU; load comes over the loopback address.
+
+Needs `wrk`, `docker` and `docker-compose` on the PATH.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+
+import wrk
+
+ROOT: Final = Path(__file__).parents[1]
+PROJECT: Final = "zama-bench"
+PORT: Final = "18081"
+# Of a vCPU, as docker-compose.yaml says.
+TASK: Final = {"api": 0.15, "nginx": 0.10}
+
+
+def main() -> int:
+    """Run the comparison and print it; the exit code is 0 when it could be run."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="rounds counted (default 5)")
+    parser.add_argument("--seconds", type=int, default=5, help="load per turn (default 5)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options = parser.parse_args()
+    for tool in ("wrk", "docker", "docker-compose"):
+        if shutil.which(tool) is None:
+            parser.error(f"there is no {tool} on the PATH")
+
+    compose("up", "-d", "--build")
+    try:
+        wait_until_ready()
+        with tempfile.TemporaryDirectory() as directory:
+            turns = alternate(options.rounds, options.seconds, Path(directory))
+    finally:
+        compose("down")
+    result = summary(turns)
+    print(json.dumps(result, indent=2) if options.json else table(result))
+    return 0
+
+
+def compose(*words: str) -> None:
+    """Run docker-compose on the project's file, on base images that this machine can have."""
+    bases = subprocess.run(
+        [str(ROOT / "tests" / "containers" / "base-images")],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    settings = {
+        **dict(line.split("=", 1) for line in bases.stdout.split()),
+        "GATEWAY_PORT_PUBLISHED": PORT,
+        "API_PORT_PUBLISHED": "18080",
+        "RATE_LIMIT": "100000",
+        "RATE_BURST": "100000",
+        "DRAIN_SECONDS": "0",
+    }
+    subprocess.run(
+        ["docker-compose", "--project-name", PROJECT, *words],
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        stdout=sys.stderr,
+        check=True,
+    )
+
+
+def wait_until_ready() -> None:
+    """Return when the gateway says that the pair is ready.
+
+    Raises:
+        OSError: it does not within 30 s.
+
+    """
+    for attempt in range(300):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=1):
+                return
+        except OSError:
+            if attempt == 299:
+                raise
+            time.sleep(0.1)
+
+
+def limit(cpus: dict[str, float]) -> None:
+    """Give each container so much of a vCPU."""
+    for service, share in cpus.items():
+        name = f"{PROJECT}_{service}_1"
+        subprocess.run(
+            ["docker", "update", "--cpus", str(share), name], stdout=subprocess.DEVNULL, check=True
+        )
+
+
+def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[wrk.Turn]]:
+    """Load the pair in turn with and without its limits."""
+    cores = float(os.cpu_count() or 1)
+    limits = {"task": TASK, "unlimited": dict.fromkeys(TASK, cores)}
+    turns: dict[str, list[wrk.Turn]] = {name: [] for name in limits}
+    for number in range(1, rounds + 1):
+        print(f"round {number} of {rounds} ...", file=sys.stderr)
+        for name, cpus in limits.items():
+            limit(cpus)
+            wrk.load(f"http://127.0.0.1:{PORT}", 1, directory)  # Let the limit settle.
+            turns[name].append(wrk.load(f"http://127.0.0.1:{PORT}", seconds, directory))
+    return turns
+
+
+def summary(turns: dict[str, list[wrk.Turn]]) -> dict[str, Any]:
+    """Return medians, and the median, least and largest ratio of a round."""
+    pairs = list(zip(turns["task"], turns["unlimited"], strict=True))
+    ratios = {
+        "requests_per_second": [
+            task.requests_per_second / free.requests_per_second for task, free in pairs
+        ],
+        "p99_ms": [task.p99_ms / free.p99_ms for task, free in pairs],
+    }
+    return {
+        "medians": {
+            name: {
+                figure: statistics.median(getattr(turn, figure) for turn in some)
+                for figure in ratios
+            }
+            for name, some in turns.items()
+        },
+        "ratios": {
+            figure: {
+                "median": statistics.median(values),
+                "min": min(values),
+                "max": max(values),
+                "rounds": len(values),
+            }
+            for figure, values in ratios.items()
+        },
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the result as a Markdown table."""
+    rows = [
+        "| median | requests/s | p99, ms |",
+        "| --- | --- | --- |",
+        *(
+            f"| {name} | {one['requests_per_second']:,.0f} | {one['p99_ms']:.1f} |"
+            for name, one in result["medians"].items()
+        ),
+    ]
+    cells = [
+        f"{ratio['median']:.3f} ({ratio['min']:.3f} to {ratio['max']:.3f})"
+        for ratio in result["ratios"].values()
+    ]
+    return "\n".join([*rows, f"| task / unlimited | {cells[0]} | {cells[1]} |"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 ROOT: Final = Path(__file__).parents[1]
@@ -201,7 +201,15 @@ class Pair:
 
 
 class Stack(ABC):
-    """Starts pairs and ends them all, come what may."""
+    """Starts pairs; as a context manager it ends them all, come what may."""
+
+    def __enter__(self) -> Self:
+        """Run until the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what still runs."""
+        self.end()
 
     @abstractmethod
     def start_api(self, **settings: str) -> Part:

@@ -19,18 +19,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def stack(images: Images) -> Iterator[ComposeStack]:
     """Start pairs that live as long as the test."""
-    stack = ComposeStack(images)
-    try:
+    with ComposeStack(images) as stack:
         yield stack
-    finally:
-        stack.end()
 
 
 @pytest.fixture(scope="module")
 def module_stack(images: Images) -> Iterator[ComposeStack]:
     """Start pairs that live as long as the module."""
-    stack = ComposeStack(images)
-    try:
+    with ComposeStack(images) as stack:
         yield stack
-    finally:
-        stack.end()

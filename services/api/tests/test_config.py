@@ -49,7 +49,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("API_KEY", "aZ09._~+/=-", "api_keys", ("aZ09._~+/=-",)),
         ("API_KEY", "k" * 128, "api_keys", ("k" * 128,)),
         ("API_KEYS", "acme=KEY1", "api_keys", ("KEY1",)),
-        ("API_KEYS", "acme=KEY1  acme=KEY2\tglobex=KEY3", "api_keys", ("KEY1", "KEY2", "KEY3")),
+        ("API_KEYS", "acme=KEY1  acme=KEY2 globex=KEY3 ", "api_keys", ("KEY1", "KEY2", "KEY3")),
         ("API_KEYS", "acme=KEY=", "api_keys", ("KEY=",)),
     ],
 )
@@ -97,7 +97,7 @@ def test_named_keys_win_over_the_single_key(
     assert settings.api_keys == expected
 
 
-@pytest.mark.parametrize("keys", [{}, {"API_KEY": ""}, {"API_KEYS": " "}])
+@pytest.mark.parametrize("keys", [{}, {"API_KEY": ""}, {"API_KEYS": ""}])
 def test_a_required_key_must_be_given(keys: dict[str, str]) -> None:
     """A service that asks for keys does not start without any, which would lock everyone out."""
     with pytest.raises(SettingsError, match=r"REQUIRE_API_KEY.*API_KEY or API_KEYS must be set"):
@@ -144,7 +144,9 @@ def test_an_unusable_value_is_told_with_what_is_allowed(
         ("API_KEY", "húsh", "húsh"),
         ("API_KEY", "h" * 129, "hhh"),
         ("API_KEYS", "hush", "hush"),
+        ("API_KEYS", " ", "hush"),
         ("API_KEYS", "=hush", "hush"),
+        ("API_KEYS", "acme=hush\tglobex=KEY2", "hush"),
         ("API_KEYS", "acme=", "acme="),
         ("API_KEYS", "acme=hush globex", "hush"),
         ("API_KEYS", "ac me=hush", "hush"),

@@ -122,7 +122,7 @@ def _single_key(name: str, value: str) -> tuple[str, ...]:
 
 def _named_keys(name: str, value: str) -> tuple[str, ...]:
     keys = []
-    for pair in value.split():
+    for pair in re.split(" +", value.strip(" ")):
         client, _, key = pair.partition("=")
         if not (_CLIENT.fullmatch(client) and _KEY.fullmatch(key)):
             raise _malformed_key(name)

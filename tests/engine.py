@@ -1,6 +1,7 @@
 """A Docker engine, and the project's images built on it."""
 
 import contextlib
+import functools
 import os
 import re
 import shlex
@@ -44,6 +45,7 @@ def answers() -> bool:
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
 
 
+@functools.cache
 def is_there() -> bool:
     """Say whether this machine has, or can start, an engine."""
     if not (shutil.which("docker") and shutil.which("docker-compose")):

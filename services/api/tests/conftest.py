@@ -8,8 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import settings
 
 from zama_api.logs import Log, Request
+
+# Machines are shared: an example that takes long is not wrong for that.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ Needs `wrk`, `docker` and `docker-compose` on the PATH.
 """
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -51,29 +52,33 @@ def main() -> int:
     return 0
 
 
-def compose(*words: str) -> None:
-    """Run docker-compose on the project's file, on base images that this machine can have."""
-    bases = subprocess.run(
-        [str(ROOT / "tests" / "containers" / "base-images")],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
+@functools.cache
+def base_images() -> dict[str, str]:
+    """Return the base images that this machine can have, by build argument."""
+    script = str(ROOT / "tests" / "containers" / "base-images")
+    done = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=True)
+    return dict(line.split("=", 1) for line in done.stdout.split())
+
+
+def compose(*words: str) -> str:
+    """Run docker-compose on the project's file and return what it prints."""
     settings = {
-        **dict(line.split("=", 1) for line in bases.stdout.split()),
+        **base_images(),
         "GATEWAY_PORT_PUBLISHED": PORT,
         "API_PORT_PUBLISHED": "18080",
         "RATE_LIMIT": "100000",
         "RATE_BURST": "100000",
         "DRAIN_SECONDS": "0",
     }
-    subprocess.run(
+    done = subprocess.run(
         ["docker-compose", "--project-name", PROJECT, *words],
         cwd=ROOT,
         env={**os.environ, **settings},
-        stdout=sys.stderr,
+        stdout=subprocess.PIPE,
+        text=True,
         check=True,
     )
+    return done.stdout
 
 
 def wait_until_ready() -> None:
@@ -96,10 +101,9 @@ def wait_until_ready() -> None:
 def limit(cpus: dict[str, float]) -> None:
     """Give each container so much of a vCPU."""
     for service, share in cpus.items():
-        name = f"{PROJECT}_{service}_1"
-        subprocess.run(
-            ["docker", "update", "--cpus", str(share), name], stdout=subprocess.DEVNULL, check=True
-        )
+        container = compose("ps", "-q", service).strip()
+        command = ["docker", "update", "--cpus", str(share), container]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
 def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[wrk.Turn]]:

@@ -16,15 +16,15 @@ class Container(Part):
     """A part as a container."""
 
     url: str
-    name: str
+    id: str
 
     def signal(self, number: signal.Signals) -> None:
         """Send its first process a signal."""
-        run("docker", "kill", "--signal", number.name, self.name)
+        run("docker", "kill", "--signal", number.name, self.id)
 
     def wait(self) -> int:
         """Wait for its end and return its exit code."""
-        return int(run("docker", "wait", self.name))
+        return int(run("docker", "wait", self.id))
 
     def output(self) -> bytes:
         """Return what it has printed on standard output."""
@@ -35,7 +35,7 @@ class Container(Part):
         return self._logs().stderr
 
     def _logs(self) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(["docker", "logs", self.name], capture_output=True, check=True)
+        return subprocess.run(["docker", "logs", self.id], capture_output=True, check=True)
 
 
 @dataclass
@@ -50,8 +50,11 @@ class Project:
     def up(self, service: str, port: int) -> Container:
         """Start a service and wait until it answers."""
         self._compose("up", "-d", "--no-build", service)
-        container = Container(f"http://127.0.0.1:{port}", f"{self.name}_{service}_1")
-        wait_until(lambda: answers(container.url), f"{container.name} answers", START_SECONDS)
+        # Its id: how compose makes up names differs between versions.
+        container = Container(
+            f"http://127.0.0.1:{port}", self._compose("ps", "-q", service).strip()
+        )
+        wait_until(lambda: answers(container.url), f"{service} answers", START_SECONDS)
         return container
 
     def start(self) -> None:
@@ -63,12 +66,13 @@ class Project:
         """Stop and remove everything."""
         self._compose("down", "--volumes")
 
-    def _compose(self, *words: str) -> None:
+    def _compose(self, *words: str) -> str:
         ports = {
             "API_PORT_PUBLISHED": str(self.api_port),
             "GATEWAY_PORT_PUBLISHED": str(self.gateway_port),
         }
-        run("docker-compose", "--project-name", self.name, *words, **ports, **self.settings)
+        command = ["docker-compose", "--project-name", self.name, *words]
+        return run(*command, **ports, **self.settings)
 
 
 @dataclass

@@ -50,26 +50,35 @@ def _settings_of_this_shell() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def images(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    tmp_path_factory: pytest.TempPathFactory, report: Callable[[str], None]
 ) -> Iterator[engine.Images]:
     """Build both images, on an engine that runs as long as the tests."""
     with engine.running(tmp_path_factory.mktemp("engine") / "log"):
         images = engine.build()
-        pytestconfig.stash[IMAGES] = images
+        # A stand-in is not the image that is deployed: whoever reads the report must know.
+        for name, image in images.bases.items():
+            report(f"{name} of the containers: {image}")
         yield images
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Take a measured figure or another fact that belongs into the test report."""
+    return pytestconfig.stash.setdefault(REPORT, []).append
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say what the containers were built on: a stand-in is not the image that is deployed."""
-    if IMAGES in config.stash:
-        terminalreporter.section("base images")
-        for name, image in config.stash[IMAGES].bases.items():
-            terminalreporter.line(f"{name}: {image}")
+    """Print what was reported."""
+    lines = config.stash.get(REPORT, [])
+    if lines:
+        terminalreporter.section("figures and facts")
+    for line in lines:
+        terminalreporter.line(line)
 
 
-IMAGES: Final = pytest.StashKey[engine.Images]()
+REPORT: Final = pytest.StashKey[list[str]]()
 SETTINGS: Final = (
     *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
     *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),

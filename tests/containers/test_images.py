@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -155,12 +156,12 @@ def test_port_80_needs_no_privilege() -> None:
 
 
 @both
-def test_sizes(image: str, images: Images) -> None:
+def test_sizes(image: str, images: Images, report: Callable[[str], None]) -> None:
     """What the image adds to its base is small; the report says how large both are."""
     base = images.bases["PYTHON_IMAGE" if image == API_IMAGE else "NGINX_IMAGE"]
     sizes = [
         int(run("docker", "image", "inspect", "--format", "{{.Size}}", one)) / 1e6
         for one in (image, base)
     ]
-    print(f"{image}: {sizes[0]:.0f} MB, {sizes[0] - sizes[1]:.1f} MB of it on top of {base}")
+    report(f"{image}: {sizes[0]:.0f} MB, {sizes[0] - sizes[1]:.1f} MB of it on top of {base}")
     assert sizes[0] - sizes[1] < 40

@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,25 +28,25 @@ def breakage(outcomes: list[Outcome]) -> str:
 
 def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
     """Both end with exit code 0 within the grace period; who was served on is answered."""
-    pair = stack.start(DRAIN_SECONDS="3", **UNLIMITED)
-    (project,) = stack.projects
-    names = [f"{project.name}_{service}_1" for service in ("nginx", "api")]
-    with constant_load(pair.gateway.url) as load:
+    settings = {"DRAIN_SECONDS": "3", **UNLIMITED}
+    api = stack.start_api(**settings)
+    gateway = stack.start_gateway(api, **settings)
+    stop = ["docker", "stop", "--time", str(GRACE_SECONDS)]
+    with constant_load(gateway.url) as load:
         time.sleep(0.5)
         began = time.monotonic()
-        stop = ["docker", "stop", "--time", str(GRACE_SECONDS), names[0]]
-        with subprocess.Popen(stop, stdout=subprocess.DEVNULL) as stopping:
+        with subprocess.Popen([*stop, gateway.id], stdout=subprocess.DEVNULL) as stopping:
             wait_until(
-                lambda: send(pair.gateway.url, path="/readyz").status == 503, "unready", seconds=2
+                lambda: send(gateway.url, path="/readyz").status == 503, "unready", seconds=2
             )
             time.sleep(1)
             load.stop()
             assert stopping.wait() == 0
         # As in ECS, the one that depends on the other goes first.
-        run(*stop[:-1], names[1])
+        run(*stop, api.id)
         assert time.monotonic() - began < 2 * GRACE_SECONDS
-    for name in names:
-        assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", name) == "0\n"
+    for container in (api, gateway):
+        assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container.id) == "0\n"
     assert load.lost() == [], breakage(load.lost())
     assert len(load.outcomes) > 100
 
@@ -109,7 +109,7 @@ def load_balancer(targets: dict[str, Project]) -> Iterator[LoadBalancer]:
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("images")
 def test_a_rolling_replacement_loses_no_request(
-    targets: dict[str, Project], load_balancer: LoadBalancer
+    targets: dict[str, Project], load_balancer: LoadBalancer, report: Callable[[str], None]
 ) -> None:
     """Two tasks are replaced one after the other, each by one that is healthy before it goes."""
     targets["old-1"].start()
@@ -125,6 +125,6 @@ def test_a_rolling_replacement_loses_no_request(
         targets["old-2"].down()
         load_balancer.wait_for("new-1", "new-2")
         time.sleep(1)
-    print(f"{len(load.outcomes)} requests, {len(load.lost())} lost")
+    report(f"rolling replacement: {len(load.outcomes)} requests, {len(load.lost())} lost")
     assert load.lost() == [], breakage(load.lost())
     assert len(load.outcomes) > 5000

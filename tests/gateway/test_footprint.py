@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def answered(part: Part, script: Path) -> int:
 
 
 @pytest.mark.needs("wrk")
-def test_memory_is_small_and_flat(processes: ProcessStack, tmp_path: Path) -> None:
+def test_memory_is_small_and_flat(
+    processes: ProcessStack, tmp_path: Path, report: Callable[[str], None]
+) -> None:
     """Under 64 MiB after 100,000 requests, and not growing over the next ones."""
     script = tmp_path / "sum.lua"
     script.write_text(SCRIPT)
@@ -46,5 +49,5 @@ def test_memory_is_small_and_flat(processes: ProcessStack, tmp_path: Path) -> No
     assert early < 64
     more = sum(answered(api, script) for _ in range(3))
     late = resident_mib(api)
-    print(f"{early:.1f} MiB after {count} requests, {late:.1f} MiB after {count + more}")
+    report(f"API: {early:.1f} MiB after {count} requests, {late:.1f} MiB after {count + more}")
     assert late < early + 2

@@ -16,6 +16,7 @@ import pytest
 from load import Outcome, constant_load
 from stack import (
     AUTHORISED,
+    STOP_SECONDS,
     SUM,
     UNLIMITED,
     Pair,
@@ -152,6 +153,22 @@ def test_a_second_signal_ends_it(processes: ProcessStack, name: str, first: sign
     part.signal(signal.SIGTERM)
     assert part.wait() == 1
     assert time.monotonic() - began < 5
+
+
+def test_25_seconds_end_it(processes: ProcessStack) -> None:
+    """A caller that stalls in the middle of a body does not keep the API from stopping."""
+    api = processes.start_api()
+    address = urlsplit(api.url)
+    with socket.create_connection((address.hostname, address.port)) as caller:
+        caller.sendall(
+            b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n{"
+        )
+        wait_until(lambda: b"in_progress 2.0" in send(api.url, path="/metrics").body, "in progress")
+        began = time.monotonic()
+        assert api.stop() == 1
+    assert 25 <= time.monotonic() - began < STOP_SECONDS
+    assert b"stopped before all requests were finished" in api.errors()
 
 
 def test_readiness_waits_for_the_warm_up(processes: ProcessStack) -> None:

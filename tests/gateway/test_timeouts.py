@@ -1,13 +1,15 @@
-"""The chain of timeouts, read from what is really configured."""
+"""Kept connections, and the chain of timeouts, read from what is really configured."""
 
 import os
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from stack import ENTRYPOINT, KEY
+from stack import AUTHORISED, ENTRYPOINT, KEY, SUM, UNLIMITED, ProcessStack, send
 from zama_api import server
 
 LOAD_BALANCER_IDLE_SECONDS = 60
@@ -55,3 +57,26 @@ def test_an_answer_comes_before_the_load_balancer_gives_up(rendered: str) -> Non
     connect = seconds(rendered, "proxy_connect_timeout")
     answer = seconds(rendered, "proxy_read_timeout") + seconds(rendered, "proxy_send_timeout")
     assert 2 * (connect + answer) < LOAD_BALANCER_IDLE_SECONDS
+
+
+def connections_to(port: int) -> Counter[str]:
+    """Count this machine's connections to a port by the state of their caller's end (proc(5))."""
+    states = {"01": "established", "06": "time_wait"}
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = (line.split() for line in lines)
+    return Counter(
+        states.get(state, state) for _, _, to, state, *_ in fields if to.endswith(f":{port:04X}")
+    )
+
+
+def test_connections_to_the_api_are_kept(processes: ProcessStack) -> None:
+    """A hundred callers, each with a connection of its own, need but a few to the API."""
+    pair = processes.start(**UNLIMITED)
+    port = urlsplit(pair.api.url).port
+    assert port
+    for _ in range(100):
+        assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200
+    found = connections_to(port)
+    assert found["established"] >= 1
+    # Those of the start, when both were asked whether they answer, are among them.
+    assert found.total() <= 10

@@ -26,6 +26,9 @@ AUTHORISED: Final = {**JSON, "X-Api-Key": KEY}
 # High enough that only the limiter's own tests meet it.
 UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 
+# Where the tests' requests come from: this machine, or the address of a Docker network.
+TESTER: Final = "127.0.0.1/32 172.16.0.0/12 192.168.0.0/16"
+
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 30
 

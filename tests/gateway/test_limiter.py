@@ -4,10 +4,8 @@ from collections import Counter
 
 import pytest
 
-from stack import JSON, KEY, SUM, Answer, Pair, ProcessStack, Stack, send
+from stack import JSON, KEY, SUM, TESTER, Answer, Pair, ProcessStack, Stack, send
 
-# Where the requests of these tests come from: this machine, or a Docker network's own address.
-TESTER = "127.0.0.1 172.16.0.0/12 192.168.0.0/16"
 SETTINGS = {
     "API_KEYS": f"default={KEY} acme=first acme=second globex=third",
     "TRUSTED_PROXIES": TESTER,

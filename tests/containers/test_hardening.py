@@ -11,7 +11,7 @@ import pytest
 
 from compose import ComposeStack, Container
 from engine import run
-from stack import UNLIMITED
+from stack import UNLIMITED, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,16 @@ def test_only_the_expected_processes_run(api: Container, gateway: Container) -> 
     patterns = [r"/bin/sh /gateway/entrypoint", r"nginx: master process .*", r"nginx: worker.*"]
     assert len(running) == len(patterns)
     assert all(map(re.fullmatch, patterns, running))
+
+
+def test_the_engine_finds_it_healthy(container: Container) -> None:
+    """The image's own check passes as hardened as the container is."""
+
+    def is_healthy() -> bool:
+        found: str = inspect(container)["State"]["Health"]["Status"]
+        return found == "healthy"
+
+    wait_until(is_healthy, "healthy", seconds=30)
 
 
 def test_every_process_is_powerless(container: Container) -> None:

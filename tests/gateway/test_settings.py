@@ -98,6 +98,7 @@ def test_a_path_that_would_become_configuration_is_refused(nginx: str, tmp_path:
     odd.mkdir()
     settings = {"NGINX_BINARY": nginx, "API_KEY": KEY, "TMPDIR": str(odd)}
     refused([str(ENTRYPOINT)], settings, "TMPDIR")
+    assert list(odd.iterdir()) == []
 
 
 def test_the_gateway_does_not_start_unrendered(nginx: str, tmp_path: Path) -> None:

@@ -49,13 +49,13 @@ class Log:
     """
 
     def __init__(self, level: str, file_descriptor: int = _STDOUT) -> None:
-        self._level = LOG_LEVELS.index(level)
+        self._written = frozenset(LOG_LEVELS[LOG_LEVELS.index(level) :])
         self._file_descriptor = file_descriptor
         self._lock = threading.Lock()
 
     def event(self, level: str, event: str, **fields: Any) -> None:
         """Write one event at once."""
-        if LOG_LEVELS.index(level) >= self._level:
+        if level in self._written:
             line = {
                 "time": datetime.now(UTC),
                 "level": level,
@@ -67,7 +67,7 @@ class Log:
 
     def requests(self, requests: Sequence[Request]) -> None:
         """Write the access lines of finished requests in one go."""
-        lines = [request for request in requests if LOG_LEVELS.index(request.level) >= self._level]
+        lines = [request for request in requests if request.level in self._written]
         self._write(_ENCODER.encode_lines(lines))
 
     def _write(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from typing import Any, Final
 from wsgiref.types import WSGIApplication
 
@@ -95,7 +96,7 @@ class Server(MTServer):
         timer = threading.Timer(STOP_SECONDS, self._give_up)
         timer.daemon = True
         timer.start()
-        threading.Event().wait(self._drain_seconds)
+        time.sleep(self._drain_seconds)
         super().signal_handler_interrupt()
 
     def _give_up(self) -> None:

@@ -6,11 +6,9 @@ ratio of a round holds however the machine's speed drifts. Access lines go to a 
 Needs `wrk` and `taskset` on the PATH; the Go toolchain comes from the package index.
 """
 
-import argparse
 import contextlib
 import json
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -22,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import wrk
+import measure
 
 GO_SOURCE: Final = Path(__file__).parent / "go_reference" / "main.go"
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -30,17 +28,10 @@ SERVER_CORE, LOAD_CORE = 0, 1
 
 def main() -> int:
     """Run the comparison and print it; the exit code is 0 when it could be run."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7, help="rounds counted (default 7)")
-    parser.add_argument("--seconds", type=int, default=3, help="load per turn (default 3)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    options = parser.parse_args()
-
-    for tool in ("wrk", "taskset", "go"):
-        if shutil.which(tool) is None:
-            parser.error(f"there is no {tool} on the PATH")
+    options = measure.options(__doc__, rounds=7, seconds=3, tools=("wrk", "taskset", "go"))
     if len(os.sched_getaffinity(0)) <= LOAD_CORE:
-        parser.error("two cores are needed: one for the server, one for the load")
+        print("two cores are needed: one for the server, one for the load", file=sys.stderr)
+        return 2
 
     with tempfile.TemporaryDirectory() as directory:
         result = compare(Path(directory), options.rounds, options.seconds)
@@ -63,24 +54,17 @@ def compare(directory: Path, rounds: int, seconds: int) -> dict[str, Any]:
         }
         on_its_core = ("taskset", "-c", str(LOAD_CORE))
         for url in urls.values():
-            wrk.load(url, 1, directory, on_its_core)  # Warm up.
+            measure.load(url, 1, directory, on_its_core)  # Warm up.
         turns: dict[str, list[float]] = {name: [] for name in urls}
         for number in range(1, rounds + 1):
             print(f"round {number} of {rounds} ...", file=sys.stderr)
             for name, url in urls.items():
-                turn = wrk.load(url, seconds, directory, on_its_core)
+                turn = measure.load(url, seconds, directory, on_its_core)
                 turns[name].append(turn.requests_per_second)
     ratios = [api / go for api, go in zip(turns["api"], turns["go"], strict=True)]
     return {
         "requests_per_second": turns,
-        "ratios": {
-            "api_vs_go": {
-                "median": statistics.median(ratios),
-                "min": min(ratios),
-                "max": max(ratios),
-                "rounds": rounds,
-            }
-        },
+        "ratios": {"api_vs_go": measure.spread(ratios)},
     }
 
 

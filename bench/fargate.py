@@ -6,11 +6,9 @@ Rounds alternate between them and no limit on the CPU; load comes over the loopb
 Needs `wrk`, `docker` and `docker-compose` on the PATH.
 """
 
-import argparse
 import functools
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,7 +18,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-import wrk
+import measure
 
 ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final = "zama-bench"
@@ -31,15 +29,8 @@ TASK: Final = {"api": 0.15, "nginx": 0.10}
 
 def main() -> int:
     """Run the comparison and print it; the exit code is 0 when it could be run."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="rounds counted (default 5)")
-    parser.add_argument("--seconds", type=int, default=5, help="load per turn (default 5)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    options = parser.parse_args()
-    for tool in ("wrk", "docker", "docker-compose"):
-        if shutil.which(tool) is None:
-            parser.error(f"there is no {tool} on the PATH")
-
+    tools = ("wrk", "docker", "docker-compose")
+    options = measure.options(__doc__, rounds=5, seconds=5, tools=tools)
     compose("up", "-d", "--build")
     try:
         wait_until_ready()
@@ -106,21 +97,21 @@ def limit(cpus: dict[str, float]) -> None:
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
-def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[wrk.Turn]]:
+def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[measure.Turn]]:
     """Load the pair in turn with and without its limits."""
     cores = float(os.cpu_count() or 1)
     limits = {"task": TASK, "unlimited": dict.fromkeys(TASK, cores)}
-    turns: dict[str, list[wrk.Turn]] = {name: [] for name in limits}
+    turns: dict[str, list[measure.Turn]] = {name: [] for name in limits}
     for number in range(1, rounds + 1):
         print(f"round {number} of {rounds} ...", file=sys.stderr)
         for name, cpus in limits.items():
             limit(cpus)
-            wrk.load(f"http://127.0.0.1:{PORT}", 1, directory)  # Let the limit settle.
-            turns[name].append(wrk.load(f"http://127.0.0.1:{PORT}", seconds, directory))
+            measure.load(f"http://127.0.0.1:{PORT}", 1, directory)  # Let the limit settle.
+            turns[name].append(measure.load(f"http://127.0.0.1:{PORT}", seconds, directory))
     return turns
 
 
-def summary(turns: dict[str, list[wrk.Turn]]) -> dict[str, Any]:
+def summary(turns: dict[str, list[measure.Turn]]) -> dict[str, Any]:
     """Return medians, and the median, least and largest ratio of a round."""
     pairs = list(zip(turns["task"], turns["unlimited"], strict=True))
     ratios = {
@@ -137,15 +128,7 @@ def summary(turns: dict[str, list[wrk.Turn]]) -> dict[str, Any]:
             }
             for name, some in turns.items()
         },
-        "ratios": {
-            figure: {
-                "median": statistics.median(values),
-                "min": min(values),
-                "max": max(values),
-                "rounds": len(values),
-            }
-            for figure, values in ratios.items()
-        },
+        "ratios": {figure: measure.spread(values) for figure, values in ratios.items()},
     }
 
 

@@ -24,6 +24,15 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
 }
 """Kind to a probe, which says whether this machine has it, and a hint where to get it."""
 
+SETTINGS: Final = (
+    *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
+    *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),
+    *("READY_DELAY_SECONDS", "DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION"),
+    "NGINX_BINARY",
+)
+
+REPORT: Final = pytest.StashKey[list[str]]()
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -76,12 +85,3 @@ def pytest_terminal_summary(
         terminalreporter.section("figures and facts")
     for line in lines:
         terminalreporter.line(line)
-
-
-REPORT: Final = pytest.StashKey[list[str]]()
-SETTINGS: Final = (
-    *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
-    *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),
-    *("READY_DELAY_SECONDS", "DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION"),
-    "NGINX_BINARY",
-)

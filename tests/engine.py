@@ -71,11 +71,13 @@ def running(log: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Images:
-    """The images of both parts, and the base images that they were built on, by build argument."""
+    """The built images; `bases` are those that they were built on, by build argument."""
 
     bases: dict[str, str]
-    api: str = API_IMAGE
-    nginx: str = NGINX_IMAGE
+
+    def arguments(self) -> list[str]:
+        """Return the words by which `docker build` learns the base images."""
+        return [word for base in self.bases.items() for word in ("--build-arg", "=".join(base))]
 
 
 def documented(program: str) -> list[list[str]]:
@@ -87,11 +89,10 @@ def documented(program: str) -> list[list[str]]:
 def build() -> Images:
     """Build both images by the README's commands, on base images that this machine can have."""
     lines = run(str(ROOT / "tests" / "containers" / "base-images")).split()
-    bases = dict(line.split("=", 1) for line in lines)
-    arguments = [word for line in lines for word in ("--build-arg", line)]
+    images = Images(dict(line.split("=", 1) for line in lines))
     for docker, verb, *rest in documented("docker build"):
-        run(docker, verb, *arguments, *rest)
-    return Images(bases)
+        run(docker, verb, *images.arguments(), *rest)
+    return images
 
 
 def stamp() -> str:

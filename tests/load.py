@@ -42,6 +42,10 @@ class Load:
         """Return the requests that did not get the sum."""
         return [outcome for outcome in self.outcomes if not outcome.ok]
 
+    def breakage(self) -> str:
+        """Say what became of the first that were lost."""
+        return "\n".join(f"{outcome.error} {outcome.answer}" for outcome in self.lost()[:5])
+
     def stop(self) -> None:
         """Send no more; requests under way finish."""
         self._stop.set()

@@ -98,9 +98,8 @@ def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:
         TimeoutError: it does not close within `seconds`.
 
     """
-    address = urlsplit(url)
     received = b""
-    with socket.create_connection((address.hostname, address.port), timeout=seconds) as connection:
+    with connect(url, seconds) as connection:
         # Who is refused may be cut off while still sending; what was answered counts.
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
@@ -108,6 +107,18 @@ def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:
             while chunk := connection.recv(65536):
                 received += chunk
     return received
+
+
+def connect(url: str, timeout: float = 15) -> socket.socket:
+    """Open a connection on which to send bytes as they are."""
+    address = urlsplit(url)
+    return socket.create_connection((address.hostname, address.port), timeout=timeout)
+
+
+def kernel_says(pid: int) -> dict[str, str]:
+    """Return what the kernel says of a process, by name (proc(5), status)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
 class Part(ABC):
@@ -179,13 +190,6 @@ class Process(Part):
     def errors(self) -> bytes:
         """Return what it has printed on standard error."""
         return self.stderr.read_bytes()
-
-    def status(self, name: str) -> str:
-        """Return a line of what the kernel says of it (proc(5), status)."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return line.partition(":")[2].strip()
-        raise KeyError(name)
 
     def children(self) -> list[int]:
         """Return the ids of the processes it started."""

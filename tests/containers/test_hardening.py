@@ -4,14 +4,13 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compose import ComposeStack, Container
 from engine import run
-from stack import UNLIMITED, wait_until
+from stack import UNLIMITED, kernel_says, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +44,6 @@ def processes(container: Container) -> dict[int, str]:
     lines = run("docker", "top", container.id, "-eo", "pid,args").splitlines()[1:]
     found = {int(line.split()[0]): line.split(maxsplit=1)[1] for line in lines}
     return {pid: args for pid, args in found.items() if "health" not in args}
-
-
-def kernel_says(pid: int) -> dict[str, str]:
-    """Return what the kernel says of a process (proc(5), status)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
 def test_only_the_expected_processes_run(api: Container, gateway: Container) -> None:

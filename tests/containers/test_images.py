@@ -1,8 +1,9 @@
 """What is in the images, and what is not."""
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +28,20 @@ def config(image: str) -> dict[str, Any]:
     ((image_config),) = json.loads(run("docker", "image", "inspect", image))
     found: dict[str, Any] = image_config["Config"]
     return found
+
+
+@contextlib.contextmanager
+def serving(container_port: str, *options_and_image: str) -> Iterator[str]:
+    """Run an image while the block runs; yields the URL where it answers."""
+    name, port = stamp(), free_port()
+    published = f"127.0.0.1:{port}:{container_port}"
+    run("docker", "run", "-d", "--rm", "--name", name, "-p", published, *options_and_image)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(url), "the image answers")
+        yield url
+    finally:
+        run("docker", "rm", "-f", name)
 
 
 @both
@@ -81,10 +96,18 @@ def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) ->
     """Neither history nor layers nor labels have what stood in the environment of the build."""
     canary = "canary-5f2d8c1e"
     folder = "api" if image == API_IMAGE else "nginx"
-    bases = [word for base in images.bases.items() for word in ("--build-arg", "=".join(base))]
     dockerfile = f"services/{folder}/Dockerfile"
     tag = f"{image}-canary"
-    build = ["docker", "build", "-t", tag, *bases, "-f", dockerfile, f"./services/{folder}"]
+    build = [
+        "docker",
+        "build",
+        "-t",
+        tag,
+        *images.arguments(),
+        "-f",
+        dockerfile,
+        f"./services/{folder}",
+    ]
     run(*build, API_KEY=canary, API_KEYS=f"acme={canary}")
     history = run("docker", "history", "--no-trunc", tag)
     assert "API_KEY" not in history.replace("REQUIRE_API_KEY", "")
@@ -101,8 +124,7 @@ def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) ->
 def test_the_version_is_baked_in(images: Images) -> None:
     """Label, `/healthz` and `build_info` say what was built."""
     tag = f"{API_IMAGE}-version"
-    bases = [word for base in images.bases.items() for word in ("--build-arg", "=".join(base))]
-    build = ["docker", "build", "-t", tag, *bases, "--build-arg", "VERSION=7.8.9"]
+    build = ["docker", "build", "-t", tag, *images.arguments(), "--build-arg", "VERSION=7.8.9"]
     build += ["--build-arg", "REVISION=0123abc", "-f", "services/api/Dockerfile", "./services/api"]
     run(*build)
     labels = config(tag)["Labels"]
@@ -110,17 +132,11 @@ def test_the_version_is_baked_in(images: Images) -> None:
     assert labels["org.opencontainers.image.revision"] == "0123abc"
     assert labels["org.opencontainers.image.title"] == "zama-api"
 
-    name, port = stamp(), free_port()
-    run("docker", "run", "-d", "--rm", "--name", name, "-p", f"127.0.0.1:{port}:8080", tag)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(url), "the image answers")
+    with serving("8080", tag) as url:
         assert send(url, path="/healthz").json()["version"] == "7.8.9"
         metrics = send(url, path="/metrics").body
         assert b'version="7.8.9"' in metrics
-    finally:
-        run("docker", "rm", "-f", name)
-        run("docker", "rmi", tag)
+    run("docker", "rmi", tag)
 
 
 @pytest.mark.parametrize(
@@ -143,16 +159,10 @@ def test_the_gateway_does_not_serve_unrendered(options: list[str], said: str) ->
 
 def test_port_80_needs_no_privilege() -> None:
     """With all capabilities dropped, on a read-only root, the default port can be bound."""
-    name, port = stamp(), free_port()
     hardened = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]
-    serving = ["--tmpfs", "/tmp", "-p", f"127.0.0.1:{port}:80", "-e", f"API_KEY={KEY}"]  # noqa: S108 - the container's
-    run("docker", "run", "-d", "--rm", "--name", name, *hardened, *serving, NGINX_IMAGE)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(url), "the image answers")
+    needed = ["--tmpfs", "/tmp", "-e", f"API_KEY={KEY}"]  # noqa: S108 - the container's
+    with serving("80", *hardened, *needed, NGINX_IMAGE) as url:
         assert send(url, "POST", "/sum", JSON).status == 401
-    finally:
-        run("docker", "rm", "-f", name)
 
 
 @both

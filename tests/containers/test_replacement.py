@@ -12,18 +12,13 @@ import pytest
 
 from compose import ComposeStack, Project
 from engine import run
-from load import Outcome, constant_load
+from load import constant_load
 from stack import UNLIMITED, answers, free_port, send, wait_until, with_defaults
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
 # Two health checks 5 s apart, and one that has just been missed.
 UNHEALTHY_SECONDS = 12
 GRACE_SECONDS = 30
-
-
-def breakage(outcomes: list[Outcome]) -> str:
-    """Say what became of lost requests."""
-    return "\n".join(f"{outcome.error} {outcome.answer}" for outcome in outcomes[:5])
 
 
 def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
@@ -47,7 +42,7 @@ def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
         assert time.monotonic() - began < 2 * GRACE_SECONDS
     for container in (api, gateway):
         assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container.id) == "0\n"
-    assert load.lost() == [], breakage(load.lost())
+    assert load.lost() == [], load.breakage()
     assert len(load.outcomes) > 100
 
 
@@ -126,5 +121,5 @@ def test_a_rolling_replacement_loses_no_request(
         load_balancer.wait_for("new-1", "new-2")
         time.sleep(1)
     report(f"rolling replacement: {len(load.outcomes)} requests, {len(load.lost())} lost")
-    assert load.lost() == [], breakage(load.lost())
+    assert load.lost() == [], load.breakage()
     assert len(load.outcomes) > 5000

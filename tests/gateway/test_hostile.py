@@ -1,15 +1,13 @@
 """Abuse: each gets a clear error or a clean close, and the next caller notices nothing."""
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
-from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, Stack, exchange, send
+from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, Stack, connect, exchange, send
 
 HEAD = b"POST /sum HTTP/1.1\r\nHost: a\r\nX-Api-Key: CHANGEME\r\nContent-Type: application/json\r\n"
 
@@ -73,9 +71,8 @@ def test_an_integer_of_400_digits_is_refused(part: Part) -> None:
 @contextlib.contextmanager
 def slowly(url: str, data: bytes, pause: float) -> Iterator[Callable[[], bytes]]:
     """Send `data` a byte at a time while the block runs; yields how to wait for the response."""
-    address = urlsplit(url)
     stop = threading.Event()
-    with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
+    with connect(url, 30) as caller:
 
         def drip() -> None:
             with contextlib.suppress(OSError):
@@ -104,8 +101,7 @@ def slowly(url: str, data: bytes, pause: float) -> Iterator[Callable[[], bytes]]
 def test_a_slow_body_holds_up_nobody(part: Part) -> None:
     """While one caller sends a byte a second others are served; in the end it is served too."""
     request = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(SUM)
-    address = urlsplit(part.url)
-    with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
+    with connect(part.url, 30) as caller:
         caller.sendall(request)
         for byte in SUM[:3]:
             caller.sendall(bytes([byte]))
@@ -129,21 +125,17 @@ def test_a_slow_head_is_closed(stack: Stack) -> None:
 
 def test_500_idle_connections_hold_up_nobody(part: Part) -> None:
     """Callers who connect and say nothing cost a little memory and no time."""
-    address = urlsplit(part.url)
     with contextlib.ExitStack() as idle:
         for _ in range(500):
-            idle.enter_context(
-                socket.create_connection((address.hostname, address.port), timeout=15)
-            )
+            idle.enter_context(connect(part.url))
         assert _quick(part)
 
 
 def test_a_caller_who_goes_away_is_no_error(part: Part) -> None:
     """A connection that breaks off in the middle of a body leaves no trace but a log line."""
-    address = urlsplit(part.url)
     before = part.errors()
     for _ in range(20):
-        with socket.create_connection((address.hostname, address.port)) as caller:
+        with connect(part.url) as caller:
             caller.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")
     assert _quick(part)
     assert part.errors() == before

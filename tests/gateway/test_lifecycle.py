@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from load import Outcome, constant_load
+from load import constant_load
 from stack import (
     AUTHORISED,
     STOP_SECONDS,
@@ -22,6 +22,7 @@ from stack import (
     Pair,
     Part,
     ProcessStack,
+    connect,
     free_port,
     read,
     send,
@@ -45,11 +46,6 @@ def status(part: Part, path: str) -> int:
         return 0
 
 
-def breakage(outcomes: list[Outcome]) -> str:
-    """Say what became of lost requests."""
-    return "\n".join(f"{outcome.error} {outcome.answer}" for outcome in outcomes[:5])
-
-
 @pytest.mark.parametrize("stopped", ["api", "gateway", "both"])
 def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
     """Unready at once, served until the load balancer has noticed, then gone with exit code 0."""
@@ -67,14 +63,13 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
     for part in parts:
         assert part.wait() == 0
     assert time.monotonic() - began >= DRAIN_SECONDS
-    assert load.lost() == [], breakage(load.lost())
+    assert load.lost() == [], load.breakage()
     assert len(load.outcomes) > 100
 
 
 def test_a_request_in_flight_outlives_the_listener(draining: Pair) -> None:
     """Who began to send before the drain was over is answered, though the listener is closed."""
-    address = urlsplit(draining.api.url)
-    with socket.create_connection((address.hostname, address.port), timeout=15) as caller:
+    with connect(draining.api.url) as caller:
         caller.sendall(
             b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n" % len(SUM)
@@ -98,7 +93,7 @@ def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: Proc
             assert api.stop() == 0
             api = successor
         time.sleep(0.2)
-    assert load.lost() == [], breakage(load.lost())
+    assert load.lost() == [], load.breakage()
     assert len(load.outcomes) > 300
 
 
@@ -158,8 +153,7 @@ def test_a_second_signal_ends_it(processes: ProcessStack, name: str, first: sign
 def test_25_seconds_end_it(processes: ProcessStack) -> None:
     """A caller that stalls in the middle of a body does not keep the API from stopping."""
     api = processes.start_api()
-    address = urlsplit(api.url)
-    with socket.create_connection((address.hostname, address.port)) as caller:
+    with connect(api.url) as caller:
         caller.sendall(
             b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
             b"Content-Length: 100\r\n\r\n{"

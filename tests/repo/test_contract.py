@@ -15,6 +15,7 @@ import pytest
 import schemathesis
 import yaml
 
+from stack import ROOT
 from zama_api import problems
 from zama_api.app import Application
 from zama_api.config import Settings
@@ -24,7 +25,6 @@ from zama_api.logs import Log
 from zama_api.metrics import Metrics
 from zama_api.operations import OPERATIONS, parameter_type
 
-ROOT: Final = Path(__file__).parents[2]
 CONTRACT: Final = ROOT / "services" / "api" / "openapi.yaml"
 GATEWAY: Final = ROOT / "services" / "nginx"
 

@@ -1,0 +1,133 @@
+# CodeDeploy starts a second set of tasks, sends it a tenth of the traffic for five minutes, then all,
+# and goes back when an alarm fires. `apply` registers the task definition; the output
+# `codedeploy_deployment` is what starts the shift (README.md).
+
+resource "aws_codedeploy_app" "this" {
+  count = local.blue_green ? 1 : 0
+
+  name             = var.name_prefix
+  compute_platform = "ECS"
+}
+
+resource "aws_codedeploy_deployment_group" "this" {
+  count = local.blue_green ? 1 : 0
+
+  app_name               = aws_codedeploy_app.this[0].name
+  deployment_group_name  = var.name_prefix
+  deployment_config_name = "CodeDeployDefault.ECSCanary10Percent5Minutes"
+  service_role_arn       = aws_iam_role.codedeploy[0].arn
+
+  deployment_style {
+    deployment_option = "WITH_TRAFFIC_CONTROL"
+    deployment_type   = "BLUE_GREEN"
+  }
+
+  blue_green_deployment_config {
+    deployment_ready_option {
+      action_on_timeout = "CONTINUE_DEPLOYMENT"
+    }
+    # Until then a rollback is instant, for the old tasks still run.
+    terminate_blue_instances_on_deployment_success {
+      action                           = "TERMINATE"
+      termination_wait_time_in_minutes = 10
+    }
+  }
+
+  auto_rollback_configuration {
+    enabled = true
+    events  = ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]
+  }
+
+  alarm_configuration {
+    enabled = true
+    alarms  = local.rollback_alarm_names
+  }
+
+  ecs_service {
+    cluster_name = aws_ecs_cluster.this.name
+    service_name = local.service_name
+  }
+
+  load_balancer_info {
+    target_group_pair_info {
+      prod_traffic_route {
+        listener_arns = [local.listener_arn]
+      }
+      dynamic "target_group" {
+        for_each = aws_lb_target_group.this
+
+        content {
+          name = target_group.value.name
+        }
+      }
+    }
+  }
+}
+
+# --- Role -----------------------------------------------------------------------------------------
+
+resource "aws_iam_role" "codedeploy" {
+  count = local.blue_green ? 1 : 0
+
+  name               = "${var.name_prefix}-codedeploy"
+  description        = "Shifts traffic between the two sets of tasks"
+  assume_role_policy = data.aws_iam_policy_document.codedeploy_trust[0].json
+}
+
+data "aws_iam_policy_document" "codedeploy_trust" {
+  count = local.blue_green ? 1 : 0
+
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["codedeploy.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "codedeploy" {
+  count = local.blue_green ? 1 : 0
+
+  name   = "shift-traffic"
+  role   = aws_iam_role.codedeploy[0].id
+  policy = data.aws_iam_policy_document.codedeploy[0].json
+}
+
+# The part of AWSCodeDeployRoleForECSLimited that is used here, on this service only.
+data "aws_iam_policy_document" "codedeploy" {
+  # checkov:skip=CKV_AWS_356:The Describe actions know no resource
+  count = local.blue_green ? 1 : 0
+
+  statement {
+    sid       = "Describe"
+    actions   = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeRules", "cloudwatch:DescribeAlarms"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid     = "TaskSets"
+    actions = ["ecs:DescribeServices", "ecs:CreateTaskSet", "ecs:UpdateServicePrimaryTaskSet", "ecs:DeleteTaskSet"]
+    resources = [
+      "arn:${local.partition}:ecs:${var.region}:${local.account_id}:service/${var.name_prefix}/${var.name_prefix}",
+      "arn:${local.partition}:ecs:${var.region}:${local.account_id}:task-set/${var.name_prefix}/${var.name_prefix}/*",
+    ]
+  }
+
+  statement {
+    sid       = "Shift"
+    actions   = ["elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"]
+    resources = [local.listener_arn]
+  }
+
+  statement {
+    sid       = "StartTasks"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.execution.arn, aws_iam_role.task.arn]
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+}

@@ -1,0 +1,41 @@
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, such as eu-west-1."
+  }
+}
+
+variable "name_prefix" {
+  description = "Name of the service that is deployed into this account; as in ../variables.tf."
+  type        = string
+  default     = "zama-challenge"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
+    error_message = "name_prefix must have 3 to 26 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
+  }
+}
+
+variable "github_repository" {
+  description = "The repository whose workflows may deploy. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.github_repository == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be OWNER/NAME, such as example/zama-challenge, without wildcards."
+  }
+}
+
+variable "repository_force_delete" {
+  description = "Whether `terraform destroy` also deletes repositories with images and the bucket with states."
+  type        = bool
+  default     = false
+  nullable    = false
+}

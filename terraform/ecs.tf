@@ -1,0 +1,254 @@
+# The cluster, the task and the service that runs it. The task is as docker-compose.yaml has it.
+
+locals {
+  # Unprivileged, so that it needs no capability.
+  gateway_port = 8081
+  api_port     = 8080
+
+  # Longer than the 25 s in which both containers stop (services/nginx/entrypoint).
+  stop_timeout = 30
+
+  service_name = one(concat(aws_ecs_service.rolling[*].name, aws_ecs_service.blue_green[*].name))
+}
+
+# --- Images ---------------------------------------------------------------------------------------
+
+# Made by bootstrap/, because images are pushed before the service is planned.
+data "aws_ecr_repository" "this" {
+  for_each = toset(["api", "nginx"])
+
+  name = "zama-${each.key}"
+}
+
+locals {
+  images = {
+    for name, repository in data.aws_ecr_repository.this : name => join("", [
+      repository.repository_url,
+      var.image_digests == null ? ":${var.image_tag}" : "@${var.image_digests[name]}",
+    ])
+  }
+}
+
+# --- Cluster and logs -----------------------------------------------------------------------------
+
+resource "aws_ecs_cluster" "this" {
+  # checkov:skip=CKV_AWS_65:An option, for it is paid by the metric; the production profile has it on
+  name = var.name_prefix
+
+  setting {
+    name  = "containerInsights"
+    value = var.container_insights_enabled ? "enabled" : "disabled"
+  }
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  # checkov:skip=CKV_AWS_158:An option; CloudWatch encrypts with its own key otherwise
+  # checkov:skip=CKV_AWS_338:A month is enough to look into an incident; the production profile keeps a year
+  name              = "/ecs/${var.name_prefix}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key_arn
+}
+
+# --- Task -----------------------------------------------------------------------------------------
+
+locals {
+  # What every container has. In the order and with the defaults that ECS gives back, so that plans
+  # stay empty.
+  container = {
+    essential              = true
+    readonlyRootFilesystem = true
+    stopTimeout            = local.stop_timeout
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = aws_cloudwatch_log_group.this.name
+        awslogs-region        = var.region
+        awslogs-stream-prefix = "ecs"
+        # Should CloudWatch be slow, lines are lost rather than requests held up.
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html
+        mode            = "non-blocking"
+        max-buffer-size = "4m"
+      }
+    }
+    mountPoints    = []
+    portMappings   = []
+    systemControls = []
+    volumesFrom    = []
+  }
+
+  api_container = merge(local.container, {
+    name  = "api"
+    image = local.images.api
+    user  = "10001:10001"
+    environment = [
+      # Only the gateway may reach it: they share the task's network namespace.
+      { name = "HOST", value = "127.0.0.1" },
+      { name = "PORT", value = tostring(local.api_port) },
+      { name = "VERSION", value = var.image_tag },
+    ]
+    linuxParameters = { capabilities = { add = [], drop = ["ALL"] } }
+    healthCheck = {
+      command     = ["CMD", "/app/healthcheck"]
+      interval    = 5
+      timeout     = 2
+      retries     = 3
+      startPeriod = 10
+    }
+  })
+
+  nginx_container = merge(local.container, {
+    name  = "nginx"
+    image = local.images.nginx
+    user  = "101:101"
+    # Starts after the API, and at the end stops before it.
+    dependsOn = [{ containerName = "api", condition = "HEALTHY" }]
+    environment = [
+      { name = "API_PORT", value = tostring(local.api_port) },
+      { name = "LISTEN_PORT", value = tostring(local.gateway_port) },
+      { name = "RATE_BURST", value = tostring(var.rate_limit.burst) },
+      { name = "RATE_LIMIT", value = tostring(var.rate_limit.rate) },
+      # Nobody but the load balancer reaches the tasks, so it may speak for its callers.
+      { name = "TRUSTED_PROXIES", value = local.vpc_cidr },
+    ]
+    secrets = [{ name = "API_KEYS", valueFrom = aws_ssm_parameter.api_keys.arn }]
+    portMappings = [
+      { containerPort = local.gateway_port, hostPort = local.gateway_port, protocol = "tcp" },
+    ]
+    linuxParameters = {
+      capabilities = { add = [], drop = ["ALL"] }
+      # The rendered configuration holds the keys, so it lives in memory only.
+      tmpfs = [{ containerPath = "/tmp", size = 16, mountOptions = ["nodev", "noexec", "nosuid"] }]
+    }
+    healthCheck = {
+      command     = ["CMD-SHELL", "curl -fsS -o /dev/null http://127.0.0.1:${local.gateway_port}/healthz || exit 1"]
+      interval    = 5
+      timeout     = 2
+      retries     = 3
+      startPeriod = 10
+    }
+  })
+}
+
+resource "aws_ecs_task_definition" "this" {
+  family                   = var.name_prefix
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = var.task_size.cpu
+  memory                   = var.task_size.memory
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = "X86_64"
+  }
+
+  container_definitions = jsonencode(concat(
+    [local.api_container, local.nginx_container],
+    local.collector_containers,
+  ))
+}
+
+# --- Service, rolling -----------------------------------------------------------------------------
+
+resource "aws_ecs_service" "rolling" {
+  # checkov:skip=CKV_AWS_333:In the default VPC there is no other way out; the production profile has private subnets
+  count = local.blue_green ? 0 : 1
+
+  name             = var.name_prefix
+  cluster          = aws_ecs_cluster.this.id
+  task_definition  = aws_ecs_task_definition.this.arn
+  desired_count    = var.desired_count
+  launch_type      = "FARGATE"
+  platform_version = "LATEST"
+
+  # Two new tasks are healthy before two old ones go.
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+  health_check_grace_period_seconds  = 30
+  wait_for_steady_state              = true
+
+  enable_ecs_managed_tags = true
+  propagate_tags          = "SERVICE"
+
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  alarms {
+    enable      = true
+    rollback    = true
+    alarm_names = local.rollback_alarm_names
+  }
+
+  network_configuration {
+    subnets          = local.task_subnet_ids
+    security_groups  = [aws_security_group.tasks.id]
+    assign_public_ip = !local.own_vpc
+  }
+
+  load_balancer {
+    target_group_arn = aws_lb_target_group.this["blue"].arn
+    container_name   = "nginx"
+    container_port   = local.gateway_port
+  }
+
+  lifecycle {
+    # Autoscaling's.
+    ignore_changes = [desired_count]
+
+    # A service that was rolled back is steady again, and `apply` would call that success.
+    postcondition {
+      condition     = self.task_definition == aws_ecs_task_definition.this.arn
+      error_message = "The deployment was rolled back: the service runs ${self.task_definition}. `aws ecs describe-services` tells why (events, rolloutStateReason)."
+    }
+  }
+
+  # A target group that no listener uses cannot be given to a service; a task that may not read its
+  # keys cannot start.
+  depends_on = [aws_lb_listener.rolling, aws_iam_role_policy.execution]
+}
+
+# --- Service, blue/green --------------------------------------------------------------------------
+
+# After the first time CodeDeploy decides which task definition runs (blue_green.tf).
+resource "aws_ecs_service" "blue_green" {
+  # checkov:skip=CKV_AWS_333:As aws_ecs_service.rolling
+  count = local.blue_green ? 1 : 0
+
+  name             = var.name_prefix
+  cluster          = aws_ecs_cluster.this.id
+  task_definition  = aws_ecs_task_definition.this.arn
+  desired_count    = var.desired_count
+  launch_type      = "FARGATE"
+  platform_version = "LATEST"
+
+  health_check_grace_period_seconds = 30
+
+  enable_ecs_managed_tags = true
+  propagate_tags          = "SERVICE"
+
+  deployment_controller {
+    type = "CODE_DEPLOY"
+  }
+
+  network_configuration {
+    subnets          = local.task_subnet_ids
+    security_groups  = [aws_security_group.tasks.id]
+    assign_public_ip = !local.own_vpc
+  }
+
+  load_balancer {
+    target_group_arn = aws_lb_target_group.this["blue"].arn
+    container_name   = "nginx"
+    container_port   = local.gateway_port
+  }
+
+  lifecycle {
+    # Autoscaling's; and CodeDeploy's.
+    ignore_changes = [desired_count, task_definition, load_balancer]
+  }
+
+  depends_on = [aws_lb_listener.blue_green, aws_iam_role_policy.execution, aws_vpc_endpoint.interface, aws_vpc_endpoint.s3]
+}

@@ -1,0 +1,53 @@
+# The certificate and the name. HSTS is the gateway's: it sees X-Forwarded-Proto.
+
+locals {
+  https = var.domain != null
+}
+
+resource "aws_acm_certificate" "this" {
+  count = local.https ? 1 : 0
+
+  domain_name       = var.domain.name
+  validation_method = "DNS"
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+locals {
+  # One name, so one record proves that it is ours.
+  validation = local.https ? tolist(aws_acm_certificate.this[0].domain_validation_options)[0] : null
+}
+
+resource "aws_route53_record" "validation" {
+  count = local.https ? 1 : 0
+
+  zone_id         = var.domain.zone_id
+  name            = local.validation.resource_record_name
+  type            = local.validation.resource_record_type
+  records         = [local.validation.resource_record_value]
+  ttl             = 300
+  allow_overwrite = true
+}
+
+resource "aws_acm_certificate_validation" "this" {
+  count = local.https ? 1 : 0
+
+  certificate_arn         = aws_acm_certificate.this[0].arn
+  validation_record_fqdns = aws_route53_record.validation[*].fqdn
+}
+
+resource "aws_route53_record" "service" {
+  count = local.https ? 1 : 0
+
+  zone_id = var.domain.zone_id
+  name    = var.domain.name
+  type    = "A"
+
+  alias {
+    name                   = aws_lb.this.dns_name
+    zone_id                = aws_lb.this.zone_id
+    evaluate_target_health = true
+  }
+}

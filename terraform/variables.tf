@@ -1,0 +1,313 @@
+# What a caller may choose. profiles/minimal.tfvars is the defaults in words; profiles/production.tfvars
+# switches every option on.
+
+# --- What runs, and how much of it ----------------------------------------------------------------
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, such as eu-west-1."
+  }
+}
+
+variable "name_prefix" {
+  description = "Name of the service; every resource is named after it."
+  type        = string
+  default     = "zama-challenge"
+  nullable    = false
+
+  validation {
+    # A target group's name has at most 32 characters, and "-green" is added to it.
+    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
+    error_message = "name_prefix must have 3 to 26 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
+  }
+}
+
+variable "tags" {
+  description = "Tags of every resource, beside Service and ManagedBy."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "image_tag" {
+  description = "Tag of both images in ECR: the first 7 characters of the commit."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.image_tag)) && var.image_tag != "latest"
+    error_message = "image_tag must name one build, such as 1a2b3c4; `latest` names none."
+  }
+}
+
+variable "image_digests" {
+  description = "Digests of both images. Where given, tasks run exactly these, and image_tag is only their version."
+  type        = object({ api = string, nginx = string })
+  default     = null
+
+  validation {
+    condition = var.image_digests == null ? true : alltrue([
+      for digest in values(var.image_digests) : can(regex("^sha256:[0-9a-f]{64}$", digest))
+    ])
+    error_message = "image_digests must be as `docker push` prints them, such as sha256: and 64 hexadecimal digits."
+  }
+}
+
+variable "desired_count" {
+  description = "Tasks to begin with, and the fewest that autoscaling keeps."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.desired_count >= 1 && var.desired_count <= 100 && floor(var.desired_count) == var.desired_count
+    error_message = "desired_count must be a whole number from 1 to 100; 2 or more survive the loss of a zone."
+  }
+}
+
+variable "task_size" {
+  description = "CPU units (1024 are a vCPU) and MiB of memory for both containers of a task."
+  type        = object({ cpu = number, memory = number })
+  default     = { cpu = 256, memory = 512 }
+  nullable    = false
+
+  validation {
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
+    condition = contains(lookup({
+      256  = [512, 1024, 2048]
+      512  = range(1024, 4097, 1024)
+      1024 = range(2048, 8193, 1024)
+      2048 = range(4096, 16385, 1024)
+      4096 = range(8192, 30721, 1024)
+    }, var.task_size.cpu, []), var.task_size.memory)
+    error_message = "task_size must be one that Fargate has, such as { cpu = 256, memory = 512 } or { cpu = 1024, memory = 2048 }."
+  }
+}
+
+variable "rate_limit" {
+  description = "Requests per second and burst that each client may send to one task."
+  type        = object({ rate = number, burst = number })
+  default     = { rate = 5, burst = 5 }
+  nullable    = false
+
+  validation {
+    condition = alltrue([
+      for value in values(var.rate_limit) : value >= 1 && value <= 100000 && floor(value) == value
+    ])
+    error_message = "rate_limit must be whole numbers from 1 to 100000, such as { rate = 5, burst = 5 }."
+  }
+}
+
+# --- The key --------------------------------------------------------------------------------------
+
+variable "api_key_ssm_name" {
+  description = "Name of the SSM parameter that holds the API keys."
+  type        = string
+  default     = "/zama/api/api_key"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(/[A-Za-z0-9._-]+){1,15}$", var.api_key_ssm_name)) && !can(regex("^/(aws|ssm)", var.api_key_ssm_name))
+    error_message = "api_key_ssm_name must be a path such as /zama/api/api_key, and not begin with /aws or /ssm."
+  }
+}
+
+variable "api_key_value" {
+  description = "Keys to write when the parameter is created or api_key_version rises: CLIENT=KEY pairs separated by spaces, or one key alone. In neither plan nor state."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition = var.api_key_value == null ? true : can(regex(
+      "^([A-Za-z0-9._~+/-]{1,128}|[A-Za-z0-9._-]{1,64}=[A-Za-z0-9._~+/=-]{1,128}( [A-Za-z0-9._-]{1,64}=[A-Za-z0-9._~+/=-]{1,128})*)$",
+      var.api_key_value
+    ))
+    error_message = "api_key_value must be CLIENT=KEY pairs separated by single spaces, or one key without `=`; a key is 1 to 128 of A-Z a-z 0-9 . _ ~ + / = -."
+  }
+}
+
+variable "api_key_version" {
+  description = "Raise it to have api_key_value written again."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.api_key_version >= 1 && floor(var.api_key_version) == var.api_key_version
+    error_message = "api_key_version must be a whole number from 1, such as 2 to write the key again."
+  }
+}
+
+# --- Growth and rollout ---------------------------------------------------------------------------
+
+variable "autoscaling" {
+  description = "Most tasks, and what a task should carry: percent of its CPU, and requests per minute."
+  type        = object({ max_count = number, cpu_percent = number, requests_per_minute = number })
+  # 1,000 requests/s: a third of what 0.25 vCPU can do (docs/capacity.md).
+  default  = { max_count = 10, cpu_percent = 60, requests_per_minute = 60000 }
+  nullable = false
+
+  validation {
+    condition     = var.autoscaling.max_count >= var.desired_count && var.autoscaling.max_count <= 1000
+    error_message = "autoscaling.max_count must be at least desired_count and at most 1000."
+  }
+  validation {
+    condition     = var.autoscaling.cpu_percent >= 10 && var.autoscaling.cpu_percent <= 90
+    error_message = "autoscaling.cpu_percent must be 10 to 90: above that there is no room while new tasks start."
+  }
+  validation {
+    condition     = var.autoscaling.requests_per_minute >= 60
+    error_message = "autoscaling.requests_per_minute must be at least 60, which is one request a second."
+  }
+}
+
+variable "deployment_strategy" {
+  description = "rolling: ECS replaces task by task during apply. blue_green: CodeDeploy shifts traffic to a second set of tasks after apply."
+  type        = string
+  default     = "rolling"
+  nullable    = false
+
+  validation {
+    condition     = contains(["rolling", "blue_green"], var.deployment_strategy)
+    error_message = "deployment_strategy must be rolling or blue_green."
+  }
+}
+
+# --- Network and TLS ------------------------------------------------------------------------------
+
+variable "vpc" {
+  description = "A VPC of the service's own, with private subnets and endpoints in the zones of these letters; add letters at the end only. Null: the account's default VPC."
+  type        = object({ cidr = string, zones = list(string) })
+  default     = null
+
+  validation {
+    condition     = var.vpc == null ? true : can(cidrsubnet(var.vpc.cidr, 4, 0)) && tonumber(split("/", var.vpc.cidr)[1]) <= 24
+    error_message = "vpc.cidr must be a network of at least 256 addresses, such as 10.20.0.0/16."
+  }
+  validation {
+    condition     = var.vpc == null ? true : can(regex("^[a-h]{2,6}$", join("", var.vpc.zones))) && length(distinct(var.vpc.zones)) == length(join("", var.vpc.zones))
+    error_message = "vpc.zones must be 2 to 6 different letters of zones, such as [\"a\", \"b\"]: a load balancer needs two zones."
+  }
+}
+
+variable "domain" {
+  description = "Name under which the service is called, over HTTPS only, and the Route 53 zone that it is in. Null: HTTP under the load balancer's own name."
+  type        = object({ name = string, zone_id = string })
+  default     = null
+
+  validation {
+    condition     = var.domain == null ? true : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain.name))
+    error_message = "domain.name must be a host name, such as api.example.com."
+  }
+  validation {
+    condition     = var.domain == null ? true : can(regex("^Z[A-Z0-9]{1,31}$", var.domain.zone_id))
+    error_message = "domain.zone_id must be the id of a Route 53 hosted zone, such as Z0123456789ABCDEFGHIJ."
+  }
+}
+
+variable "waf" {
+  description = "Web application firewall: requests in 5 minutes that one address may send, networks that skip the rules and networks that are refused. Null: none."
+  type = object({
+    requests_per_5_minutes = number
+    allowed_cidrs          = optional(list(string), [])
+    denied_cidrs           = optional(list(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = var.waf == null ? true : var.waf.requests_per_5_minutes >= 10 && var.waf.requests_per_5_minutes <= 2000000000
+    error_message = "waf.requests_per_5_minutes must be 10 to 2000000000: WAF counts no finer."
+  }
+  validation {
+    condition = var.waf == null ? true : alltrue([
+      for cidr in concat(var.waf.allowed_cidrs, var.waf.denied_cidrs) : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":") && !endswith(cidr, "/0")
+    ])
+    error_message = "waf.allowed_cidrs and waf.denied_cidrs must be IPv4 networks, such as 192.0.2.0/24, and not all addresses at once."
+  }
+}
+
+# --- Observability --------------------------------------------------------------------------------
+
+variable "alarm_email" {
+  description = "Address that alarms are sent to, once its owner has confirmed. Null: nobody."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_email == null ? true : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", var.alarm_email))
+    error_message = "alarm_email must be an e-mail address, such as oncall@example.com."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
+    error_message = "log_retention_days must be a period that CloudWatch Logs has: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
+  }
+}
+
+variable "container_insights_enabled" {
+  description = "Whether ECS sends metrics of each task to CloudWatch."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "managed_prometheus" {
+  description = "Amazon Managed Prometheus, fed by a collector beside the containers; its image tag in the ECR repository zama-collector. Null: none."
+  type        = object({ collector_tag = string })
+  default     = null
+
+  validation {
+    condition     = var.managed_prometheus == null ? true : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+$", var.managed_prometheus.collector_tag))
+    error_message = "managed_prometheus.collector_tag must be a release of the AWS distribution of the OpenTelemetry collector, such as v0.45.0."
+  }
+}
+
+variable "managed_grafana_enabled" {
+  description = "Amazon Managed Grafana, reading Prometheus and CloudWatch; needs IAM Identity Center in the account."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.managed_grafana_enabled || var.managed_prometheus != null
+    error_message = "managed_grafana_enabled needs managed_prometheus, which it reads."
+  }
+}
+
+# --- Protection -----------------------------------------------------------------------------------
+
+variable "customer_managed_key_enabled" {
+  description = "Whether the parameter, the logs, the alarms' topic and the metrics are encrypted with a KMS key of the service's own."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "access_logs_enabled" {
+  description = "Whether the load balancer logs each request to a bucket, and the VPC (if it is the service's own) each flow."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "deletion_protection_enabled" {
+  description = "Whether the load balancer refuses to be deleted, and buckets to be deleted with what is in them."
+  type        = bool
+  default     = false
+  nullable    = false
+}

@@ -15,6 +15,11 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         engine.is_there,
         "no Docker engine with docker-compose (Debian: apt install docker.io docker-compose)",
     ),
+    "terraform": (
+        terraform_is_there,
+        "no terraform on the PATH, or no AWS provider for it (see README.md, Deploy it)",
+    ),
+    "graphviz": (lambda: shutil.which("dot"), "no dot on the PATH (Debian: apt install graphviz)"),
     "haproxy": (
         lambda: shutil.which("haproxy"),
         "no haproxy on the PATH (Debian: apt install haproxy)",

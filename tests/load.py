@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,9 +32,11 @@ class Outcome:
 
 @dataclass
 class Load:
-    """`CLIENTS` callers with kept-alive connections, `REQUESTS_PER_SECOND` together."""
+    """`CLIENTS` callers with kept-alive connections, `rate` requests/s together."""
 
     url: str
+    rate: float
+    headers: Mapping[str, str]
     outcomes: list[Outcome] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -54,14 +56,14 @@ class Load:
         """Be one caller."""
         address = urlsplit(self.url).netloc
         connection = http.client.HTTPConnection(address, timeout=15)
-        pause = CLIENTS / REQUESTS_PER_SECOND
+        pause = CLIENTS / self.rate
         due = time.monotonic()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             due += pause
             sent = time.monotonic()
             answer, error = None, ""
             try:
-                connection.request("POST", "/sum", SUM, AUTHORISED)
+                connection.request("POST", "/sum", SUM, dict(self.headers))
                 answer = read(connection)
             except (OSError, http.client.HTTPException) as failure:
                 error = repr(failure)
@@ -71,9 +73,11 @@ class Load:
 
 
 @contextlib.contextmanager
-def constant_load(url: str) -> Iterator[Load]:
+def constant_load(
+    url: str, rate: float = REQUESTS_PER_SECOND, headers: Mapping[str, str] = AUTHORISED
+) -> Iterator[Load]:
     """Load `url` while the block runs; afterwards every request has its outcome."""
-    load = Load(url)
+    load = Load(url, rate, headers)
     callers = [threading.Thread(target=load.call) for _ in range(CLIENTS)]
     for caller in callers:
         caller.start()

@@ -12,7 +12,7 @@ resource "aws_ecr_repository" "this" {
 
   name                 = each.key
   image_tag_mutability = "IMMUTABLE"
-  force_delete         = var.repository_force_delete
+  force_delete         = var.force_delete
 
   image_scanning_configuration {
     scan_on_push = true

@@ -6,7 +6,7 @@ resource "aws_s3_bucket" "state" {
   # checkov:skip=CKV_AWS_145:The state holds no secret (api_key_value is write-only); S3's own key is enough
   # checkov:skip=CKV2_AWS_62:Nobody waits for events of this bucket
   bucket        = "${var.name_prefix}-state-${local.account_id}-${var.region}"
-  force_destroy = var.repository_force_delete
+  force_destroy = var.force_delete
 }
 
 resource "aws_s3_bucket_versioning" "state" {

@@ -33,7 +33,7 @@ variable "github_repository" {
   }
 }
 
-variable "repository_force_delete" {
+variable "force_delete" {
   description = "Whether `terraform destroy` also deletes repositories with images and the bucket with states."
   type        = bool
   default     = false

@@ -2,15 +2,11 @@
 
 import typer
 
+from zama_ops import aws_local
 from zama_ops.up import up
 
 app = typer.Typer(
     help="Run and operate the service.", no_args_is_help=True, pretty_exceptions_show_locals=False
 )
 app.command()(up)
-
-
-@app.callback()
-def _zama() -> None:
-    # With a callback a single command keeps its name: `zama up`.
-    pass
+app.add_typer(aws_local.app, name="aws-local")

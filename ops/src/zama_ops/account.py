@@ -1,0 +1,349 @@
+"""An AWS account on this machine: the emulator, and Terraform applied to it."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from zama_ops.emulator import PORTS, environment
+
+ROOT: Final = Path(__file__).parents[3]
+SERVICE: Final = ROOT / "terraform"
+BOOTSTRAP: Final = SERVICE / "bootstrap"
+EXAMPLE_KEY: Final = "CHANGEME"
+
+Profile = Literal["minimal", "production"]
+
+_IMAGES: Final = ("api", "nginx")
+_DOMAIN: Final = "api.zama.example"
+_START_SECONDS: Final = 60
+
+
+class AccountError(Exception):
+    """What went wrong, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An emulated account: where its files lie, and the first port that its emulator listens on.
+
+    The service's state lies in the emulator's own bucket, so both end together.
+    """
+
+    directory: Path
+    port: int = 4566
+
+    # --- Emulator -----------------------------------------------------------------------------
+
+    def environ(self) -> dict[str, str]:
+        """Return the settings by which AWS clients find the emulator."""
+        return environment(self.port)
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client for a service."""
+        # Not at the top: `zama up` does without.
+        import boto3  # noqa: PLC0415
+
+        environ = self.environ()
+        suffix = service.upper().replace("-", "_")
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=environ.get(f"AWS_ENDPOINT_URL_{suffix}", environ["AWS_ENDPOINT_URL"]),
+            region_name=environ["AWS_REGION"],
+            aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def runs(self) -> bool:
+        """Say whether the emulator answers."""
+        url = f"http://127.0.0.1:{self.port}/_ministack/health"
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return True
+        except OSError:
+            return False
+
+    def start(self) -> None:
+        """Start the emulator in the background.
+
+        Raises:
+            AccountError: it ended, or did not answer within a minute.
+
+        """
+        self.stop()
+        self.directory.mkdir(parents=True)
+        with self._log.open("wb") as output:
+            emulator = subprocess.Popen(
+                [sys.executable, "-m", "zama_ops.emulator", "--port", str(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._process.write_text(str(emulator.pid))
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.runs():
+            if emulator.poll() is not None or time.monotonic() > deadline:
+                raise AccountError(f"The emulator did not start: {self._log.read_text()}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End the emulator, which takes its containers along, and forget the account."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            process = int(self._process.read_text())
+            os.kill(process, signal.SIGTERM)
+            with contextlib.suppress(ChildProcessError):  # Started by another command.
+                os.waitpid(process, 0)
+            while True:
+                os.kill(process, 0)
+                time.sleep(0.1)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- Deployment ---------------------------------------------------------------------------
+
+    def bootstrap(self) -> None:
+        """Apply terraform/bootstrap, and tell the service's Terraform where its state lies."""
+        self._terraform(BOOTSTRAP, "init")
+        self._terraform(
+            BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, "-var=force_delete=true"
+        )
+        backend = self.directory / "backend.hcl"
+        backend.write_text(self._bootstrap_output("-raw", "backend_config"))
+        self._terraform(SERVICE, "init", "-reconfigure", f"-backend-config={backend}")
+
+    def push(self) -> str:
+        """Give the locally built images the names of the emulated registry; return their tag.
+
+        That registry stores nothing: its ECS finds images in the Docker engine, by name. The tag
+        follows from what is in the images, so that a changed one gets a new tag.
+        """
+        urls = json.loads(self._bootstrap_output("-json", "repository_urls"))
+        inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
+        ids = "".join(run(*inspect, f"zama-{name}:local") for name in _IMAGES)
+        tag = hashlib.sha256(ids.encode()).hexdigest()[:7]
+        for name in _IMAGES:
+            run("docker", "tag", f"zama-{name}:local", f"{urls[f'zama-{name}']}:{tag}")
+        return tag
+
+    def apply(self, profile: Profile, **variables: object) -> str:
+        """Apply the service and return what Terraform printed."""
+        return self._terraform(
+            SERVICE, "apply", "-auto-approve", *self._variables(profile, variables)
+        )
+
+    def plan(self, profile: Profile, **variables: object) -> str:
+        """Plan the service and return the plan as text."""
+        path = str(self.directory / f"{profile}.tfplan")
+        self._terraform(SERVICE, "plan", f"-out={path}", *self._variables(profile, variables))
+        return self._terraform(SERVICE, "show", path)
+
+    def destroy(self, profile: Profile, **variables: object) -> str:
+        """Destroy the service and return what Terraform printed."""
+        return self._terraform(
+            SERVICE, "destroy", "-auto-approve", *self._variables(profile, variables)
+        )
+
+    def state(self) -> str:
+        """Return the service's state."""
+        return self._terraform(SERVICE, "state", "pull")
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the service's outputs."""
+        outputs = json.loads(self._terraform(SERVICE, "output", "-json"))
+        return {name: output["value"] for name, output in outputs.items()}
+
+    def graph(self) -> str:
+        """Return which resource needs which, in Graphviz's language."""
+        return self._terraform(SERVICE, "graph")
+
+    def wait_until_served(self, host: str) -> None:
+        """Return once a request through the load balancer is answered by a task.
+
+        Raises:
+            AccountError: it is not within a minute.
+
+        """
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/readyz", headers={"Host": host}
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - it is http
+                    return
+            except urllib.error.HTTPError as error:
+                if 300 <= error.code < 400:
+                    return
+                reason: object = error
+            except OSError as error:
+                reason = error
+            if time.monotonic() > deadline:
+                raise AccountError(f"{host} does not answer: {reason}")
+            time.sleep(0.5)
+
+    def curl(self, url: str) -> str:
+        """Return a command that calls the service by its own name, which only AWS's DNS knows."""
+        https = url.startswith("https:")
+        # The emulator signs its certificates itself.
+        insecure, port = ("-k ", self.port + 1) if https else ("", self.port)
+        return (
+            f"curl -s {insecure}--connect-to ::127.0.0.1:{port} -H 'X-Api-Key: {EXAMPLE_KEY}'"
+            f""" -H 'Content-Type: application/json' -d '{{"a": 2, "b": 40}}' {url}/sum"""
+        )
+
+    # --- Terraform ----------------------------------------------------------------------------
+
+    def _variables(self, profile: Profile, variables: Mapping[str, object]) -> list[str]:
+        # What is each site's own; given here, so that no terraform.tfvars of this checkout counts.
+        own: dict[str, object] = {"region": self.environ()["AWS_REGION"], "tags": {}}
+        if profile == "production":
+            own["domain"] = {"name": _DOMAIN, "zone_id": self._zone_id()}
+            own["alarm_email"] = "oncall@zama.example"
+            # So that `destroy` can.
+            own["deletion_protection_enabled"] = False
+        given = [
+            f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in {**own, **variables}.items()
+        ]
+        return [f"-var-file=profiles/{profile}.tfvars", *given]
+
+    def _zone_id(self) -> str:
+        """Return the id of the hosted zone that a site has before it deploys."""
+        route53 = self.client("route53")
+        name = _DOMAIN.partition(".")[2]
+        zones = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
+        if not zones:
+            zones = [route53.create_hosted_zone(Name=name, CallerReference=name)["HostedZone"]]
+        return str(zones[0]["Id"].removeprefix("/hostedzone/"))
+
+    def _bootstrap_output(self, *words: str) -> str:
+        return self._terraform(BOOTSTRAP, "output", self._bootstrap_state, *words)
+
+    def _terraform(self, folder: Path, verb: str, *words: str) -> str:
+        environ = {
+            **self.environ(),
+            **cli_configuration(),
+            "TF_DATA_DIR": str(self.directory / folder.name),
+            "TF_INPUT": "0",
+            "TF_CLI_ARGS": "",
+            "TF_VAR_api_key_value": f"default={EXAMPLE_KEY}",
+        }
+        plain = ["-no-color"] if verb not in {"graph", "state"} else []
+        return run("terraform", f"-chdir={folder}", verb, *plain, *words, **environ)
+
+    @property
+    def _bootstrap_state(self) -> str:
+        return f"-state={self.directory / 'bootstrap.tfstate'}"
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "emulator.log"
+
+    @property
+    def _process(self) -> Path:
+        return self.directory / "emulator.pid"
+
+
+@contextlib.contextmanager
+def temporary_account() -> Iterator[Account]:
+    """Run an emulator of its own on free ports while the block runs."""
+    with tempfile.TemporaryDirectory(prefix="zama-aws-") as parent:
+        account = Account(Path(parent) / "account", _free_ports(PORTS))
+        account.start()
+        try:
+            yield account
+        finally:
+            account.stop()
+
+
+def build_images() -> None:
+    """Build both images, on base images that this machine can have.
+
+    Raises:
+        AccountError: a build failed.
+
+    """
+    bases = run(str(ROOT / "tests" / "containers" / "base-images")).split()
+    arguments = [word for base in bases for word in ("--build-arg", base)]
+    for name in _IMAGES:
+        folder = ROOT / "services" / name
+        run("docker", "build", "--tag", f"zama-{name}:local", *arguments, str(folder))
+
+
+def run(*command: str, **environ: str) -> str:
+    """Run a command in the repository's root and return what it prints.
+
+    Raises:
+        AccountError: there is no such command, or it failed; with all that it printed.
+
+    """
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise AccountError(f"There is no {command[0]} on the PATH: install it.") from None
+    if done.returncode:
+        raise AccountError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+@functools.cache
+def cli_configuration() -> dict[str, str]:
+    """Return the environment by which Terraform finds the AWS provider.
+
+    Empty where the registry answers, or where the user has configured Terraform. Else a folder
+    `registry.terraform.io` on this machine serves as the mirror.
+
+    Raises:
+        AccountError: there is neither registry nor mirror.
+
+    """
+    if Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser().exists():
+        return {}
+    with contextlib.suppress(OSError), socket.create_connection(("registry.terraform.io", 443), 3):
+        return {}
+    depth = ["-maxdepth", "5", "-type", "d", "-name", "registry.terraform.io", "-print", "-quit"]
+    search = ["find", "/opt", "/usr", "/var", str(Path.home()), *depth]
+    mirror = subprocess.run(search, capture_output=True, text=True, check=False).stdout.strip()
+    if not mirror:
+        raise AccountError(
+            "registry.terraform.io does not answer, and there is no folder of that name to take"
+            " the AWS provider from (`terraform providers mirror` makes one)."
+        )
+    path = Path(tempfile.mkdtemp(prefix="zama-terraform-")) / "terraform.rc"
+    folder = json.dumps(str(Path(mirror).parent))
+    path.write_text(f"provider_installation {{ filesystem_mirror {{ path = {folder} }} }}\n")
+    return {"TF_CLI_CONFIG_FILE": str(path)}
+
+
+def _free_ports(count: int) -> int:
+    """Return the first of so many free ports in a row."""
+    while True:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            first = stack.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            for offset in range(1, count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            return port

@@ -1,0 +1,40 @@
+"""AWS on this machine: MiniStack and moto, corrected where a deployment would see the difference.
+
+MiniStack runs ECS tasks as real containers and load balancers as a real proxy; moto knows the
+services that MiniStack lacks; Managed Grafana, which neither knows, is `grafana`. `ecs` and
+`load_balancer` replace single functions of MiniStack, whose release is therefore pinned.
+
+What is not emulated, so that nobody takes it for proven:
+
+- security groups, route tables and endpoints: they exist, but no packet is filtered by them;
+- IAM: policies exist and can be simulated, but no call is refused;
+- WAF: its rules exist, but no request is matched;
+- CodeDeploy, Application Auto Scaling, Managed Prometheus and Grafana: they accept what Terraform
+  sends and do nothing;
+- the registry: images are found in the Docker engine by the names that ECR gave them;
+- CloudWatch's own metrics of load balancers and tasks;
+- Fargate's share of a CPU: each container may use the task's whole size.
+"""
+
+from typing import Final
+
+PORTS: Final = 3
+"""Ports in a row that an emulator listens on: HTTP, HTTPS, moto."""
+
+_REGION: Final = "eu-west-1"
+_MOTO: Final = ("AMP", "APPLICATION_AUTO_SCALING", "CODEDEPLOY")
+
+
+def environment(port: int) -> dict[str, str]:
+    """Return the settings by which AWS clients find the emulator whose first port this is."""
+    return {
+        # By address, so that S3 clients put the bucket into the path.
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        **{f"AWS_ENDPOINT_URL_{service}": f"http://127.0.0.1:{port + 2}" for service in _MOTO},
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": _REGION,
+        "AWS_DEFAULT_REGION": _REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PAGER": "",
+    }

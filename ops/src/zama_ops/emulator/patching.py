@@ -1,0 +1,36 @@
+"""Replacing functions of other packages."""
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+Original = Callable[..., Any]
+
+
+def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]) -> None:
+    """Have `owner.name` call `replacement`, whose first argument is the function that was there.
+
+    Raises:
+        AttributeError: there is no such function in this release of the package.
+
+    """
+    original: Original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def replaced(*arguments: Any, **named: Any) -> Any:
+        return replacement(original, *arguments, **named)
+
+    setattr(owner, name, replaced)
+
+
+def add(owner: type, name: str, method: Callable[..., Any]) -> None:
+    """Give a class a method that it lacks.
+
+    Raises:
+        AttributeError: it has one, in this release of the package.
+
+    """
+    if hasattr(owner, name):
+        raise AttributeError(f"{owner.__name__} has {name} by now: use it")
+    setattr(owner, name, method)

@@ -50,7 +50,7 @@ locals {
     user      = "10002:10002"
     dependsOn = [{ containerName = "api", condition = "HEALTHY" }]
     environment = [
-      { name = "AOT_CONFIG_CONTENT", value = yamlencode(local.collector_configuration) },
+      { name = "AOT_CONFIG_CONTENT", value = jsonencode(local.collector_configuration) },
     ]
     linuxParameters = { capabilities = { add = [], drop = ["ALL"] } }
     healthCheck = {

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 import engine
+import terraform
 
 NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
@@ -16,7 +17,7 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         "no Docker engine with docker-compose (Debian: apt install docker.io docker-compose)",
     ),
     "terraform": (
-        terraform_is_there,
+        terraform.is_there,
         "no terraform on the PATH, or no AWS provider for it (see README.md, Deploy it)",
     ),
     "graphviz": (lambda: shutil.which("dot"), "no dot on the PATH (Debian: apt install graphviz)"),

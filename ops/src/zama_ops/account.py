@@ -25,10 +25,14 @@ ROOT: Final = Path(__file__).parents[3]
 SERVICE: Final = ROOT / "terraform"
 BOOTSTRAP: Final = SERVICE / "bootstrap"
 EXAMPLE_KEY: Final = "CHANGEME"
+# Of plans that are shown and not applied.
+EXAMPLE_TAG: Final = "1a2b3c4"
 
 Profile = Literal["minimal", "production"]
 
 _IMAGES: Final = ("api", "nginx")
+# As in profiles/production.tfvars.
+_COLLECTOR_TAG: Final = "v0.45.0"
 _DOMAIN: Final = "api.zama.example"
 _START_SECONDS: Final = 60
 
@@ -60,7 +64,7 @@ class Account:
 
         environ = self.environ()
         suffix = service.upper().replace("-", "_")
-        return boto3.client(  # type: ignore[call-overload]
+        return boto3.client(
             service,
             endpoint_url=environ.get(f"AWS_ENDPOINT_URL_{suffix}", environ["AWS_ENDPOINT_URL"]),
             region_name=environ["AWS_REGION"],
@@ -137,6 +141,7 @@ class Account:
         tag = hashlib.sha256(ids.encode()).hexdigest()[:7]
         for name in _IMAGES:
             run("docker", "tag", f"zama-{name}:local", f"{urls[f'zama-{name}']}:{tag}")
+        run("docker", "tag", "zama-collector:local", f"{urls['zama-collector']}:{_COLLECTOR_TAG}")
         return tag
 
     def apply(self, profile: Profile, **variables: object) -> str:
@@ -282,6 +287,8 @@ def build_images() -> None:
     for name in _IMAGES:
         folder = ROOT / "services" / name
         run("docker", "build", "--tag", f"zama-{name}:local", *arguments, str(folder))
+    collector = ROOT / "ops" / "stand-in-collector"
+    run("docker", "build", "--tag", "zama-collector:local", str(collector))
 
 
 def run(*command: str, **environ: str) -> str:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from zama_ops.account import (
+    EXAMPLE_TAG,
     ROOT,
     Account,
     AccountError,
@@ -102,7 +103,7 @@ def plan() -> None:
             account.bootstrap()
         for profile, path in PLANS.items():
             with _step(f"Planning the {profile} profile: {path.relative_to(ROOT)}"):
-                path.write_text(account.plan(profile, image_tag="1a2b3c4"))
+                path.write_text(account.plan(profile, image_tag=EXAMPLE_TAG))
         with _step(f"Drawing {GRAPH.relative_to(ROOT)}"):
             draw = ["dot", "-Tpng", "-Grankdir=LR", f"-o{GRAPH}"]
             subprocess.run(draw, input=account.graph(), text=True, check=True)

@@ -21,8 +21,11 @@ from typing import Final
 PORTS: Final = 3
 """Ports in a row that an emulator listens on: HTTP, HTTPS, moto."""
 
+ACCOUNT: Final = "000000000000"
+"""The account's number."""
+
 _REGION: Final = "eu-west-1"
-_MOTO: Final = ("AMP", "APPLICATION_AUTO_SCALING", "CODEDEPLOY")
+_MOTO: Final = ("AMP", "APPLICATION_AUTO_SCALING", "CODEDEPLOY", "EC2")
 
 
 def environment(port: int) -> dict[str, str]:

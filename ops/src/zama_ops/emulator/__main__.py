@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from zama_ops.emulator import PORTS, environment, grafana
+from zama_ops.emulator import ACCOUNT, PORTS, environment, grafana
 
 _MINISTACK: Final = "1.5.33"
 _HOST: Final = "127.0.0.1"
@@ -44,6 +44,7 @@ async def _serve(port: int) -> None:
         "MINISTACK_HOST": _HOST,
         "MINISTACK_REGION": environment(port)["AWS_REGION"],
         "LOG_LEVEL": "WARNING",
+        "MOTO_ACCOUNT_ID": ACCOUNT,
     }
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
@@ -51,9 +52,9 @@ async def _serve(port: int) -> None:
     from ministack.core import tls
     from moto.server import ThreadedMotoServer
 
-    from zama_ops.emulator import ecs, load_balancer, moto_services
+    from zama_ops.emulator import cloudwatch, ecs, load_balancer, moto_services, waf
 
-    for module in (ecs, load_balancer, moto_services):
+    for module in (cloudwatch, ecs, load_balancer, moto_services, waf):
         module.correct()
 
     config = Config()

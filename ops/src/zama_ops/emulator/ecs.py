@@ -25,6 +25,7 @@ def correct() -> None:
     replace(ecs, "_prepare_service_images", _no_registry)
     replace(ecs, "_build_run_kwargs", _container_options)
     replace(ecs, "_run_docker_container", _after_dependencies)
+    replace(ecs, "_create_service", _create_service)
     replace(ecs, "_make_deployment", _deployment_in_progress)
     replace(ecs, "_schedule_service_deployment_completion", _complete_once_healthy)
     replace(ecs, "_watch_task_lifecycle", _watch)
@@ -125,6 +126,17 @@ def _health(container: Any) -> str:
 
 
 # --- Life -----------------------------------------------------------------------------------------
+
+
+def _create_service(original: Original, data: dict[str, Any]) -> Any:
+    """A service says whether its tasks are spread over the zones again after a failure."""
+    answer = original(data)
+    service = ecs._services.get(
+        f"{ecs._resolve_cluster_name(data['cluster'])}/{data['serviceName']}"
+    )
+    if service:
+        service["availabilityZoneRebalancing"] = data.get("availabilityZoneRebalancing", "DISABLED")
+    return answer
 
 
 def _deployment_in_progress(original: Original, *arguments: Any, **rest: Any) -> dict[str, Any]:

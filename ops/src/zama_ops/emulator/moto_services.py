@@ -3,6 +3,7 @@
 import json
 from typing import Any, Final
 
+from moto.amp.responses import PrometheusServiceResponse
 from moto.applicationautoscaling.models import ApplicationAutoscalingBackend
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.codedeploy.responses import CodeDeployResponse
@@ -11,6 +12,8 @@ from zama_ops.emulator.patching import add, replace
 
 # By ARN.
 _scaling_tags: Final[dict[str, dict[str, str]]] = {}
+# By workspace.
+_metrics_keys: Final[dict[str, str | None]] = {}
 
 
 def correct() -> None:
@@ -19,6 +22,8 @@ def correct() -> None:
     replace(ApplicationAutoscalingBackend, "_ecs_service_exists_for_target", lambda *_: True)
     replace(ApplicationAutoScalingResponse, "register_scalable_target", _register_with_tags)
     add(ApplicationAutoScalingResponse, "list_tags_for_resource", _list_scaling_tags)
+    replace(PrometheusServiceResponse, "create_workspace", _create_with_key)
+    replace(PrometheusServiceResponse, "describe_workspace", _describe_with_key)
     add(CodeDeployResponse, "delete_application", _delete_application)
     add(CodeDeployResponse, "delete_deployment_group", _delete_deployment_group)
 
@@ -33,6 +38,19 @@ def _register_with_tags(original: Any, response: Any) -> str:
 
 def _list_scaling_tags(response: Any) -> str:
     return json.dumps({"Tags": _scaling_tags.get(response._get_param("ResourceARN"), {})})
+
+
+def _create_with_key(original: Any, response: Any) -> str:
+    answer: str = original(response)
+    _metrics_keys[json.loads(answer)["workspaceId"]] = response._get_param("kmsKeyArn")
+    return answer
+
+
+def _describe_with_key(original: Any, response: Any) -> str:
+    answer = json.loads(original(response))
+    workspace = answer["workspace"]
+    workspace["kmsKeyArn"] = _metrics_keys.get(workspace["workspaceId"])
+    return json.dumps(answer)
 
 
 def _delete_application(response: Any) -> str:

@@ -11,6 +11,8 @@ Original = Callable[..., Any]
 def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]) -> None:
     """Have `owner.name` call `replacement`, whose first argument is the function that was there.
 
+    Tables of the owner's, from an action's name to its function, are corrected as well.
+
     Raises:
         AttributeError: there is no such function in this release of the package.
 
@@ -22,6 +24,9 @@ def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]
         return replacement(original, *arguments, **named)
 
     setattr(owner, name, replaced)
+    for table in list(vars(owner).values()):
+        if isinstance(table, dict):
+            table.update({key: replaced for key, value in table.items() if value is original})
 
 
 def add(owner: type, name: str, method: Callable[..., Any]) -> None:

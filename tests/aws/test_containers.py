@@ -1,0 +1,62 @@
+"""What really runs is as hardened as the task definition says."""
+
+import json
+from typing import Any
+
+from deployment import Deployment
+from engine import run
+
+
+def containers(deployment: Deployment, name: str) -> list[dict[str, Any]]:
+    """Return how the engine describes this container of each task."""
+    tasks = deployment.tasks()
+    assert tasks
+    ids = [
+        container["runtimeId"]
+        for task in tasks
+        for container in task["containers"]
+        if container["name"] == name
+    ]
+    described: list[dict[str, Any]] = json.loads(run("docker", "inspect", *ids))
+    return described
+
+
+def test_the_tasks_containers_are_hardened(minimal: Deployment) -> None:
+    """No root, no capability, a file system that cannot be written to."""
+    for name, user in {"api": "10001:10001", "nginx": "101:101"}.items():
+        for container in containers(minimal, name):
+            host = container["HostConfig"]
+            assert container["Config"]["User"] == user
+            assert host["ReadonlyRootfs"]
+            assert host["CapDrop"] == ["ALL"]
+            assert not host["CapAdd"]
+            assert not host["Privileged"]
+
+
+def test_the_key_reaches_nginx_alone(minimal: Deployment) -> None:
+    """The API's environment does not have it."""
+    for name, has in {"api": False, "nginx": True}.items():
+        for container in containers(minimal, name):
+            environment = container["Config"]["Env"]
+            assert ("API_KEYS=default=CHANGEME" in environment) is has
+            assert has or not any("CHANGEME" in one for one in environment)
+
+
+def test_only_nginx_reaches_the_api(minimal: Deployment) -> None:
+    """In the task's network namespace the API listens on the loopback address."""
+    for container in containers(minimal, "api"):
+        address = container["NetworkSettings"]["IPAddress"]
+        listening = run(
+            "docker",
+            "exec",
+            container["Id"],
+            "python3",
+            "-c",
+            "print(open('/proc/net/tcp').read())",
+        )
+        locals_ = [
+            line.split()[1] for line in listening.splitlines()[1:] if line.split()[3:4] == ["0A"]
+        ]
+        assert "0100007F:1F90" in locals_, address
+        assert "00000000:1F90" not in locals_
+        assert "00000000:1F91" in locals_

@@ -1,0 +1,97 @@
+"""Both profiles are planned, applied, planned again and destroyed."""
+
+import re
+import socket
+import subprocess
+from typing import Final
+
+import pytest
+
+from deployment import Deployment
+from stack import wait_until
+from zama_ops.aws_local import PLANS
+
+# What an emulator gives back differently from AWS: resource type to the attributes, and why.
+GAPS: Final = {
+    # moto keeps no description of a rule that names a group or a prefix list.
+    "aws_vpc_security_group_egress_rule": {"description"},
+    "aws_vpc_security_group_ingress_rule": {"description"},
+    # moto's CodeDeploy does not know alarms.
+    "aws_codedeploy_deployment_group": {"alarm_configuration", "alarms", "enabled"},
+}
+
+
+@pytest.fixture(params=["minimal", "production"])
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Return each applied profile in turn."""
+    applied: Deployment = request.getfixturevalue(request.param)
+    return applied
+
+
+def test_the_committed_plan_is_what_terraform_plans(deployment: Deployment) -> None:
+    """`make plan` would write the same again, but for the default VPC's ids."""
+    committed = PLANS[deployment.profile].read_text()
+    assert _without_ids(committed) == _without_ids(deployment.first_plan), "run `make plan`"
+
+
+def _without_ids(plan: str) -> list[str]:
+    # In any order: Terraform sorts by id.
+    return sorted(re.sub(r"(vpc|subnet|Z)-?[0-9A-Za-z]{8,}", r"\1-ID", plan).splitlines())
+
+
+def test_a_second_plan_is_empty_but_for_what_the_emulators_lack(deployment: Deployment) -> None:
+    """What was applied is what was asked for."""
+    plan = deployment.plan()
+    changes = re.split(
+        r"^  # (?=\S)", plan.partition("perform the following actions:")[2], flags=re.MULTILINE
+    )
+    for change in changes[1:]:
+        kind = change.partition(".")[0]
+        lines = change.partition("\nPlan:")[0]
+        changed = set(re.findall(r"^ +[-+~] (?:resource )?\"?(\w+)", lines, re.MULTILINE)) - {kind}
+        assert changed <= GAPS.get(kind, set()), change
+    assert "No changes." in plan or (" 0 to add, " in plan and " 0 to destroy." in plan)
+
+
+def test_the_outputs_are_usable(deployment: Deployment) -> None:
+    """Each is what its description says, or null where its option is off."""
+    outputs = deployment.outputs
+    account = deployment.account
+    production = deployment.profile == "production"
+    assert outputs["alb_dns_name"].endswith(".elb.amazonaws.com")
+    assert outputs["ecr_api_repo_url"].endswith("/zama-api")
+    assert outputs["ecr_nginx_repo_url"].endswith("/zama-nginx")
+    assert outputs["url"].startswith("https://" if production else "http://")
+    assert deployment.service()["status"] == "ACTIVE"
+    streams = account.client("logs").describe_log_streams(logGroupName=outputs["log_group_name"])
+    assert streams["logStreams"]
+    parameter = account.client("ssm").get_parameter(Name=outputs["api_key_parameter_name"])
+    assert parameter["Parameter"]["Type"] == "SecureString"
+    dashboards = account.client("cloudwatch").list_dashboards()["DashboardEntries"]
+    assert [one["DashboardName"] for one in dashboards] == [
+        outputs["dashboard_url"].rpartition("/")[2]
+    ]
+    topics = account.client("sns").list_topics()["Topics"]
+    assert {"TopicArn": outputs["alarm_topic_arn"]} in topics
+    for name in ("codedeploy_deployment", "prometheus_endpoint", "grafana_endpoint"):
+        assert (outputs[name] is not None) == production, name
+
+
+def test_destroy_leaves_nothing(deployment: Deployment) -> None:
+    """Neither a resource in the state nor a container on this machine."""
+    deployment.account.destroy(deployment.profile, **deployment.variables)
+    assert '"resources": []' in deployment.account.state()
+    label = f"label=ministack.instance={_instance(deployment)}"
+    wait_until(
+        lambda: (
+            not subprocess.run(
+                ["docker", "ps", "-aq", "--filter", label], capture_output=True, check=True
+            ).stdout
+        ),
+        "the containers are gone",
+        seconds=60,
+    )
+
+
+def _instance(deployment: Deployment) -> str:
+    return f"{socket.gethostname()}:{deployment.account.port}"

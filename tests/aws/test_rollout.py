@@ -1,0 +1,84 @@
+"""A new version, good or broken, under load."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+import pytest
+
+from deployment import Deployment
+from engine import run
+from load import Load, Outcome, constant_load
+from stack import AUTHORISED, wait_until
+from zama_ops.account import AccountError
+
+# The emulated load balancer is a Python program that shares this machine with all the rest.
+REQUESTS_PER_SECOND: Final = 20
+
+
+def load(deployment: Deployment) -> AbstractContextManager[Load]:
+    """Call the service through its load balancer while the block runs."""
+    return constant_load(deployment.url, REQUESTS_PER_SECOND, {**AUTHORISED, **deployment.host})
+
+
+def who_failed(outcome: Outcome) -> str:
+    """Say what a lost request got, and from whom."""
+    if outcome.answer is None:
+        return f"load balancer: {outcome.error}"
+    who = "service" if "x-request-id" in outcome.answer.headers else "load balancer"
+    return f"{who}: {outcome.answer.status}"
+
+
+def publish(deployment: Deployment, tag: str, **api: str) -> None:
+    """Have images of this tag; the API's with instructions of its own, if given."""
+    urls = {name: deployment.outputs[f"ecr_{name}_repo_url"] for name in ("api", "nginx")}
+    for name, url in urls.items():
+        run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
+    if api:
+        changes = [word for key, value in api.items() for word in ("--change", f"{key} {value}")]
+        container = run("docker", "create", "zama-api:local").strip()
+        run("docker", "commit", *changes, container, f"{urls['api']}:{tag}")
+        run("docker", "rm", container)
+
+
+def test_a_new_version_replaces_the_old_without_a_lost_request(
+    minimal: Deployment, report: Callable[[str], None]
+) -> None:
+    """`apply` with a new tag, under load; each failed request would be counted by who failed."""
+    publish(minimal, "new0001")
+    with load(minimal) as calls:
+        minimal.apply(image_tag="new0001")
+        wait_until(
+            lambda: len(minimal.service()["deployments"]) == 1, "the old tasks go", seconds=60
+        )
+    failed = Counter(who_failed(outcome) for outcome in calls.lost())
+    report(f"rollout on ECS: {len(calls.outcomes)} requests, lost {dict(failed)}")
+    assert minimal.get("/healthz").json()["version"] == "new0001"
+    assert failed == {}
+    assert len(calls.outcomes) > 10 * REQUESTS_PER_SECOND
+
+
+@pytest.mark.parametrize(
+    ("tag", "image"),
+    [
+        ("exits01", {"ENTRYPOINT": '["false"]'}),
+        ("unready", {"ENV": "READY_DELAY_SECONDS=3600"}),
+    ],
+)
+def test_a_broken_version_does_not_replace_the_running_one(
+    minimal: Deployment, tag: str, image: dict[str, str], report: Callable[[str], None]
+) -> None:
+    """One that exits, or is never ready: it is rolled back, `apply` fails, nobody notices."""
+    good = minimal.variables["image_tag"]
+    running = minimal.service()["taskDefinition"]
+    publish(minimal, tag, **image)
+    with load(minimal) as calls:
+        with pytest.raises(AccountError, match="The deployment was rolled back"):
+            minimal.apply(image_tag=tag)
+        assert minimal.service()["taskDefinition"] == running
+    failed = Counter(who_failed(outcome) for outcome in calls.lost())
+    report(f"broken version ({tag}): {len(calls.outcomes)} requests, lost {dict(failed)}")
+    assert failed == {}
+    minimal.apply(image_tag=good)
+    assert minimal.get("/healthz").json()["version"] == good

@@ -1,0 +1,52 @@
+"""The key is where it must be, and nowhere else."""
+
+import json
+import zipfile
+
+import pytest
+
+from deployment import Deployment
+from stack import KEY, ROOT
+from zama_ops.aws_local import PLANS
+
+
+@pytest.fixture(params=["minimal", "production"])
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Return each applied profile in turn."""
+    applied: Deployment = request.getfixturevalue(request.param)
+    return applied
+
+
+def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:
+    """Not in state, plans, what Terraform prints, outputs, task definition or logs."""
+    account = deployment.account
+    name = deployment.outputs["api_key_parameter_name"]
+    ssm = account.client("ssm")
+    parameter = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    assert parameter["Value"] == f"default={KEY}"
+
+    plan = deployment.plan()
+    ecs = account.client("ecs")
+    task = ecs.describe_task_definition(taskDefinition=deployment.outputs["task_definition_arn"])
+    places = {
+        "state": account.state(),
+        "plan": plan,
+        "first plan": deployment.first_plan,
+        "what apply printed": deployment.printed,
+        "outputs": json.dumps(deployment.outputs),
+        "task definition": json.dumps(task, default=str),
+        "logs": "\n".join(deployment.log_lines()),
+        "emulator's log": (account.directory / "emulator.log").read_text(),
+        "bootstrap's state": (account.directory / "bootstrap.tfstate").read_text(),
+        "committed plan": PLANS[deployment.profile].read_text(),
+    }
+    with zipfile.ZipFile(account.directory / f"{deployment.profile}.tfplan") as saved:
+        for member in saved.namelist():
+            places[f"saved plan, {member}"] = saved.read(member).decode(errors="replace")
+    assert [place for place, text in places.items() if KEY in text] == []
+    assert "aws_ssm_parameter" in places["state"]
+
+
+def test_the_graph_is_committed() -> None:
+    """terraform-graph.png is a picture."""
+    assert (ROOT / "terraform-graph.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,98 @@
+"""The service, deployed to an emulated AWS account."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from stack import AUTHORISED, JSON, SUM, Answer, send
+from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
+
+# One client's limit is not what the tests under load are about.
+UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
+
+
+@dataclass
+class Deployment:
+    """A profile in an account of its own."""
+
+    account: Account
+    profile: Profile
+    variables: dict[str, object] = field(default_factory=lambda: dict(UNLIMITED))
+    outputs: dict[str, Any] = field(default_factory=dict)
+    first_plan: str = ""
+    printed: str = ""
+
+    @classmethod
+    def temporary(cls, stack: ExitStack, profile: Profile) -> Self:
+        """Start an account that ends with `stack`."""
+        return cls(stack.enter_context(temporary_account()), profile)
+
+    def first_apply(self) -> Self:
+        """Apply bootstrap and service, and wait until it is served."""
+        self.account.bootstrap()
+        self.first_plan = self.account.plan(self.profile, image_tag=EXAMPLE_TAG)
+        self.apply(image_tag=self.account.push())
+        self.account.wait_until_served(self.outputs["alb_dns_name"])
+        return self
+
+    def apply(self, **variables: object) -> None:
+        """Apply, with these variables from now on.
+
+        Raises:
+            AccountError: `apply` failed.
+
+        """
+        self.variables |= variables
+        self.printed += self.account.apply(self.profile, **self.variables)
+        self.outputs = self.account.outputs()
+
+    def plan(self) -> str:
+        """Return what a plan says now."""
+        return self.account.plan(self.profile, **self.variables)
+
+    # --- Calls --------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where the emulator listens for requests to its load balancers."""
+        return f"http://127.0.0.1:{self.account.port}"
+
+    @property
+    def host(self) -> dict[str, str]:
+        """The header with the load balancer's own name, as DNS would have chosen it."""
+        return {"Host": self.outputs["alb_dns_name"]}
+
+    def get(self, path: str) -> Answer:
+        """Send a GET request through the load balancer."""
+        return send(self.url, path=path, headers=self.host)
+
+    def sum(self, headers: Mapping[str, str] = AUTHORISED) -> Answer:
+        """Ask for 2 + 40 through the load balancer."""
+        return send(self.url, "POST", "/sum", {**JSON, **self.host, **headers}, SUM)
+
+    # --- What AWS says ------------------------------------------------------------------------
+
+    def service(self) -> dict[str, Any]:
+        """Return how ECS describes the service."""
+        ecs = self.account.client("ecs")
+        cluster, name = self.outputs["cluster_name"], self.outputs["service_name"]
+        service: dict[str, Any] = ecs.describe_services(cluster=cluster, services=[name])[
+            "services"
+        ][0]
+        return service
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return how ECS describes the service's running tasks."""
+        ecs = self.account.client("ecs")
+        cluster = self.outputs["cluster_name"]
+        arns = ecs.list_tasks(cluster=cluster, desiredStatus="RUNNING")["taskArns"]
+        tasks: list[dict[str, Any]] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
+        return tasks
+
+    def log_lines(self) -> list[str]:
+        """Return every line in the service's log group."""
+        logs = self.account.client("logs")
+        group = self.outputs["log_group_name"]
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        return [event["message"] for page in pages for event in page["events"]]

@@ -1,0 +1,31 @@
+"""Terraform itself, on folders of the repository."""
+
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from zama_ops.account import BOOTSTRAP, SERVICE, AccountError, cli_configuration
+
+FOLDERS = {"service": SERVICE, "bootstrap": BOOTSTRAP}
+
+
+@functools.cache
+def is_there() -> bool:
+    """Say whether this machine has Terraform and the AWS provider."""
+    try:
+        return bool(shutil.which("terraform")) and cli_configuration() is not None
+    except AccountError:
+        return False
+
+
+def terraform(folder: Path, data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Terraform in a folder, which it leaves as it is: what it needs goes to `data`."""
+    return subprocess.run(
+        ["terraform", f"-chdir={folder}", *words],
+        env={**os.environ, **cli_configuration(), "TF_DATA_DIR": str(data), "TF_INPUT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -206,8 +206,8 @@ resource "aws_ecs_service" "rolling" {
   }
 
   # A target group that no listener uses cannot be given to a service; a task that may not read its
-  # keys cannot start.
-  depends_on = [aws_lb_listener.rolling, aws_iam_role_policy.execution]
+  # keys, or finds no way to them, cannot start.
+  depends_on = [aws_lb_listener.rolling, aws_iam_role_policy.execution, aws_vpc_endpoint.interface, aws_vpc_endpoint.s3]
 }
 
 # --- Service, blue/green --------------------------------------------------------------------------

@@ -103,6 +103,7 @@ resource "aws_route_table" "private" {
   count = local.own_vpc ? 1 : 0
 
   vpc_id = aws_vpc.this[0].id
+  route  = []
 
   tags = { Name = "${var.name_prefix}-private" }
 }

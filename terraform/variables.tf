@@ -189,7 +189,7 @@ variable "vpc" {
   default     = null
 
   validation {
-    condition     = var.vpc == null ? true : can(cidrsubnet(var.vpc.cidr, 4, 0)) && tonumber(split("/", var.vpc.cidr)[1]) <= 24
+    condition     = var.vpc == null ? true : can(cidrsubnet(var.vpc.cidr, 4, 0)) && try(tonumber(split("/", var.vpc.cidr)[1]), 32) <= 24
     error_message = "vpc.cidr must be a network of at least 256 addresses, such as 10.20.0.0/16."
   }
   validation {

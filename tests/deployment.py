@@ -33,7 +33,7 @@ class Deployment:
         self.account.bootstrap()
         self.first_plan = self.account.plan(self.profile, image_tag=EXAMPLE_TAG)
         self.apply(image_tag=self.account.push())
-        self.account.wait_until_served(self.outputs["alb_dns_name"])
+        self.account.wait_until_served(self.outputs["url"])
         return self
 
     def apply(self, **variables: object) -> None:

@@ -3,16 +3,19 @@
 import contextlib
 import functools
 import hashlib
+import http.client
 import json
 import os
 import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +38,10 @@ _IMAGES: Final = ("api", "nginx")
 _COLLECTOR_TAG: Final = "v0.45.0"
 _DOMAIN: Final = "api.zama.example"
 _START_SECONDS: Final = 60
+
+
+# The emulators that this process started, by their process ids.
+_children: Final[dict[int, subprocess.Popen[bytes]]] = {}
 
 
 class AccountError(Exception):
@@ -99,6 +106,7 @@ class Account:
                 start_new_session=True,
             )
         self._process.write_text(str(emulator.pid))
+        _children[emulator.pid] = emulator
         deadline = time.monotonic() + _START_SECONDS
         while not self.runs():
             if emulator.poll() is not None or time.monotonic() > deadline:
@@ -110,8 +118,9 @@ class Account:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             process = int(self._process.read_text())
             os.kill(process, signal.SIGTERM)
-            with contextlib.suppress(ChildProcessError):  # Started by another command.
-                os.waitpid(process, 0)
+            if child := _children.pop(process, None):
+                child.wait()
+            # Started by another command, until it is gone.
             while True:
                 os.kill(process, 0)
                 time.sleep(0.1)
@@ -175,35 +184,41 @@ class Account:
         """Return which resource needs which, in Graphviz's language."""
         return self._terraform(SERVICE, "graph")
 
-    def wait_until_served(self, host: str) -> None:
-        """Return once a request through the load balancer is answered by a task.
+    def wait_until_served(self, url: str) -> None:
+        """Return once the service is ready behind its load balancer.
 
         Raises:
             AccountError: it is not within a minute.
 
         """
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/readyz", headers={"Host": host}
-        )
         deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - it is http
-                    return
-            except urllib.error.HTTPError as error:
-                if 300 <= error.code < 400:
-                    return
-                reason: object = error
-            except OSError as error:
-                reason = error
+        while (answer := self._readiness(url)) != "200":
             if time.monotonic() > deadline:
-                raise AccountError(f"{host} does not answer: {reason}")
+                raise AccountError(f"{url} is not ready: {answer}")
             time.sleep(0.5)
+
+    def _readiness(self, url: str) -> str:
+        """Return the status that /readyz is answered with, or what went wrong."""
+        parts = urllib.parse.urlsplit(url)
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            # The emulator signs its certificates itself.
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port + 1, context=context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", "/readyz", headers={"Host": parts.netloc})
+                return str(connection.getresponse().status)
+            except (OSError, http.client.HTTPException) as error:
+                return repr(error)
 
     def curl(self, url: str) -> str:
         """Return a command that calls the service by its own name, which only AWS's DNS knows."""
         https = url.startswith("https:")
-        # The emulator signs its certificates itself.
         insecure, port = ("-k ", self.port + 1) if https else ("", self.port)
         return (
             f"curl -s {insecure}--connect-to ::127.0.0.1:{port} -H 'X-Api-Key: {EXAMPLE_KEY}'"

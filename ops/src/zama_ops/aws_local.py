@@ -66,7 +66,7 @@ def up(
             _ACCOUNT.apply(profile, image_tag=_ACCOUNT.push())
         outputs = _ACCOUNT.outputs()
         with _step("Waiting until the load balancer finds the tasks healthy"):
-            _ACCOUNT.wait_until_served(outputs["alb_dns_name"])
+            _ACCOUNT.wait_until_served(outputs["url"])
     if as_json:
         typer.echo(json.dumps(outputs, indent=2))
         return

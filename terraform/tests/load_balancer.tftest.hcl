@@ -1,0 +1,87 @@
+# The load balancer, its timeouts and its listeners.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  image_tag = "1a2b3c4"
+}
+
+run "the_load_balancer_closes_idle_connections_first" {
+  command = plan
+
+  assert {
+    condition     = aws_lb.this.idle_timeout == 60
+    error_message = "The load balancer's idle timeout must be 60 s."
+  }
+  assert {
+    condition     = aws_lb.this.idle_timeout < tonumber(regex("\n +keepalive_timeout ([0-9]+)s;", file("../services/nginx/nginx.conf"))[0])
+    error_message = "The gateway must keep connections longer than the load balancer."
+  }
+}
+
+run "the_load_balancer_refuses_malformed_requests" {
+  command = plan
+
+  assert {
+    condition     = aws_lb.this.drop_invalid_header_fields && aws_lb.this.desync_mitigation_mode == "strictest"
+    error_message = "Malformed requests must end at the load balancer."
+  }
+  assert {
+    condition     = aws_lb.this.xff_header_processing_mode == "append" && !aws_lb_listener.rolling[0].routing_http_response_server_enabled
+    error_message = "The caller's address must be appended, and no server told."
+  }
+}
+
+run "targets_are_judged_by_readiness_every_5_seconds" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for group in aws_lb_target_group.this : group.health_check[0].path == "/readyz" &&
+      group.health_check[0].interval == 5 && group.health_check[0].healthy_threshold == 2 &&
+      group.health_check[0].timeout < group.health_check[0].interval && group.health_check[0].matcher == "200"
+    ])
+    error_message = "A target must be asked for /readyz every 5 s and be healthy after 2 answers."
+  }
+  assert {
+    condition     = alltrue([for group in aws_lb_target_group.this : tonumber(group.deregistration_delay) >= 15 && tonumber(group.deregistration_delay) <= 30])
+    error_message = "Requests under way must have 15 to 30 s to end."
+  }
+}
+
+run "without_a_domain_requests_are_served_over_http" {
+  command = plan
+
+  assert {
+    condition     = aws_lb_listener.rolling[0].port == 80 && aws_lb_listener.rolling[0].protocol == "HTTP" && length(aws_lb_listener.redirect) == 0
+    error_message = "There must be one listener, on port 80."
+  }
+  assert {
+    condition     = output.url == "http://zama-challenge-1.eu-west-1.elb.amazonaws.com"
+    error_message = "The service must be called by the load balancer's own name."
+  }
+}
+
+run "with_a_domain_requests_are_served_over_https_alone" {
+  command = plan
+
+  variables {
+    domain = { name = "api.example.com", zone_id = "Z0123456789ABC" }
+  }
+
+  assert {
+    condition     = aws_lb_listener.rolling[0].port == 443 && aws_lb_listener.rolling[0].protocol == "HTTPS" && startswith(aws_lb_listener.rolling[0].ssl_policy, "ELBSecurityPolicy-TLS13-1-2")
+    error_message = "HTTPS must be TLS 1.2 or newer."
+  }
+  assert {
+    condition     = aws_lb_listener.redirect[0].port == 80 && aws_lb_listener.redirect[0].default_action[0].redirect[0].protocol == "HTTPS" && aws_lb_listener.redirect[0].default_action[0].redirect[0].status_code == "HTTP_301"
+    error_message = "Port 80 must redirect to HTTPS, for good."
+  }
+  assert {
+    condition     = aws_acm_certificate.this[0].validation_method == "DNS" && aws_route53_record.service[0].name == "api.example.com" && output.url == "https://api.example.com"
+    error_message = "The name must be proven by DNS and lead to the load balancer."
+  }
+}

@@ -1,0 +1,82 @@
+# Roles: what each may do.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  image_tag = "1a2b3c4"
+}
+
+run "the_execution_role_starts_tasks_and_no_more" {
+  command = plan
+
+  assert {
+    condition = jsonencode({
+      for statement in data.aws_iam_policy_document.execution.statement : statement.sid => sort(statement.actions)
+      }) == jsonencode({
+      LogInToRegistry = ["ecr:GetAuthorizationToken"]
+      PullImages      = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      ReadKeys        = ["ssm:GetParameters"]
+      WriteLogs       = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    })
+    error_message = "The execution role must read the keys, pull images and write logs."
+  }
+  assert {
+    condition     = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if statement.sid == "ReadKeys"]) == toset([aws_ssm_parameter.api_keys.arn])
+    error_message = "It must read the one parameter."
+  }
+}
+
+run "with_a_key_of_its_own_it_decrypts_that_parameter_only" {
+  command = plan
+
+  variables {
+    customer_managed_key_enabled = true
+  }
+
+  assert {
+    condition     = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if contains(statement.actions, "kms:Decrypt")]) == toset([aws_kms_key.this[0].arn])
+    error_message = "It must decrypt with the service's key."
+  }
+  assert {
+    condition     = one(flatten([for statement in data.aws_iam_policy_document.execution.statement : [for condition in statement.condition : condition.variable] if contains(statement.actions, "kms:Decrypt")])) == "kms:EncryptionContext:PARAMETER_ARN"
+    error_message = "It must decrypt nothing but the parameter."
+  }
+  assert {
+    condition     = aws_kms_key.this[0].enable_key_rotation && aws_ssm_parameter.api_keys.key_id == aws_kms_key.this[0].arn && aws_cloudwatch_log_group.this.kms_key_id == aws_kms_key.this[0].arn && aws_sns_topic.alarms.kms_master_key_id == aws_kms_key.this[0].arn
+    error_message = "Keys, logs and alarms must be encrypted with the service's key, which is renewed."
+  }
+}
+
+run "the_task_role_may_do_nothing" {
+  command = plan
+
+  assert {
+    condition     = length(aws_iam_role_policy.write_metrics) == 0
+    error_message = "Without a collector the task role must have no policy."
+  }
+}
+
+run "the_collector_writes_metrics_to_the_one_workspace" {
+  command = plan
+
+  variables {
+    managed_prometheus = { collector_tag = "v0.45.0" }
+  }
+
+  assert {
+    condition     = data.aws_iam_policy_document.write_metrics[0].statement[0].actions == toset(["aps:RemoteWrite"]) && data.aws_iam_policy_document.write_metrics[0].statement[0].resources == toset([aws_prometheus_workspace.this[0].arn])
+    error_message = "The task role must write metrics to the one workspace and do nothing else."
+  }
+}
+
+run "only_ecs_of_this_account_takes_the_roles" {
+  command = plan
+
+  assert {
+    condition     = toset([for condition in data.aws_iam_policy_document.tasks_trust.statement[0].condition : condition.variable]) == toset(["aws:SourceAccount", "aws:SourceArn"])
+    error_message = "Nobody else's tasks may take the roles."
+  }
+}

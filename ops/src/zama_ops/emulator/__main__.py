@@ -46,10 +46,11 @@ async def _serve(port: int) -> None:
         "LOG_LEVEL": "WARNING",
         "MOTO_ACCOUNT_ID": ACCOUNT,
     }
+    import docker
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
     from ministack import app as ministack
-    from ministack.core import tls
+    from ministack.core import container_reaper, tls
     from moto.server import ThreadedMotoServer
 
     from zama_ops.emulator import cloudwatch, ecs, load_balancer, moto_services, waf
@@ -70,9 +71,16 @@ async def _serve(port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     moto = ThreadedMotoServer(ip_address=_HOST, port=port + 2, verbose=False)
     moto.start()
+
+    async def told_to_stop() -> None:
+        await stopped.wait()
+        ecs.close()
+
     try:
-        # On its end MiniStack removes the containers that it started.
-        await serve(_application(ministack.app), config, shutdown_trigger=stopped.wait)
+        # At its end MiniStack removes the containers that it started; then those that were just
+        # being started.
+        await serve(_application(ministack.app), config, shutdown_trigger=told_to_stop)
+        container_reaper.reap_all(docker.from_env())
     finally:
         with contextlib.suppress(Exception):
             moto.stop()

@@ -33,6 +33,12 @@ def correct() -> None:
     replace(ecs, "_cleanup_task_resources", _stop_gracefully)
 
 
+def close() -> None:
+    """Forget services and tasks, so that none of those which end now is replaced."""
+    ecs._services._data.clear()
+    ecs._tasks._data.clear()
+
+
 # --- Start ----------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,11 @@
 """The service, deployed to an emulated AWS account."""
 
-from collections.abc import Mapping
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from stack import AUTHORISED, JSON, SUM, Answer, send
+from stack import AUTHORISED, SUM, Answer, send
 from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
 
 # One client's limit is not what the tests under load are about.
@@ -67,9 +67,10 @@ class Deployment:
         """Send a GET request through the load balancer."""
         return send(self.url, path=path, headers=self.host)
 
-    def sum(self, headers: Mapping[str, str] = AUTHORISED) -> Answer:
-        """Ask for 2 + 40 through the load balancer."""
-        return send(self.url, "POST", "/sum", {**JSON, **self.host, **headers}, SUM)
+    def sum(self, **headers: str) -> Answer:
+        """Ask for 2 + 40 through the load balancer, with other headers if given."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return send(self.url, "POST", "/sum", {**AUTHORISED, **self.host, **given}, SUM)
 
     # --- What AWS says ------------------------------------------------------------------------
 
@@ -90,9 +91,13 @@ class Deployment:
         tasks: list[dict[str, Any]] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
         return tasks
 
-    def log_lines(self) -> list[str]:
-        """Return every line in the service's log group."""
+    def log(self) -> str:
+        """Return all that is in the service's log group."""
         logs = self.account.client("logs")
         group = self.outputs["log_group_name"]
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-        return [event["message"] for page in pages for event in page["events"]]
+        return "\n".join(event["message"] for page in pages for event in page["events"])
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Return the lines of the log group, but for those of nginx's own error log."""
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]

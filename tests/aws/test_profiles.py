@@ -17,7 +17,9 @@ GAPS: Final = {
     "aws_vpc_security_group_egress_rule": {"description"},
     "aws_vpc_security_group_ingress_rule": {"description"},
     # moto's CodeDeploy does not know alarms.
-    "aws_codedeploy_deployment_group": {"alarm_configuration", "alarms", "enabled"},
+    "aws_codedeploy_deployment_group": {
+        *("alarm_configuration", "alarms", "enabled", "ignore_poll_alarm_failure"),
+    },
 }
 
 
@@ -48,7 +50,7 @@ def test_a_second_plan_is_empty_but_for_what_the_emulators_lack(deployment: Depl
     for change in changes[1:]:
         kind = change.partition(".")[0]
         lines = change.partition("\nPlan:")[0]
-        changed = set(re.findall(r"^ +[-+~] (?:resource )?\"?(\w+)", lines, re.MULTILINE)) - {kind}
+        changed = set(re.findall(r"^ +[-+~] (\w+) +(?:=|\{)", lines, re.MULTILINE))
         assert changed <= GAPS.get(kind, set()), change
     assert "No changes." in plan or (" 0 to add, " in plan and " 0 to destroy." in plan)
 
@@ -74,7 +76,7 @@ def test_the_outputs_are_usable(deployment: Deployment) -> None:
     topics = account.client("sns").list_topics()["Topics"]
     assert {"TopicArn": outputs["alarm_topic_arn"]} in topics
     for name in ("codedeploy_deployment", "prometheus_endpoint", "grafana_endpoint"):
-        assert (outputs[name] is not None) == production, name
+        assert (outputs.get(name) is not None) == production, name
 
 
 def test_destroy_leaves_nothing(deployment: Deployment) -> None:
@@ -89,8 +91,11 @@ def test_destroy_leaves_nothing(deployment: Deployment) -> None:
             ).stdout
         ),
         "the containers are gone",
-        seconds=60,
+        seconds=90,
     )
+    # Had a correction of the emulator failed in the background, much here would prove nothing.
+    log = (deployment.account.directory / "emulator.log").read_text()
+    assert " ERROR " not in log, log
 
 
 def _instance(deployment: Deployment) -> str:

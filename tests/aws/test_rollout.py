@@ -1,5 +1,6 @@
 """A new version, good or broken, under load."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,6 +16,16 @@ from zama_ops.account import AccountError
 
 # The emulated load balancer is a Python program that shares this machine with all the rest.
 REQUESTS_PER_SECOND: Final = 20
+
+# Alive, so that the task starts, and of no use.
+NEVER_READY: Final = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/healthz" else 503)
+        self.end_headers()
+HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+"""
 
 
 def load(deployment: Deployment) -> AbstractContextManager[Load]:
@@ -63,7 +74,7 @@ def test_a_new_version_replaces_the_old_without_a_lost_request(
     ("tag", "image"),
     [
         ("exits01", {"ENTRYPOINT": '["false"]'}),
-        ("unready", {"ENV": "READY_DELAY_SECONDS=3600"}),
+        ("unready", {"ENTRYPOINT": json.dumps(["python3", "-c", NEVER_READY])}),
     ],
 )
 def test_a_broken_version_does_not_replace_the_running_one(

@@ -35,7 +35,7 @@ def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:
         "what apply printed": deployment.printed,
         "outputs": json.dumps(deployment.outputs),
         "task definition": json.dumps(task, default=str),
-        "logs": "\n".join(deployment.log_lines()),
+        "logs": deployment.log(),
         "emulator's log": (account.directory / "emulator.log").read_text(),
         "bootstrap's state": (account.directory / "bootstrap.tfstate").read_text(),
         "committed plan": PLANS[deployment.profile].read_text(),

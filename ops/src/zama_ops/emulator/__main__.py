@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import importlib.metadata
+import logging
 import os
 import re
 import signal
@@ -58,6 +59,7 @@ async def _serve(port: int) -> None:
     for module in (cloudwatch, ecs, load_balancer, moto_services, waf):
         module.correct()
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     config = Config()
     config.insecure_bind = [f"{_HOST}:{port}"]
     config.bind = [f"{_HOST}:{port + 1}"]

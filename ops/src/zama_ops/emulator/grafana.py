@@ -18,7 +18,7 @@ def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
     elif method == "GET" and path.startswith("/tags/"):
         return 200, json.dumps({"tags": {}}).encode()
     elif identity not in _workspaces:
-        return 404, json.dumps({"message": "there is no such workspace"}).encode()
+        return 404, b'{"__type": "ResourceNotFoundException", "message": "There is none."}'
     elif path.endswith("/configuration"):
         return 200, json.dumps({"configuration": "{}"}).encode()
     elif method == "DELETE":

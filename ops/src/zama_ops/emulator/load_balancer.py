@@ -43,7 +43,7 @@ def state(group: str, address: str | None) -> str:
 
 def is_registered(address: str | None) -> bool:
     """Say whether a target is in any target group still, perhaps draining."""
-    return any(one["Id"] == address for _, group in alb._targets.all_items() for one in group)
+    return any(state(group, address) for group in list(alb._tgs))
 
 
 def _register(

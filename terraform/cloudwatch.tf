@@ -11,7 +11,6 @@ locals {
 # --- Topic ----------------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "alarms" {
-  # checkov:skip=CKV_AWS_26:An option: with AWS's own key CloudWatch could not publish, and an alarm's text is no secret
   name              = "${var.name_prefix}-alarms"
   kms_master_key_id = local.kms_key_arn
 }

@@ -42,7 +42,6 @@ resource "aws_ecs_cluster" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_158:An option; CloudWatch encrypts with its own key otherwise
   # checkov:skip=CKV_AWS_338:A month is enough to look into an incident; the production profile keeps a year
   name              = "/ecs/${var.name_prefix}"
   retention_in_days = var.log_retention_days
@@ -152,7 +151,6 @@ resource "aws_ecs_task_definition" "this" {
 # --- Service, rolling -----------------------------------------------------------------------------
 
 resource "aws_ecs_service" "rolling" {
-  # checkov:skip=CKV_AWS_333:In the default VPC there is no other way out; the production profile has private subnets
   count = local.blue_green ? 0 : 1
 
   name             = var.name_prefix
@@ -167,6 +165,9 @@ resource "aws_ecs_service" "rolling" {
   deployment_maximum_percent         = 200
   health_check_grace_period_seconds  = 30
   wait_for_steady_state              = true
+
+  # After the loss of a zone tasks are spread evenly again.
+  availability_zone_rebalancing = "ENABLED"
 
   enable_ecs_managed_tags = true
   propagate_tags          = "SERVICE"
@@ -214,7 +215,6 @@ resource "aws_ecs_service" "rolling" {
 
 # After the first time CodeDeploy decides which task definition runs (blue_green.tf).
 resource "aws_ecs_service" "blue_green" {
-  # checkov:skip=CKV_AWS_333:As aws_ecs_service.rolling
   count = local.blue_green ? 1 : 0
 
   name             = var.name_prefix

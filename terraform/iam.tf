@@ -43,7 +43,6 @@ resource "aws_iam_role_policy" "execution" {
 }
 
 data "aws_iam_policy_document" "execution" {
-  # checkov:skip=CKV_AWS_356:ecr:GetAuthorizationToken knows no resource
   statement {
     sid       = "ReadKeys"
     actions   = ["ssm:GetParameters"]

@@ -167,8 +167,6 @@ resource "aws_vpc_endpoint" "s3" {
 }
 
 data "aws_iam_policy_document" "endpoint" {
-  # checkov:skip=CKV_AWS_356:Which parameter, repository or log group is in the roles' policies
-  # checkov:skip=CKV_AWS_111:As CKV_AWS_356
   for_each = local.interface_endpoints
 
   # Only for this account: who breaks into a task cannot carry data out with credentials of his own.

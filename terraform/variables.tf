@@ -22,9 +22,9 @@ variable "name_prefix" {
   nullable    = false
 
   validation {
-    # A target group's name has at most 32 characters, and "-green" is added to it.
-    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
-    error_message = "name_prefix must have 3 to 26 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
+    # A bucket's name has at most 63 characters, and purpose, account and region are added to it.
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
+    error_message = "name_prefix must have 3 to 20 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
   }
 }
 

@@ -151,7 +151,6 @@ resource "aws_wafv2_web_acl_association" "this" {
 # WAF writes only to log groups whose names begin so.
 # https://docs.aws.amazon.com/waf/latest/developerguide/logging-cw-logs.html
 resource "aws_cloudwatch_log_group" "waf" {
-  # checkov:skip=CKV_AWS_158:As aws_cloudwatch_log_group.this
   # checkov:skip=CKV_AWS_338:As aws_cloudwatch_log_group.this
   count = var.waf == null ? 0 : 1
 

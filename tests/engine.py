@@ -81,8 +81,11 @@ class Images:
 
 
 def documented(program: str) -> list[list[str]]:
-    """Return the README's commands that begin with `program`, each split into words."""
-    lines = re.findall(rf"^({program} .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """Return the README's commands that begin with `program`, each split into words.
+
+    Only those that stand for themselves, not those of a script with variables.
+    """
+    lines = re.findall(rf"^({program} [^$\n]*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     return [shlex.split(line) for line in lines]
 
 

@@ -59,7 +59,6 @@ resource "aws_iam_role_policy" "deploy" {
 }
 
 data "aws_iam_policy_document" "images" {
-  # checkov:skip=CKV_AWS_356:ecr:GetAuthorizationToken knows no resource
   statement {
     sid       = "LogIn"
     actions   = ["ecr:GetAuthorizationToken"]
@@ -92,9 +91,6 @@ data "aws_iam_policy_document" "deploy_state" {
 # What the service's resources are named after, name_prefix, is what the role is held to, wherever
 # the action knows a resource.
 data "aws_iam_policy_document" "service" {
-  # checkov:skip=CKV_AWS_109:The names of the resources do not exist yet; actions are held to this region
-  # checkov:skip=CKV_AWS_111:As CKV_AWS_109
-  # checkov:skip=CKV_AWS_356:As CKV_AWS_109
   statement {
     sid = "ThisRegion"
     actions = [
@@ -110,7 +106,7 @@ data "aws_iam_policy_document" "service" {
       "elasticloadbalancing:*",
       "grafana:*Workspace*", "grafana:ListTagsForResource", "grafana:TagResource", "grafana:UntagResource",
       "kms:*Alias*", "kms:CreateKey", "kms:Describe*", "kms:EnableKeyRotation", "kms:Get*", "kms:List*", "kms:PutKeyPolicy",
-      "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:CreateGrant", "kms:Encrypt", "kms:GenerateDataKey",
+      "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey",
       "logs:*LogGroup*", "logs:*LogDelivery", "logs:*RetentionPolicy", "logs:*ResourcePolicies", "logs:PutResourcePolicy",
       "logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource", "logs:AssociateKmsKey", "logs:*QueryDefinition*",
       "sns:*",

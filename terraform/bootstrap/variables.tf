@@ -17,8 +17,8 @@ variable "name_prefix" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
-    error_message = "name_prefix must have 3 to 26 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
+    error_message = "name_prefix must have 3 to 20 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
   }
 }
 

@@ -49,11 +49,11 @@ run "name_prefix_refuses_two_hyphens_in_a_row" {
   expect_failures = [var.name_prefix]
 }
 
-run "name_prefix_refuses_more_than_26_characters" {
+run "name_prefix_refuses_more_than_20_characters" {
   command = plan
 
   variables {
-    name_prefix = "abcdefghijklmnopqrstuvwxyza"
+    name_prefix = "abcdefghijklmnopqrstu"
   }
 
   expect_failures = [var.name_prefix]
@@ -424,7 +424,7 @@ run "the_borders_are_accepted_above" {
   command = plan
 
   variables {
-    name_prefix        = "abcdefghijklmnopqrstuvwxyz"
+    name_prefix        = "abcdefghijklmnopqrst"
     desired_count      = 100
     task_size          = { cpu = 4096, memory = 30720 }
     rate_limit         = { rate = 100000, burst = 100000 }

@@ -29,6 +29,10 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
     error_message = "`apply` must wait for the end of the deployment."
   }
   assert {
+    condition     = aws_ecs_service.rolling[0].availability_zone_rebalancing == "ENABLED"
+    error_message = "After the loss of a zone tasks must be spread again."
+  }
+  assert {
     condition     = alltrue([for name in local.rollback_alarm_names : contains(values(aws_cloudwatch_metric_alarm.this)[*].alarm_name, name)])
     error_message = "The alarms that roll back must exist."
   }

@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.needs("terraform"))
         item.add_marker(pytest.mark.timeout(600))
-        if "images" in getattr(item, "fixturenames", ()):
+        if {"images", "deployment"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.needs("docker"))
     # The deployments are shared, so who destroys them comes last.
     items.sort(key=lambda item: "destroy" in item.name)
@@ -43,3 +43,10 @@ def minimal(deployments: dict[str, Future[Deployment]]) -> Deployment:
 def production(deployments: dict[str, Future[Deployment]]) -> Deployment:
     """Return the applied production profile."""
     return deployments["production"].result()
+
+
+@pytest.fixture(params=["minimal", "production"])
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Return each applied profile in turn."""
+    applied: Deployment = request.getfixturevalue(request.param)
+    return applied

@@ -2,19 +2,10 @@
 
 from typing import Final
 
-import pytest
-
 from deployment import Deployment
 
 PARAMETER: Final = "arn:aws:ssm:eu-west-1:000000000000:parameter/zama/api/api_key"
 ANY: Final = "arn:aws:s3:::some-bucket/some-object"
-
-
-@pytest.fixture(params=["minimal", "production"])
-def deployment(request: pytest.FixtureRequest) -> Deployment:
-    """Return each applied profile in turn."""
-    applied: Deployment = request.getfixturevalue(request.param)
-    return applied
 
 
 def may(deployment: Deployment, role: str, action: str, resource: str) -> bool:

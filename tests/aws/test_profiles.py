@@ -5,8 +5,6 @@ import socket
 import subprocess
 from typing import Final
 
-import pytest
-
 from deployment import Deployment
 from stack import wait_until
 from zama_ops.aws_local import PLANS
@@ -21,13 +19,6 @@ GAPS: Final = {
         *("alarm_configuration", "alarms", "enabled", "ignore_poll_alarm_failure"),
     },
 }
-
-
-@pytest.fixture(params=["minimal", "production"])
-def deployment(request: pytest.FixtureRequest) -> Deployment:
-    """Return each applied profile in turn."""
-    applied: Deployment = request.getfixturevalue(request.param)
-    return applied
 
 
 def test_the_committed_plan_is_what_terraform_plans(deployment: Deployment) -> None:

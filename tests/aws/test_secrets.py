@@ -3,18 +3,9 @@
 import json
 import zipfile
 
-import pytest
-
 from deployment import Deployment
 from stack import KEY, ROOT
 from zama_ops.aws_local import PLANS
-
-
-@pytest.fixture(params=["minimal", "production"])
-def deployment(request: pytest.FixtureRequest) -> Deployment:
-    """Return each applied profile in turn."""
-    applied: Deployment = request.getfixturevalue(request.param)
-    return applied
 
 
 def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:

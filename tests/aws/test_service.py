@@ -6,17 +6,8 @@ import ssl
 import subprocess
 from typing import Any
 
-import pytest
-
 from deployment import Deployment
 from stack import read, wait_until
-
-
-@pytest.fixture(params=["minimal", "production"])
-def deployment(request: pytest.FixtureRequest) -> Deployment:
-    """Return each applied profile in turn."""
-    applied: Deployment = request.getfixturevalue(request.param)
-    return applied
 
 
 def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> None:

@@ -80,7 +80,9 @@ class Account:
         )
 
     def runs(self) -> bool:
-        """Say whether the emulator answers."""
+        """Say whether the emulator runs and answers."""
+        if not self._process.exists():
+            return False
         url = f"http://127.0.0.1:{self.port}/_ministack/health"
         try:
             with urllib.request.urlopen(url, timeout=2):
@@ -110,13 +112,17 @@ class Account:
         deadline = time.monotonic() + _START_SECONDS
         while not self.runs():
             if emulator.poll() is not None or time.monotonic() > deadline:
-                raise AccountError(f"The emulator did not start: {self._log.read_text()}")
+                log = self._log.read_text()
+                self.stop()
+                raise AccountError(f"The emulator did not start.\n{log}")
             time.sleep(0.1)
 
     def stop(self) -> None:
         """End the emulator, which takes its containers along, and forget the account."""
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             process = int(self._process.read_text())
+            if not _is_emulator(process):
+                raise ProcessLookupError
             os.kill(process, signal.SIGTERM)
             if child := _children.pop(process, None):
                 child.wait()
@@ -288,6 +294,15 @@ def temporary_account() -> Iterator[Account]:
             yield account
         finally:
             account.stop()
+
+
+def _is_emulator(process: int) -> bool:
+    """Say whether this number is an emulator's still, and not another's by now."""
+    ps = ["ps", "-o", "args=", "-p", str(process)]
+    return (
+        "zama_ops.emulator"
+        in subprocess.run(ps, capture_output=True, text=True, check=False).stdout
+    )
 
 
 def build_images() -> None:

@@ -148,7 +148,8 @@ class Account:
         """Give the locally built images the names of the emulated registry; return their tag.
 
         That registry stores nothing: its ECS finds images in the Docker engine, by name. The tag
-        follows from what is in the images, so that a changed one gets a new tag.
+        follows from what is in the images, so that a changed one gets a new tag. What stands in
+        for the collector is pushed, too.
         """
         urls = json.loads(self._bootstrap_output("-json", "repository_urls"))
         inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
@@ -156,7 +157,8 @@ class Account:
         tag = hashlib.sha256(ids.encode()).hexdigest()[:7]
         for name in _IMAGES:
             run("docker", "tag", f"zama-{name}:local", f"{urls[f'zama-{name}']}:{tag}")
-        run("docker", "tag", "zama-collector:local", f"{urls['zama-collector']}:{_COLLECTOR_TAG}")
+        collector = f"{urls['zama-collector']}:{_COLLECTOR_TAG}"
+        run("docker", "build", "--tag", collector, str(ROOT / "ops" / "stand-in-collector"))
         return tag
 
     def apply(self, profile: Profile, **variables: object) -> str:
@@ -305,6 +307,19 @@ def _is_emulator(process: int) -> bool:
     )
 
 
+def require(*commands: str) -> None:
+    """See that these commands are on the PATH, before anything is begun.
+
+    Raises:
+        AccountError: one is not.
+
+    """
+    for command in commands:
+        if not shutil.which(command):
+            package = "graphviz" if command == "dot" else command
+            raise AccountError(f"There is no {command} on the PATH: install {package}.")
+
+
 def build_images() -> None:
     """Build both images, on base images that this machine can have.
 
@@ -317,29 +332,24 @@ def build_images() -> None:
     for name in _IMAGES:
         folder = ROOT / "services" / name
         run("docker", "build", "--tag", f"zama-{name}:local", *arguments, str(folder))
-    collector = ROOT / "ops" / "stand-in-collector"
-    run("docker", "build", "--tag", "zama-collector:local", str(collector))
 
 
 def run(*command: str, **environ: str) -> str:
     """Run a command in the repository's root and return what it prints.
 
     Raises:
-        AccountError: there is no such command, or it failed; with all that it printed.
+        AccountError: it failed; with all that it printed.
 
     """
-    try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise AccountError(f"There is no {command[0]} on the PATH: install it.") from None
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise AccountError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -19,6 +19,7 @@ from zama_ops.account import (
     AccountError,
     Profile,
     build_images,
+    require,
     temporary_account,
 )
 
@@ -51,6 +52,7 @@ def up(
     `zama aws-local down` ends it.
     """
     with _errors_told():
+        require("terraform", "docker")
         if not _ACCOUNT.runs():
             with _step("Starting the emulator"):
                 _ACCOUNT.start()
@@ -98,15 +100,17 @@ def plan() -> None:
 
     They are real plans, for an account that has nothing yet but terraform/bootstrap.
     """
-    with _errors_told(), temporary_account() as account:
-        with _step("Applying terraform/bootstrap"):
-            account.bootstrap()
-        for profile, path in PLANS.items():
-            with _step(f"Planning the {profile} profile: {path.relative_to(ROOT)}"):
-                path.write_text(account.plan(profile, image_tag=EXAMPLE_TAG))
-        with _step(f"Drawing {GRAPH.relative_to(ROOT)}"):
-            draw = ["dot", "-Tpng", "-Grankdir=LR", f"-o{GRAPH}"]
-            subprocess.run(draw, input=account.graph(), text=True, check=True)
+    with _errors_told():
+        require("terraform", "dot")
+        with temporary_account() as account:
+            with _step("Applying terraform/bootstrap"):
+                account.bootstrap()
+            for profile, path in PLANS.items():
+                with _step(f"Planning the {profile} profile: {path.relative_to(ROOT)}"):
+                    path.write_text(account.plan(profile, image_tag=EXAMPLE_TAG))
+            with _step(f"Drawing {GRAPH.relative_to(ROOT)}"):
+                draw = ["dot", "-Tpng", "-Grankdir=LR", f"-o{GRAPH}"]
+                subprocess.run(draw, input=account.graph(), text=True, check=True)
 
 
 @contextlib.contextmanager
@@ -123,5 +127,9 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except AccountError as error:
-        _notes.print(f"zama: {error}", style="red", markup=False)
+        # Terraform tells much before it tells what went wrong.
+        before, mark, after = str(error).partition("\nError:")
+        _notes.print(
+            f"zama: {mark.strip()}{after}" if mark else f"zama: {before}", style="red", markup=False
+        )
         raise typer.Exit(1) from None

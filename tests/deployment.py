@@ -1,10 +1,12 @@
 """The service, deployed to an emulated AWS account."""
 
 import json
+import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from engine import run
 from stack import AUTHORISED, SUM, Answer, send
 from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
 
@@ -90,6 +92,11 @@ class Deployment:
         arns = ecs.list_tasks(cluster=cluster, desiredStatus="RUNNING")["taskArns"]
         tasks: list[dict[str, Any]] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
         return tasks
+
+    def containers(self) -> list[str]:
+        """Return the ids of all containers that this account's tasks have left on this machine."""
+        label = f"label=ministack.instance={socket.gethostname()}:{self.account.port}"
+        return run("docker", "ps", "--all", "--quiet", "--filter", label).split()
 
     def log(self) -> str:
         """Return all that is in the service's log group."""

@@ -1,8 +1,7 @@
 """Both profiles are planned, applied, planned again and destroyed."""
 
+import json
 import re
-import socket
-import subprocess
 from typing import Final
 
 from deployment import Deployment
@@ -70,24 +69,20 @@ def test_the_outputs_are_usable(deployment: Deployment) -> None:
         assert (outputs.get(name) is not None) == production, name
 
 
+def test_codedeploy_takes_the_deployment(production: Deployment) -> None:
+    """The output is what `aws deploy create-deployment` wants."""
+    codedeploy = production.account.client("codedeploy")
+    given = json.loads(production.outputs["codedeploy_deployment"])
+    identity = codedeploy.create_deployment(**given)["deploymentId"]
+    deployment = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
+    assert deployment["revision"] == given["revision"]
+
+
 def test_destroy_leaves_nothing(deployment: Deployment) -> None:
     """Neither a resource in the state nor a container on this machine."""
     deployment.account.destroy(deployment.profile, **deployment.variables)
     assert '"resources": []' in deployment.account.state()
-    label = f"label=ministack.instance={_instance(deployment)}"
-    wait_until(
-        lambda: (
-            not subprocess.run(
-                ["docker", "ps", "-aq", "--filter", label], capture_output=True, check=True
-            ).stdout
-        ),
-        "the containers are gone",
-        seconds=90,
-    )
+    wait_until(lambda: not deployment.containers(), "the containers are gone", seconds=90)
     # Had a correction of the emulator failed in the background, much here would prove nothing.
     log = (deployment.account.directory / "emulator.log").read_text()
     assert " ERROR " not in log, log
-
-
-def _instance(deployment: Deployment) -> str:
-    return f"{socket.gethostname()}:{deployment.account.port}"

@@ -58,14 +58,17 @@ def test_a_new_version_replaces_the_old_without_a_lost_request(
 ) -> None:
     """`apply` with a new tag, under load; each failed request would be counted by who failed."""
     publish(minimal, "new0001")
+    old = set(minimal.containers())
     with load(minimal) as calls:
         minimal.apply(image_tag="new0001")
+        # Until also the old tasks' containers have drained and stopped.
         wait_until(
-            lambda: len(minimal.service()["deployments"]) == 1, "the old tasks go", seconds=60
+            lambda: not old & set(minimal.containers()), "the old containers stop", seconds=90
         )
     failed = Counter(who_failed(outcome) for outcome in calls.lost())
     report(f"rollout on ECS: {len(calls.outcomes)} requests, lost {dict(failed)}")
     assert minimal.get("/healthz").json()["version"] == "new0001"
+    assert old
     assert failed == {}
     assert len(calls.outcomes) > 10 * REQUESTS_PER_SECOND
 

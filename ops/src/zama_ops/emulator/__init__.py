@@ -1,8 +1,8 @@
 """AWS on this machine: MiniStack and moto, corrected where a deployment would see the difference.
 
-MiniStack runs ECS tasks as real containers and load balancers as a real proxy; moto knows the
-services that MiniStack lacks; Managed Grafana, which neither knows, is `grafana`. `ecs` and
-`load_balancer` replace single functions of MiniStack, whose release is therefore pinned.
+MiniStack runs ECS tasks as real containers and load balancers as a real proxy; moto keeps EC2's
+networks more faithfully, and knows the services that MiniStack lacks; Managed Grafana, which neither
+knows, is `grafana`. The other modules replace single functions of both, whose releases are pinned.
 
 What is not emulated, so that nobody takes it for proven:
 
@@ -12,7 +12,7 @@ What is not emulated, so that nobody takes it for proven:
 - CodeDeploy, Application Auto Scaling, Managed Prometheus and Grafana: they accept what Terraform
   sends and do nothing;
 - the registry: images are found in the Docker engine by the names that ECR gave them;
-- CloudWatch's own metrics of load balancers and tasks;
+- CloudWatch's own metrics of load balancers and tasks, and alarms on metric math;
 - Fargate's share of a CPU: each container may use the task's whole size.
 """
 

@@ -1,8 +1,9 @@
 """AWS on this machine: MiniStack and moto, corrected where a deployment would see the difference.
 
 MiniStack runs ECS tasks as real containers and load balancers as a real proxy; moto keeps EC2's
-networks more faithfully, and knows the services that MiniStack lacks; Managed Grafana, which neither
-knows, is `grafana`. The other modules replace single functions of both, whose releases are pinned.
+networks more faithfully, and knows the services that MiniStack lacks; Managed Grafana, which
+neither knows, is `grafana`. The other modules replace single functions of both, whose releases are
+pinned.
 
 What is not emulated, so that nobody takes it for proven:
 

@@ -86,3 +86,4 @@ def test_destroy_leaves_nothing(deployment: Deployment) -> None:
     # Had a correction of the emulator failed in the background, much here would prove nothing.
     log = (deployment.account.directory / "emulator.log").read_text()
     assert " ERROR " not in log, log
+    deployment.account.stop()

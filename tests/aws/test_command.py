@@ -1,8 +1,12 @@
 """`zama aws-local`, as far as it needs no AWS."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
+
+from deployment import Deployment
+from zama_ops.emulator import PORTS
 
 ZAMA = Path(sys.executable).with_name("zama")
 
@@ -32,3 +36,19 @@ def test_what_is_missing_is_named_before_anything_begins() -> None:
     done = zama("up", PATH=str(ZAMA.parent))
     assert done.returncode == 1
     assert done.stderr == "zama: There is no terraform on the PATH: install terraform.\n"
+
+
+def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> None:
+    """All its listening sockets have the loopback address (proc(5), net/tcp)."""
+    process = Path("/proc") / (minimal.account.directory / "emulator.pid").read_text()
+    sockets = set()
+    for link in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # Closed meanwhile.
+            sockets.add(str(link.readlink()))
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in (process / "net" / table).read_text().splitlines()[1:]:
+            _, address, _, state, _, _, _, _, _, inode, *_ = line.split()
+            if state == "0A" and f"socket:[{inode}]" in sockets:
+                listening.append(address.partition(":")[0])
+    assert listening == ["0100007F"] * PORTS

@@ -46,6 +46,9 @@ async def _serve(port: int) -> None:
         "MINISTACK_REGION": environment(port)["AWS_REGION"],
         "LOG_LEVEL": "WARNING",
         "MOTO_ACCOUNT_ID": ACCOUNT,
+        # They would listen for the whole network.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
     }
     import docker
     from hypercorn.asyncio import serve

@@ -106,6 +106,11 @@ variable "rate_limit" {
 
 # --- The key --------------------------------------------------------------------------------------
 
+locals {
+  # A key that begins with `=` would be the end of one in base64, and its beginning the client's name.
+  key_pair = "[A-Za-z0-9._-]{1,64}=[A-Za-z0-9._~+/-][A-Za-z0-9._~+/=-]{0,127}"
+}
+
 variable "api_key_ssm_name" {
   description = "Name of the SSM parameter that holds the API keys."
   type        = string
@@ -127,10 +132,9 @@ variable "api_key_value" {
 
   validation {
     condition = var.api_key_value == null ? true : can(regex(
-      "^([A-Za-z0-9._~+/-]{1,128}|[A-Za-z0-9._-]{1,64}=[A-Za-z0-9._~+/=-]{1,128}( [A-Za-z0-9._-]{1,64}=[A-Za-z0-9._~+/=-]{1,128})*)$",
-      var.api_key_value
+      "^([A-Za-z0-9._~+/-]{1,128}|${local.key_pair}( ${local.key_pair})*)$", var.api_key_value
     ))
-    error_message = "api_key_value must be CLIENT=KEY pairs separated by single spaces, or one key without `=`; a key is 1 to 128 of A-Z a-z 0-9 . _ ~ + / = -."
+    error_message = "api_key_value must be CLIENT=KEY pairs separated by single spaces, or one key without `=`; a key is 1 to 128 of A-Z a-z 0-9 . _ ~ + / = - and does not begin with `=`."
   }
 }
 
@@ -156,8 +160,8 @@ variable "autoscaling" {
   nullable = false
 
   validation {
-    condition     = var.autoscaling.max_count >= var.desired_count && var.autoscaling.max_count <= 1000
-    error_message = "autoscaling.max_count must be at least desired_count and at most 1000."
+    condition     = var.autoscaling.max_count >= var.desired_count && var.autoscaling.max_count <= 1000 && floor(var.autoscaling.max_count) == var.autoscaling.max_count
+    error_message = "autoscaling.max_count must be a whole number, at least desired_count and at most 1000."
   }
   validation {
     condition     = var.autoscaling.cpu_percent >= 10 && var.autoscaling.cpu_percent <= 90
@@ -189,8 +193,12 @@ variable "vpc" {
   default     = null
 
   validation {
-    condition     = var.vpc == null ? true : can(cidrsubnet(var.vpc.cidr, 4, 0)) && try(tonumber(split("/", var.vpc.cidr)[1]), 32) <= 24
-    error_message = "vpc.cidr must be a network of at least 256 addresses, such as 10.20.0.0/16."
+    # The network's own address, from /16, the largest that AWS has, to /24.
+    condition = var.vpc == null ? true : alltrue([
+      can(regex("^[0-9.]+/(1[6-9]|2[0-4])$", var.vpc.cidr)),
+      try(cidrsubnet(var.vpc.cidr, 0, 0) == var.vpc.cidr, false),
+    ])
+    error_message = "vpc.cidr must be an IPv4 network of 256 to 65536 addresses, such as 10.20.0.0/16."
   }
   validation {
     condition     = var.vpc == null ? true : can(regex("^[a-h]{2,6}$", join("", var.vpc.zones))) && length(distinct(var.vpc.zones)) == length(join("", var.vpc.zones))

@@ -435,3 +435,139 @@ run "the_borders_are_accepted_above" {
     log_retention_days = 731
   }
 }
+
+# --- Just outside the borders ---------------------------------------------------------------------
+# Each variable in `expect_failures` must refuse, or the run fails.
+
+run "what_is_one_too_little_is_refused" {
+  command = plan
+
+  variables {
+    region             = "eu-west"
+    name_prefix        = "ab"
+    image_digests      = { api = "sha256:${join("", [for i in range(63) : "a"])}", nginx = "sha256:${join("", [for i in range(64) : "a"])}" }
+    task_size          = { cpu = 512, memory = 512 }
+    rate_limit         = { rate = 5, burst = 0 }
+    api_key_ssm_name   = "/zama//api_key"
+    api_key_value      = " acme=KEY"
+    api_key_version    = 1.5
+    autoscaling        = { max_count = 10, cpu_percent = 9, requests_per_minute = 60000 }
+    domain             = { name = "example", zone_id = "Z0123456789ABC" }
+    alarm_email        = "oncall@example"
+    log_retention_days = 0
+    managed_prometheus = { collector_tag = "v0.45" }
+  }
+
+  expect_failures = [
+    var.region, var.name_prefix, var.image_digests, var.task_size, var.rate_limit, var.api_key_ssm_name, var.api_key_value,
+    var.api_key_version, var.autoscaling, var.domain, var.alarm_email, var.log_retention_days, var.managed_prometheus,
+  ]
+}
+
+run "what_is_one_too_much_is_refused" {
+  command = plan
+
+  variables {
+    region             = "eu-west-10"
+    name_prefix        = "-zama"
+    image_tag          = join("", [for i in range(129) : "a"])
+    task_size          = { cpu = 4096, memory = 31744 }
+    rate_limit         = { rate = 100001, burst = 5 }
+    api_key_ssm_name   = join("", [for i in range(16) : "/a"])
+    api_key_value      = join("", [for i in range(129) : "k"])
+    autoscaling        = { max_count = 1001, cpu_percent = 60, requests_per_minute = 60000 }
+    vpc                = { cidr = "10.20.0.0/16", zones = ["a", "i"] }
+    domain             = { name = "api.example.com", zone_id = "Z${join("", [for i in range(32) : "A"])}" }
+    waf                = { requests_per_5_minutes = 2000000001 }
+    log_retention_days = 732
+  }
+
+  expect_failures = [
+    var.region, var.name_prefix, var.image_tag, var.task_size, var.rate_limit, var.api_key_ssm_name, var.api_key_value,
+    var.autoscaling, var.vpc, var.domain, var.waf, var.log_retention_days,
+  ]
+}
+
+run "what_is_reserved_moving_or_of_another_kind_is_refused" {
+  command = plan
+
+  variables {
+    image_tag          = "-1a2b3c4"
+    image_digests      = { api = "sha256:${join("", [for i in range(64) : "A"])}", nginx = "sha256:${join("", [for i in range(64) : "a"])}" }
+    api_key_ssm_name   = "/ssm/api_key"
+    api_key_value      = "acme=KEY1  globex=KEY2"
+    autoscaling        = { max_count = 10, cpu_percent = 91, requests_per_minute = 60000 }
+    domain             = { name = "API.example.com", zone_id = "Z0123456789ABC" }
+    waf                = { requests_per_5_minutes = 2000, denied_cidrs = ["2001:db8::/32"] }
+    managed_prometheus = { collector_tag = "0.45.0" }
+  }
+
+  expect_failures = [
+    var.image_tag, var.image_digests, var.api_key_ssm_name, var.api_key_value, var.autoscaling, var.domain, var.waf, var.managed_prometheus,
+  ]
+}
+
+run "the_longest_and_the_shortest_are_accepted" {
+  command = plan
+
+  variables {
+    region                  = "us-gov-west-1"
+    image_tag               = join("", [for i in range(128) : "a"])
+    image_digests           = { api = "sha256:${join("", [for i in range(64) : "f"])}", nginx = "sha256:${join("", [for i in range(64) : "0"])}" }
+    api_key_ssm_name        = join("", [for i in range(15) : "/a"])
+    api_key_value           = "${join("", [for i in range(64) : "c"])}=${join("", [for i in range(128) : "k"])}"
+    autoscaling             = { max_count = 2, cpu_percent = 60, requests_per_minute = 60 }
+    deployment_strategy     = "blue_green"
+    vpc                     = { cidr = "10.20.0.0/16", zones = ["a", "b", "c", "d", "e", "f"] }
+    domain                  = { name = "a.io", zone_id = "Z${join("", [for i in range(31) : "A"])}" }
+    waf                     = { requests_per_5_minutes = 10, allowed_cidrs = ["0.0.0.0/1"], denied_cidrs = ["192.0.2.1/32"] }
+    alarm_email             = "a@b.c"
+    managed_prometheus      = { collector_tag = "v0.0.0" }
+    managed_grafana_enabled = true
+  }
+
+  assert {
+    condition     = length(aws_subnet.private) == 6 && length(distinct(concat(values(aws_subnet.public)[*].cidr_block, values(aws_subnet.private)[*].cidr_block))) == 12
+    error_message = "Six zones must have twelve subnets that do not overlap."
+  }
+}
+
+run "api_key_value_refuses_a_key_in_base64_that_would_name_a_client" {
+  command = plan
+
+  variables {
+    api_key_value = "c2VjcmV0Cg=="
+  }
+
+  expect_failures = [var.api_key_value]
+}
+
+run "autoscaling_refuses_half_a_task" {
+  command = plan
+
+  variables {
+    autoscaling = { max_count = 2.5, cpu_percent = 60, requests_per_minute = 60000 }
+  }
+
+  expect_failures = [var.autoscaling]
+}
+
+run "vpc_refuses_an_address_within_a_network" {
+  command = plan
+
+  variables {
+    vpc = { cidr = "10.20.1.5/16", zones = ["a", "b"] }
+  }
+
+  expect_failures = [var.vpc]
+}
+
+run "vpc_refuses_a_network_too_large" {
+  command = plan
+
+  variables {
+    vpc = { cidr = "10.0.0.0/8", zones = ["a", "b"] }
+  }
+
+  expect_failures = [var.vpc]
+}

@@ -85,3 +85,26 @@ run "with_a_domain_requests_are_served_over_https_alone" {
     error_message = "The name must be proven by DNS and lead to the load balancer."
   }
 }
+
+run "tls_ends_here_the_same_way_with_blue_green" {
+  command = plan
+
+  variables {
+    domain              = { name = "api.example.com", zone_id = "Z0123456789ABC" }
+    deployment_strategy = "blue_green"
+  }
+
+  assert {
+    condition     = aws_lb_listener.blue_green[0].port == 443 && strcontains(aws_lb_listener.blue_green[0].ssl_policy, "TLS13") && aws_lb_listener.blue_green[0].certificate_arn == aws_acm_certificate_validation.this[0].certificate_arn
+    error_message = "The listener must have the proven certificate, and TLS 1.2 or newer."
+  }
+  assert {
+    condition     = keys(aws_vpc_security_group_ingress_rule.callers) == ["443", "80"] && aws_lb_listener.redirect[0].default_action[0].redirect[0].port == "443"
+    error_message = "Port 443 must be open, and port 80 to redirect there."
+  }
+  assert {
+    # The provider computes the attribute where it is not set, so a plan cannot tell; the text can.
+    condition     = aws_lb.this.idle_timeout > 0 && !strcontains(file("${path.module}/alb.tf"), "strict_transport_security") && strcontains(file("${path.module}/../services/nginx/includes/response_headers.conf"), "Strict-Transport-Security")
+    error_message = "HSTS must come from the gateway, and from there only."
+  }
+}

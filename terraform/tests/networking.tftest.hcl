@@ -85,3 +85,97 @@ run "metrics_have_an_endpoint_too" {
     error_message = "The collector must reach Managed Prometheus."
   }
 }
+
+run "every_rule_names_who_may_reach_whom" {
+  command = plan
+
+  variables {
+    vpc    = { cidr = "10.20.0.0/16", zones = ["a", "b"] }
+    domain = { name = "api.example.com", zone_id = "Z0123456789ABC" }
+  }
+
+  assert {
+    condition = (
+      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.security_group_id == "sg-tasks" &&
+      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.referenced_security_group_id == "sg-load-balancer" &&
+      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.ip_protocol == "tcp"
+    )
+    error_message = "Tasks must be reached from the load balancer's group."
+  }
+  assert {
+    condition = alltrue([
+      for port, rule in aws_vpc_security_group_ingress_rule.callers :
+      rule.security_group_id == "sg-load-balancer" && rule.from_port == tonumber(port) && rule.to_port == tonumber(port) && contains(["80", "443"], port)
+    ])
+    error_message = "The world must reach the load balancer's ports 80 and 443 and nothing else."
+  }
+  assert {
+    condition = (
+      aws_vpc_security_group_egress_rule.load_balancer_to_tasks.security_group_id == "sg-load-balancer" &&
+      aws_vpc_security_group_egress_rule.load_balancer_to_tasks.referenced_security_group_id == "sg-tasks" &&
+      aws_vpc_security_group_egress_rule.load_balancer_to_tasks.from_port == 8081 && aws_vpc_security_group_egress_rule.load_balancer_to_tasks.to_port == 8081
+    )
+    error_message = "The load balancer must reach the tasks' one port and nothing else."
+  }
+  assert {
+    condition = (
+      aws_vpc_security_group_egress_rule.tasks_to_endpoints[0].referenced_security_group_id == "sg-endpoints" &&
+      aws_vpc_security_group_egress_rule.tasks_to_image_layers[0].prefix_list_id == "pl-s3" &&
+      aws_vpc_security_group_ingress_rule.endpoints_from_tasks[0].security_group_id == "sg-endpoints" &&
+      aws_vpc_security_group_ingress_rule.endpoints_from_tasks[0].referenced_security_group_id == "sg-tasks"
+    )
+    error_message = "Tasks must reach the endpoints and the bucket of image layers, and the endpoints be reached by the tasks."
+  }
+  assert {
+    condition = alltrue([
+      for rule in [aws_vpc_security_group_egress_rule.tasks_to_endpoints[0], aws_vpc_security_group_egress_rule.tasks_to_image_layers[0], aws_vpc_security_group_ingress_rule.endpoints_from_tasks[0]] :
+      rule.cidr_ipv4 == null && rule.from_port == 443 && rule.to_port == 443
+    ])
+    error_message = "Between tasks and AWS there must be port 443 and no network's address."
+  }
+}
+
+run "private_subnets_have_no_route_out" {
+  command = plan
+
+  variables {
+    vpc = { cidr = "10.20.0.0/16", zones = ["a", "b"] }
+  }
+
+  assert {
+    condition     = length(aws_route_table.private[0].route) == 0 && toset(values(aws_route_table_association.private)[*].route_table_id) == toset(["rtb-private"]) && toset(values(aws_route_table_association.private)[*].subnet_id) == toset(["subnet-private"])
+    error_message = "Private subnets must have the route table without routes."
+  }
+  assert {
+    condition     = aws_ecs_service.rolling[0].network_configuration[0].subnets == toset(["subnet-private"]) && aws_lb.this.subnets == toset(["subnet-public"])
+    error_message = "Tasks must be in the private subnets, the load balancer in the public ones."
+  }
+  assert {
+    condition     = aws_vpc_endpoint.s3[0].route_table_ids == toset(["rtb-private"]) && alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.subnet_ids == toset(["subnet-private"]) && endpoint.security_group_ids == toset(["sg-endpoints"])])
+    error_message = "Endpoints must be where the tasks are."
+  }
+  assert {
+    condition = alltrue([
+      for document in data.aws_iam_policy_document.endpoint : alltrue([
+        for statement in document.statement : one(statement.condition).variable == "aws:PrincipalAccount" && one(statement.condition).values == tolist(["123456789012"]) && !contains(statement.actions, "*")
+      ])
+    ])
+    error_message = "An endpoint must serve this account, and the few actions that tasks need."
+  }
+  assert {
+    # Resources that the tests do not know by name: the text has them all.
+    condition = aws_route_table.private[0].tags["Name"] != "" && alltrue([
+      for name in fileset(path.module, "*.tf") :
+      length(regexall("resource \"(aws_nat_gateway|aws_route|aws_egress_only_internet_gateway|aws_security_group_rule)\"", file("${path.module}/${name}"))) == 0
+    ])
+    error_message = "There must be no NAT gateway, and no route or rule beside those above."
+  }
+  assert {
+    condition     = aws_route_table.public[0].tags["Name"] != "" && sum([for name in fileset(path.module, "*.tf") : length(regexall("\"(0\\.0\\.0\\.0|::)/0\"", file("${path.module}/${name}")))]) == 3
+    error_message = "The whole internet may stand in three places: callers of the load balancer, the public route, and tasks in the default VPC."
+  }
+  assert {
+    condition     = length(aws_default_security_group.this) == 1 && length(regexall("resource \"aws_default_security_group\" \"this\" \\{[^}]*(ingress|egress)", file("${path.module}/networking.tf"))) == 0
+    error_message = "The VPC's default security group must have no rule."
+  }
+}

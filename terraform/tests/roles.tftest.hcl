@@ -80,3 +80,47 @@ run "only_ecs_of_this_account_takes_the_roles" {
     error_message = "Nobody else's tasks may take the roles."
   }
 }
+
+run "each_permission_names_what_is_the_service_s" {
+  command = plan
+
+  variables {
+    customer_managed_key_enabled = true
+    managed_prometheus           = { collector_tag = "v0.45.0" }
+  }
+
+  assert {
+    condition     = [for statement in data.aws_iam_policy_document.execution.statement : statement.sid if contains(statement.resources, "*")] == ["LogInToRegistry"]
+    error_message = "Only the login to the registry may be for every resource: it knows none."
+  }
+  assert {
+    condition     = toset(flatten([for statement in data.aws_iam_policy_document.execution.statement : [for action in statement.actions : action if startswith(action, "ssm:") || startswith(action, "kms:")]])) == toset(["ssm:GetParameters", "kms:Decrypt"])
+    error_message = "Of parameters and keys it must have ssm:GetParameters and kms:Decrypt, and no more."
+  }
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.execution.statement : [for condition in statement.condition : [condition.test, condition.values]] if statement.sid == "DecryptKeys"]) == ["StringEquals", aws_ssm_parameter.api_keys.arn]
+    error_message = "It must decrypt the one parameter, compared to the letter."
+  }
+  assert {
+    condition = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if statement.sid == "PullImages"]) == toset([
+      for name in ["api", "nginx", "collector"] : "arn:aws:ecr:eu-west-1:123456789012:repository/zama-${name}"
+    ])
+    error_message = "It must pull from the service's repositories only."
+  }
+  assert {
+    condition     = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if statement.sid == "WriteLogs"]) == toset(["${aws_cloudwatch_log_group.this.arn}:*"])
+    error_message = "It must write to the one log group."
+  }
+  assert {
+    condition     = aws_iam_role_policy.execution.role == aws_iam_role.execution.id && aws_iam_role_policy.write_metrics[0].role == aws_iam_role.task.id && aws_iam_role.execution.id != aws_iam_role.task.id
+    error_message = "What starts a task and what a task may do must be two roles."
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.execution_role_arn == aws_iam_role.execution.arn && aws_ecs_task_definition.this.task_role_arn == aws_iam_role.task.arn
+    error_message = "The task must have each role in its place."
+  }
+  assert {
+    condition     = aws_iam_role.task.name == "zama-challenge-task" && sum([for name in fileset(path.module, "*.tf") : length(regexall("aws_iam_role_policy_attachment|managed_policy_arns|inline_policy|role +\\= aws_iam_role\\.task\\.", file("${path.module}/${name}")))]) == 1
+    error_message = "The task role must have the one policy for metrics, and no way to another."
+  }
+}

@@ -177,3 +177,101 @@ run "the_collector_scrapes_the_api_and_may_die" {
     error_message = "The collector must write to the workspace."
   }
 }
+
+run "no_container_has_a_key_or_a_privilege" {
+  command = plan
+
+  variables {
+    managed_prometheus = { collector_tag = "v0.45.0" }
+    api_key_value      = "acme=SECRET"
+  }
+
+  assert {
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name] == ["api", "nginx", "collector"]
+    error_message = "There must be these three containers."
+  }
+  assert {
+    condition = alltrue([
+      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
+      container.readonlyRootFilesystem == true && container.linuxParameters.capabilities.drop == ["ALL"] && container.linuxParameters.capabilities.add == [] &&
+      try(container.privileged, false) == false && can(regex("^[1-9][0-9]*:[1-9][0-9]*$", container.user))
+    ])
+    error_message = "Every container must have a user that is not root, a read-only root, no capability and no privilege."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : [
+        for setting in container.environment : !contains(["API_KEY", "API_KEYS"], setting.name) && !strcontains(setting.value, "SECRET")
+      ]
+    ]))
+    error_message = "No key may be in a container's environment, which everybody reads who may describe the task."
+  }
+  assert {
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if length(try(container.secrets, [])) > 0] == ["nginx"]
+    error_message = "Only the gateway may have secrets."
+  }
+  assert {
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if container.essential] == ["api", "nginx"]
+    error_message = "The service must end with the API or the gateway, and not with the collector."
+  }
+  assert {
+    condition = alltrue([
+      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
+      length(container.healthCheck.command) > 1 && container.healthCheck.timeout < container.healthCheck.interval && container.stopTimeout == 30 &&
+      (container.name == "api" ? !can(container.dependsOn) : container.dependsOn == [{ containerName = "api", condition = "HEALTHY" }])
+    ])
+    error_message = "Every container must have a health check and 30 s to stop, and all but the API wait for the API's health."
+  }
+  assert {
+    condition = alltrue([
+      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
+      can(regex("^123456789012\\.dkr\\.ecr\\.eu-west-1\\.amazonaws\\.com/zama-${container.name}(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", container.image)) && !endswith(container.image, ":latest")
+    ])
+    error_message = "Every image must be its own, from the account's registry, by tag or by digest."
+  }
+}
+
+run "the_task_is_as_the_images_and_compose_have_it" {
+  command = plan
+
+  assert {
+    condition     = regex("\nUSER (\\S+)", file("${path.module}/../services/api/Dockerfile"))[0] == local.api_container.user && regex("\nUSER (\\S+)", file("${path.module}/../services/nginx/Dockerfile"))[0] == local.nginx_container.user
+    error_message = "The users must be those of the images."
+  }
+  assert {
+    condition     = tonumber(regex("\nEXPOSE (\\d+)", file("${path.module}/../services/api/Dockerfile"))[0]) == local.api_port && contains(local.api_container.environment, { name = "PORT", value = tostring(local.api_port) }) && contains(local.nginx_container.environment, { name = "API_PORT", value = tostring(local.api_port) })
+    error_message = "The API's port must be the one that its image exposes and that the gateway calls."
+  }
+  assert {
+    condition     = tonumber(regex("LISTEN_PORT=(\\d+)", file("${path.module}/../docker-compose.yaml"))[0]) == local.gateway_port && contains(local.nginx_container.environment, { name = "LISTEN_PORT", value = tostring(local.gateway_port) })
+    error_message = "The gateway's port must be that of docker-compose.yaml."
+  }
+  assert {
+    condition     = jsondecode(regex("\nHEALTHCHECK[^\n]* CMD (\\[[^\n]*\\])", file("${path.module}/../services/api/Dockerfile"))[0])[0] == local.api_container.healthCheck.command[1] && strcontains(file("${path.module}/../services/api/Dockerfile"), "chmod 755 ${local.api_container.healthCheck.command[1]}")
+    error_message = "The API's health check must be its image's, and be there."
+  }
+  assert {
+    condition     = replace(regex("curl [^\"]*", file("${path.module}/../services/nginx/Dockerfile")), "$LISTEN_PORT", tostring(local.gateway_port)) == split(" ||", local.nginx_container.healthCheck.command[1])[0]
+    error_message = "The gateway's health check must be its image's."
+  }
+  assert {
+    condition = alltrue([
+      for name, container in { api = local.api_container, nginx = local.nginx_container } :
+      jsonencode(regex("\nHEALTHCHECK --interval=(\\d+)s --timeout=(\\d+)s --start-period=(\\d+)s --retries=(\\d+)", file("${path.module}/../services/${name}/Dockerfile"))) ==
+      jsonencode([for key in ["interval", "timeout", "startPeriod", "retries"] : tostring(container.healthCheck[key])])
+    ])
+    error_message = "Health checks must be as often and as patient as the images'."
+  }
+  assert {
+    condition     = local.stop_timeout > tonumber(regex("\nstop_seconds=(\\d+)", file("${path.module}/../services/nginx/entrypoint"))[0]) && local.stop_timeout == tonumber(regex("stop_grace_period: (\\d+)s", file("${path.module}/../docker-compose.yaml"))[0])
+    error_message = "A task must have longer to stop than the gateway takes, and as long as docker-compose.yaml gives."
+  }
+  assert {
+    condition     = local.nginx_container.linuxParameters.tmpfs[0].size == tonumber(regex("/tmp:mode=1777,size=(\\d+)m", file("${path.module}/../docker-compose.yaml"))[0]) && contains(local.nginx_container.linuxParameters.tmpfs[0].mountOptions, "noexec")
+    error_message = "The memory for the rendered configuration must be that of docker-compose.yaml, and nothing be executed there."
+  }
+  assert {
+    condition     = aws_lb_target_group.this["blue"].health_check[0].path == "/readyz" && strcontains(file("${path.module}/../services/api/openapi.yaml"), "\n  ${aws_lb_target_group.this["blue"].health_check[0].path}:")
+    error_message = "The load balancer must ask for a path that the contract has."
+  }
+}

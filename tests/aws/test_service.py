@@ -54,12 +54,12 @@ def test_both_containers_log_json_to_the_log_group(minimal: Deployment) -> None:
     )
 
 
-def test_callers_are_told_apart_behind_the_load_balancer(minimal: Deployment) -> None:
-    """The log has the caller's own address, not one that he claims to call for."""
+def test_a_caller_cannot_claim_another_address(minimal: Deployment) -> None:
+    """The log has the address that the request came from, not the one in the caller's header."""
     minimal.sum(X_Request_Id="who-am-i", X_Forwarded_For="192.0.2.1")
     wait_until(lambda: len(found(minimal, "who-am-i")) == 2, "the request is in both logs")
-    lines = [line for line in found(minimal, "who-am-i") if line["service"] == "nginx"]
-    assert {line["remote_addr"] for line in lines} == {"127.0.0.1"}
+    (line,) = (line for line in found(minimal, "who-am-i") if line["service"] == "nginx")
+    assert line["remote_addr"] not in {"", "192.0.2.1"}
 
 
 def found(deployment: Deployment, request_id: str) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ pinned.
 What is not emulated, so that nobody takes it for proven:
 
 - security groups, route tables and endpoints: they exist, but no packet is filtered by them;
+- the load balancer's address: requests come from the Docker network, not from the VPC, so the
+  gateway does not believe what they say of their callers;
 - IAM: policies exist and can be simulated, but no call is refused;
 - WAF: its rules exist, but no request is matched;
 - CodeDeploy, Application Auto Scaling, Managed Prometheus and Grafana: they accept what Terraform

@@ -174,7 +174,7 @@ run "api_key_ssm_name_refuses_what_is_reserved" {
   command = plan
 
   variables {
-    api_key_ssm_name = "/aws/api_key"
+    api_key_ssm_name = "/AWS/api_key"
   }
 
   expect_failures = [var.api_key_ssm_name]

@@ -50,5 +50,6 @@ def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> 
         for line in (process / "net" / table).read_text().splitlines()[1:]:
             _, address, _, state, _, _, _, _, _, inode, *_ = line.split()
             if state == "0A" and f"socket:[{inode}]" in sockets:
-                listening.append(address.partition(":")[0])
-    assert listening == ["0100007F"] * PORTS
+                listening.append(address)
+    assert len(listening) == PORTS, listening
+    assert all(address.startswith("0100007F:") for address in listening), listening

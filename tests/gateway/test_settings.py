@@ -20,6 +20,7 @@ GATEWAY = [
     ({"API_KEY": "x" * 129}, "API_KEY"),
     ({"API_KEYS": "acme"}, "API_KEYS"),
     ({"API_KEYS": "acme="}, "API_KEYS"),
+    ({"API_KEYS": "c2VjcmV0cw=="}, "API_KEYS"),
     ({"API_KEYS": "=secret"}, "API_KEYS"),
     ({"API_KEYS": "ac;me=secret"}, "API_KEYS"),
     ({"API_KEYS": "acme=secret globex="}, "API_KEYS"),

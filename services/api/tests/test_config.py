@@ -148,6 +148,7 @@ def test_an_unusable_value_is_told_with_what_is_allowed(
         ("API_KEYS", "=hush", "hush"),
         ("API_KEYS", "acme=hush\tglobex=KEY2", "hush"),
         ("API_KEYS", "acme=", "acme="),
+        ("API_KEYS", "aHVzaA==", "aHVzaA"),
         ("API_KEYS", "acme=hush globex", "hush"),
         ("API_KEYS", "ac me=hush", "hush"),
         ("API_KEYS", "ac/me=hush", "hush"),

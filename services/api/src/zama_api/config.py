@@ -12,7 +12,8 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 # The gateway accepts the same client names and keys: services/nginx/entrypoint.
 _CLIENT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_KEY: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}")
+# Not "=" first: a key alone, in base64, would else read as a client's name and the key "=".
+_KEY: Final = re.compile(r"(?!=)[A-Za-z0-9._~+/=-]{1,128}")
 _DIGITS: Final = re.compile(r"[0-9]{1,5}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+-]{1,64}")
@@ -135,5 +136,5 @@ def _malformed_key(name: str) -> SettingsError:
     form = "KEY" if name == "API_KEY" else "CLIENT=KEY pairs separated by spaces"
     return SettingsError(
         f"{name} is malformed: it must be {form}, where a key is 1 to 128 of A-Z a-z 0-9"
-        " . _ ~ + / = - and a client name 1 to 64 of A-Z a-z 0-9 . _ -"
+        " . _ ~ + / = - (not = first) and a client name 1 to 64 of A-Z a-z 0-9 . _ -"
     )

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -243,6 +244,7 @@ class ProcessStack(Stack):
     directory: Path
     nginx_binary: str
     processes: list[Process] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=count)
 
     def start_api(self, **settings: str) -> Process:
         """Start an API, on a free port unless PORT is given, and wait until it answers."""
@@ -281,7 +283,7 @@ class ProcessStack(Stack):
     def _start(
         self, name: str, command: list[str], port: int, settings: Mapping[str, str]
     ) -> Process:
-        base = self.directory / f"{name}-{len(self.processes)}"
+        base = self.directory / f"{name}-{next(self.numbers)}"
         stdout, stderr = base.with_suffix(".stdout"), base.with_suffix(".stderr")
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen(

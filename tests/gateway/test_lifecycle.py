@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -133,6 +134,20 @@ def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> No
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["content-type"] == "application/problem+json"
     wait_until(lambda: status(pair.gateway, "/readyz") == 200, "ready again", seconds=2)
+
+
+def test_no_signal_is_lost(processes: ProcessStack) -> None:
+    """A stop that comes just as the API has started is obeyed, however often one tries."""
+
+    def stop_in_a_request(_: int) -> int:
+        api = processes.start_api()
+        with connect(api.url) as caller:
+            caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            return api.stop()
+
+    # Six at a time: the fuller the machine, the likelier a signal at a bad moment.
+    with ThreadPoolExecutor(6) as starts:
+        assert set(starts.map(stop_in_a_request, range(60))) == {0}
 
 
 @pytest.mark.parametrize("name", ["api", "gateway"])

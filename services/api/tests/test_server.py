@@ -2,9 +2,10 @@
 
 import logging
 import os
+import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,41 +17,36 @@ from zama_api.health import Health
 from zama_api.logs import Log
 from zama_api.server import Server
 
+# Where no signal comes, the thread that waits for one is ended by SystemExit.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 Logged = Callable[[], list[dict[str, Any]]]
 MakeServer = Callable[..., Server]
 
 
-class ProcessEnded(BaseException):
-    """Stands for the end of the process, after which no more code runs."""
+@dataclass
+class Outside:
+    """What reaches the server from outside, and what it does, in order.
 
+    `signals` has what each wait for one brings: None when its time is over.
+    """
 
-class Alarm:
-    """A `threading.Timer` that rings when told to, so that no test waits for it."""
+    signals: list[signal.Signals | None] = field(default_factory=list)
+    events: list[object] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
 
-    def __init__(self, interval: float, function: Callable[[], None]) -> None:
-        self.interval = interval
-        self.ring = function
-        self.daemon = False
-        self.daemon_at_start: bool | None = None
+    def wait(self, _signals: frozenset[signal.Signals], seconds: float | None = None) -> object:
+        """Take the place of `sigwait` and `sigtimedwait`."""
+        if not self.signals:
+            raise SystemExit
+        if seconds is not None:
+            self.events.append(seconds)
+        return self.signals.pop(0)
 
-    def start(self) -> None:
-        """Remember how it was started."""
-        self.daemon_at_start = self.daemon
-
-
-class Granian:
-    """What the server's superclass was told, when, and in which thread."""
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-        self.stopped_at = 0.0
-        self.stopped_in: threading.Thread | None = None
-
-    def stop(self) -> None:
-        """Take the place of the handler that closes the listener."""
-        self.stopped_at = time.monotonic()
-        self.stopped_in = threading.current_thread()
-        self.stopping.set()
+    def end(self, code: int) -> None:
+        """Take the place of the end of the process."""
+        self.events.append(f"exit {code}")
+        self.ended.set()
 
 
 def application(_environ: object, _start_response: object) -> Iterable[bytes]:
@@ -76,29 +72,18 @@ def make_server(health: Health, log: Log) -> Iterator[MakeServer]:
     logging.getLogger("_granian").handlers.clear()
 
 
-@pytest.fixture
-def granian(monkeypatch: pytest.MonkeyPatch) -> Granian:
-    """Replace the superclass's stop."""
-    granian = Granian()
-    monkeypatch.setattr(MTServer, "signal_handler_interrupt", granian.stop)
-    return granian
-
-
 @pytest.fixture(autouse=True)
-def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
-    """Replace timers and the end of the process: a real one would take the tests with it."""
-    alarms = []
-
-    def make(interval: float, function: Callable[[], None]) -> Alarm:
-        alarms.append(Alarm(interval, function))
-        return alarms[-1]
-
-    def end(code: int) -> None:
-        raise ProcessEnded(code)
-
-    monkeypatch.setattr(threading, "Timer", make)
-    monkeypatch.setattr(os, "_exit", end)
-    return alarms
+def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
+    """Replace signals, Granian's start and stop, and the end of the process."""
+    outside = Outside()
+    monkeypatch.setattr(signal, "sigwait", outside.wait)
+    monkeypatch.setattr(signal, "sigtimedwait", outside.wait)
+    monkeypatch.setattr(os, "_exit", outside.end)
+    monkeypatch.setattr(MTServer, "startup", lambda *_: None)
+    monkeypatch.setattr(
+        MTServer, "signal_handler_interrupt", lambda _: outside.events.append("listener closed")
+    )
+    return outside
 
 
 # --- Start ----------------------------------------------------------------------------------------
@@ -133,7 +118,7 @@ def test_the_start_is_logged_when_the_listener_is_open(
     before: list[dict[str, Any]] = []
     monkeypatch.setattr(MTServer, "startup", lambda *_: before.extend(logged()))
 
-    make_server(host=host, port=8088).startup("spawn", "target")
+    make_server(host=host, port=8088).startup()
 
     assert before == []
     (line,) = logged()
@@ -151,7 +136,7 @@ def test_nothing_is_logged_of_a_start_that_failed(
     monkeypatch.setattr(MTServer, "startup", fail)
 
     with pytest.raises(RuntimeError):
-        make_server().startup("spawn", "target")
+        make_server().startup()
     assert logged() == []
 
 
@@ -219,68 +204,49 @@ def test_what_granian_logs_has_the_shape_of_the_other_lines(
 
 
 def test_a_signal_turns_readiness_at_once_and_stops_after_the_drain_time(
-    make_server: MakeServer, granian: Granian, health: Health, logged: Logged
+    make_server: MakeServer, outside: Outside, health: Health, logged: Logged
 ) -> None:
-    """The load balancer learns it first; the listener closes only when it had time to."""
-    server = make_server(drain_seconds=0.05)
-    signalled_at = time.monotonic()
-    server.signal_handler_interrupt()
+    """The load balancer learns it first; 25 seconds after the signal all are given up."""
+    outside.signals = [signal.SIGTERM, None, None]
+    make_server(drain_seconds=7).startup()
+
+    assert outside.ended.wait(timeout=10)
     assert health.unready_because is not None
-
-    assert granian.stopping.wait(timeout=10)
-    assert granian.stopped_at - signalled_at >= 0.05
-    (line,) = logged()
-    assert (line["event"], line["level"], line["seconds"]) == ("draining", "info", 0.05)
+    assert outside.events == [7, "listener closed", 18, "exit 1"]
+    (line,) = (line for line in logged() if line["event"] == "draining")
+    assert (line["level"], line["seconds"]) == ("info", 7)
 
 
-def test_the_signal_handler_takes_what_a_signal_brings(
-    make_server: MakeServer, granian: Granian
-) -> None:
-    """Python calls a handler with the signal's number and the frame that it interrupted."""
-    make_server(drain_seconds=0).signal_handler_interrupt(15, None)
-
-    assert granian.stopping.wait(timeout=10)
-
-
-def test_the_signal_handler_does_not_wait(make_server: MakeServer, granian: Granian) -> None:
-    """The thread that the signal interrupted goes on while another one drains."""
-    make_server(drain_seconds=0).signal_handler_interrupt()
-
-    assert granian.stopping.wait(timeout=10)
-    assert granian.stopped_in is not threading.current_thread()
-
-
+@pytest.mark.parametrize(
+    ("second", "events"),
+    [
+        ([signal.SIGTERM], [7, "exit 1"]),
+        ([None, signal.SIGINT], [7, "listener closed", 18, "exit 1"]),
+    ],
+    ids=["while draining", "while requests finish"],
+)
 def test_a_second_signal_ends_the_process_at_once(
-    make_server: MakeServer, granian: Granian, capfd: pytest.CaptureFixture[str]
+    make_server: MakeServer,
+    outside: Outside,
+    capfd: pytest.CaptureFixture[str],
+    second: list[signal.Signals | None],
+    events: list[object],
 ) -> None:
     """Who asks twice means it: requests in flight are given up, and the exit code says so."""
-    server = make_server(drain_seconds=0)
-    server.signal_handler_interrupt()
-    assert granian.stopping.wait(timeout=10)
-    granian.stopping.clear()
+    outside.signals = [signal.SIGTERM, *second]
+    make_server(drain_seconds=7).startup()
 
-    with pytest.raises(ProcessEnded) as ended:
-        server.signal_handler_interrupt()
-
-    assert ended.value.args == (1,)
+    assert outside.ended.wait(timeout=10)
+    assert outside.events == events
     assert capfd.readouterr().err == "zama-api: stopped before all requests were finished\n"
-    assert not granian.stopping.is_set()
 
 
-def test_a_request_that_never_ends_holds_the_process_for_25_seconds_at_most(
-    make_server: MakeServer,
-    granian: Granian,
-    alarms: list[Alarm],
-    capfd: pytest.CaptureFixture[str],
+def test_a_long_drain_does_not_outlast_the_25_seconds(
+    make_server: MakeServer, outside: Outside
 ) -> None:
-    """From the first signal on an alarm is set, which itself keeps no process alive."""
-    make_server(drain_seconds=0).signal_handler_interrupt()
-    assert granian.stopping.wait(timeout=10)
+    """What would kill it after 30 seconds meets an ordered end before."""
+    outside.signals = [signal.SIGTERM, None, None]
+    make_server(drain_seconds=60).startup()
 
-    (alarm,) = alarms
-    assert alarm.interval == 25
-    assert alarm.daemon_at_start
-    with pytest.raises(ProcessEnded) as ended:
-        alarm.ring()
-    assert ended.value.args == (1,)
-    assert capfd.readouterr().err == "zama-api: stopped before all requests were finished\n"
+    assert outside.ended.wait(timeout=10)
+    assert outside.events == [25, "listener closed", 0, "exit 1"]

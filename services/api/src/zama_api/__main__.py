@@ -1,6 +1,7 @@
 """`python -m zama_api`: run the service with the settings of the environment."""
 
 import os
+import signal
 import sys
 
 from zama_api import config
@@ -9,11 +10,13 @@ from zama_api.health import Health
 from zama_api.journal import Journal
 from zama_api.logs import Log
 from zama_api.metrics import Metrics
-from zama_api.server import Server
+from zama_api.server import STOP_SIGNALS, Server
 
 
 def main() -> int:
     """Serve until told to stop; the exit code is 0 then, and 2 for settings that cannot be used."""
+    # Kept for the server, which waits for them; threads inherit this.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         settings = config.load(os.environ)
     except config.SettingsError as error:

@@ -1,8 +1,8 @@
 """Granian in this one process, with the start and the stop that the service promises."""
 
 import os
+import signal
 import threading
-import time
 from typing import Any, Final
 from wsgiref.types import WSGIApplication
 
@@ -23,6 +23,7 @@ KEEP_ALIVE_SECONDS: Final = 75
 # sends only whole bodies.
 THREADS: Final = 8
 STOP_SECONDS: Final = 25
+STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _MAX_HEAD_BYTES: Final = 16 * 1024
 
@@ -32,6 +33,7 @@ class Server(MTServer):
 
     SIGTERM or SIGINT: not ready at once, requests served for `drain_seconds` more, then the
     listener closes and requests in flight finish. A second signal, or 25 seconds, ends it.
+    Who creates it blocks `STOP_SIGNALS` before any thread starts (`pthread_sigmask`).
 
     Granian's threaded server is used, not its default one that forks: with one process there is
     one readiness to turn, one pid to signal, and nobody left behind when it is killed.
@@ -78,26 +80,23 @@ class Server(MTServer):
     def startup(self, *arguments: Any) -> None:
         """Open the listener and say so."""
         super().startup(*arguments)
+        threading.Thread(target=self._stop_when_told, name="signals", daemon=True).start()
         self._log.event("info", "started", address=f"http://{self._bind_addr_fmt}")
-
-    def signal_handler_interrupt(self, *_arguments: Any, **_keywords: Any) -> None:
-        """Begin to drain; at the second call give up at once."""
-        if self._health.draining:
-            self._give_up()
-        self._health.drain()
-        # In a thread: a signal handler must not wait for a lock that the code below it holds.
-        threading.Thread(target=self._drain, name="drain", daemon=True).start()
 
     def signal_handler_reload(self, *_arguments: Any, **_keywords: Any) -> None:
         """Ignore SIGHUP, at which Granian would restart its worker: settings are read once."""
 
-    def _drain(self) -> None:
+    def _stop_when_told(self) -> None:
+        # Waited for, not handled: Python's handlers run in the main thread, which sleeps on a lock,
+        # and a signal that comes just as it lies down would be seen at the next signal only.
+        signal.sigwait(STOP_SIGNALS)
+        self._health.drain()
         self._log.event("info", "draining", seconds=self._drain_seconds)
-        timer = threading.Timer(STOP_SECONDS, self._give_up)
-        timer.daemon = True
-        timer.start()
-        time.sleep(self._drain_seconds)
-        super().signal_handler_interrupt()
+        drain_seconds = min(self._drain_seconds, STOP_SECONDS)
+        if signal.sigtimedwait(STOP_SIGNALS, drain_seconds) is None:
+            self.signal_handler_interrupt()
+            signal.sigtimedwait(STOP_SIGNALS, STOP_SECONDS - drain_seconds)
+        self._give_up()
 
     def _give_up(self) -> None:
         os.write(2, b"zama-api: stopped before all requests were finished\n")

@@ -3,8 +3,9 @@
 import json
 import os
 import runpy
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -16,6 +17,14 @@ from zama_api import __main__ as program
 Capture = pytest.CaptureFixture[str]
 Serve = Callable[[WSGIApplication], None]
 MakeServe = Callable[[Serve], None]
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Take back that the program blocks signals: whatever the tests start would inherit it."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @pytest.fixture
@@ -68,6 +77,17 @@ def test_a_service_that_was_stopped_ends_well(serving: MakeServe, capfd: Capture
     assert program.main() == 0
     assert answers == [b'{"sum":42}']
     assert events(capfd) == ["request", "stopped"]
+
+
+@pytest.mark.usefixtures("environ")
+def test_no_signal_interrupts_the_start(serving: MakeServe) -> None:
+    """Those that stop it stay pending until the server waits for them."""
+    blocked: set[signal.Signals | int] = set()
+    serving(lambda _: blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+    program.main()
+
+    assert blocked >= {signal.SIGTERM, signal.SIGINT}
 
 
 def test_the_environment_is_gone_when_requests_come(

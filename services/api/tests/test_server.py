@@ -239,14 +239,3 @@ def test_a_second_signal_ends_the_process_at_once(
     assert outside.ended.wait(timeout=10)
     assert outside.events == events
     assert capfd.readouterr().err == "zama-api: stopped before all requests were finished\n"
-
-
-def test_a_long_drain_does_not_outlast_the_25_seconds(
-    make_server: MakeServer, outside: Outside
-) -> None:
-    """What would kill it after 30 seconds meets an ordered end before."""
-    outside.signals = [signal.SIGTERM, None, None]
-    make_server(drain_seconds=60).startup()
-
-    assert outside.ended.wait(timeout=10)
-    assert outside.events == [25, "listener closed", 0, "exit 1"]

@@ -92,10 +92,9 @@ class Server(MTServer):
         signal.sigwait(STOP_SIGNALS)
         self._health.drain()
         self._log.event("info", "draining", seconds=self._drain_seconds)
-        drain_seconds = min(self._drain_seconds, STOP_SECONDS)
-        if signal.sigtimedwait(STOP_SIGNALS, drain_seconds) is None:
+        if signal.sigtimedwait(STOP_SIGNALS, self._drain_seconds) is None:
             self.signal_handler_interrupt()
-            signal.sigtimedwait(STOP_SIGNALS, STOP_SECONDS - drain_seconds)
+            signal.sigtimedwait(STOP_SIGNALS, STOP_SECONDS - self._drain_seconds)
         self._give_up()
 
     def _give_up(self) -> None:

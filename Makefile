@@ -83,8 +83,10 @@ bench-task: $(VENV)/run.stamp ## Compare a pair of Fargate's smallest size with 
 
 # --- Keep up to date ------------------------------------------------------------------------------
 
+# With extras (`coverage[toml]`), for without them pip 23 asks the index for the newest release of
+# such a package and refuses it, for want of its hash.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --custom-compile-command 'make lock'
+	--no-strip-extras --no-emit-index-url --no-annotate --custom-compile-command 'make lock'
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes

@@ -33,13 +33,22 @@ TESTER: Final = "127.0.0.1/32 172.16.0.0/12 192.168.0.0/16"
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 30
 
+_given_ports: Final[set[int]] = set()
+
 
 def free_port() -> int:
-    """Return a TCP port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on which nobody listens, another each time.
+
+    The kernel alone may name one twice before anybody listens there, and the API shares its port
+    with a successor: two tests would talk to each other's.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:

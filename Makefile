@@ -71,6 +71,10 @@ openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves 
 		json.dump(yaml.safe_load(sys.stdin), sys.stdout, indent=2); print()' \
 		<services/api/openapi.yaml >services/nginx/docs/openapi.json
 
+.PHONY: slo
+slo: $(VENV)/run.stamp ## Write Prometheus' rules for the service levels of observability/slo.yaml
+	$(BIN)/python -m zama_ops.slo
+
 # --- Measure --------------------------------------------------------------------------------------
 
 .PHONY: bench

@@ -26,6 +26,10 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         "no haproxy on the PATH (Debian: apt install haproxy)",
     ),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
+    "prometheus": (
+        lambda: shutil.which("promtool"),
+        "no prometheus on the PATH (Debian: apt install prometheus)",
+    ),
     "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
 }
 """Kind to a probe, which says whether this machine has it, and a hint where to get it."""
@@ -34,7 +38,7 @@ SETTINGS: Final = (
     *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
     *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),
     *("READY_DELAY_SECONDS", "DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION"),
-    "NGINX_BINARY",
+    *("METRICS_PORT", "NGINX_BINARY"),
 )
 
 REPORT: Final = pytest.StashKey[list[str]]()

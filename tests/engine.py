@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stack import ROOT, wait_until
+from stack import ROOT
+from zama_ops.local import wait_until
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"

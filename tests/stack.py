@@ -3,19 +3,18 @@
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
+
+from zama_ops.local import STOP_SECONDS, Program, Programs, free_port, wait_until
 
 ROOT: Final = Path(__file__).parents[1]
 ENTRYPOINT: Final = ROOT / "services" / "nginx" / "entrypoint"
@@ -29,40 +28,6 @@ UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 
 # Where the tests' requests come from: this machine, or the address of a Docker network.
 TESTER: Final = "127.0.0.1/32 172.16.0.0/12 192.168.0.0/16"
-
-START_SECONDS: Final = 10
-STOP_SECONDS: Final = 30
-
-_given_ports: Final[set[int]] = set()
-
-
-def free_port() -> int:
-    """Return a TCP port on which nobody listens, another each time.
-
-    The kernel alone may name one twice before anybody listens there, and the API shares its port
-    with a successor: two tests would talk to each other's.
-    """
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    """Return as soon as `condition` holds.
-
-    Raises:
-        TimeoutError: it does not hold within `seconds`.
-
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
 
 
 @dataclass(frozen=True)
@@ -178,12 +143,15 @@ class Part(ABC):
 
 @dataclass
 class Process(Part):
-    """A part as a process of this machine; what it prints goes to files."""
+    """A part as a process of this machine."""
 
     url: str
-    process: subprocess.Popen[bytes]
-    stdout: Path
-    stderr: Path
+    program: Program
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process."""
+        return self.program.process
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -195,11 +163,11 @@ class Process(Part):
 
     def output(self) -> bytes:
         """Return what it has printed on standard output."""
-        return self.stdout.read_bytes()
+        return self.program.stdout.read_bytes()
 
     def errors(self) -> bytes:
         """Return what it has printed on standard error."""
-        return self.stderr.read_bytes()
+        return self.program.stderr.read_bytes()
 
     def children(self) -> list[int]:
         """Return the ids of the processes it started."""
@@ -246,14 +214,19 @@ class Stack(ABC):
         return Pair(api, self.start_gateway(api, **settings))
 
 
-@dataclass
 class ProcessStack(Stack):
-    """Runs the parts as `make up` does; `directory` is for what they print."""
+    """Runs the parts as `make up` does.
 
-    directory: Path
-    nginx_binary: str
-    processes: list[Process] = field(default_factory=list)
-    numbers: Iterator[int] = field(default_factory=count)
+    Arguments:
+        directory: for what they print.
+        nginx_binary: the nginx to run.
+
+    """
+
+    def __init__(self, directory: Path, nginx_binary: str) -> None:
+        self.directory = directory
+        self.nginx_binary = nginx_binary
+        self._programs = Programs(directory)
 
     def start_api(self, **settings: str) -> Process:
         """Start an API, on a free port unless PORT is given, and wait until it answers."""
@@ -272,47 +245,23 @@ class ProcessStack(Stack):
         }
         return self._start("gateway", [str(ENTRYPOINT)], port, {**native, **settings})
 
+    def start_gateway_metrics(self) -> Process:
+        """Start what counts the gateway's requests and wait until it answers."""
+        port = free_port()
+        command = [sys.executable, "-m", "zama_api.gateway_metrics"]
+        return self._start("gateway-metrics", command, port, {"METRICS_PORT": str(port)})
+
     def end(self) -> None:
         """End what still runs: gently, and if that fails with all it started."""
-        processes = [part.process for part in self.processes]
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise
-            finally:
-                # What it started and left behind: a killed nginx leaves its worker.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        self._programs.end()
 
     def _start(
         self, name: str, command: list[str], port: int, settings: Mapping[str, str]
     ) -> Process:
-        base = self.directory / f"{name}-{next(self.numbers)}"
-        stdout, stderr = base.with_suffix(".stdout"), base.with_suffix(".stderr")
-        with stdout.open("wb") as out, stderr.open("wb") as err:
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, **with_defaults(settings)},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        part = Process(f"http://127.0.0.1:{port}", process, stdout, stderr)
-        self.processes.append(part)
-
-        def has_started() -> bool:
-            if process.poll() is not None:
-                raise RuntimeError(f"{name} ended at once: {stderr.read_text()}")
-            return answers(part.url)
-
-        wait_until(has_started, f"{name} answers")
-        return part
+        url = f"http://127.0.0.1:{port}"
+        program = self._programs.start(name, command, with_defaults(settings))
+        program.wait_until(lambda: answers(url))
+        return Process(url, program)
 
 
 def with_defaults(settings: Mapping[str, str]) -> dict[str, str]:

@@ -5,8 +5,8 @@ import re
 from typing import Final
 
 from deployment import Deployment
-from stack import wait_until
 from zama_ops.aws_local import PLANS
+from zama_ops.local import wait_until
 
 # What an emulator gives back differently from AWS: resource type to the attributes, and why.
 GAPS: Final = {

@@ -7,7 +7,8 @@ import subprocess
 from typing import Any
 
 from deployment import Deployment
-from stack import read, wait_until
+from stack import read
+from zama_ops.local import wait_until
 
 
 def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> None:

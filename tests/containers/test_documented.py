@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from engine import Images, documented, stamp
-from stack import ROOT, SUM, answers, send, wait_until
+from stack import ROOT, SUM, answers, send
+from zama_ops.local import wait_until
 
 
 def block(first: str) -> list[str]:

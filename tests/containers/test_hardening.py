@@ -10,7 +10,8 @@ import pytest
 
 from compose import ComposeStack, Container
 from engine import run
-from stack import UNLIMITED, kernel_says, wait_until
+from stack import UNLIMITED, kernel_says
+from zama_ops.local import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -15,20 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from load import constant_load
-from stack import (
-    AUTHORISED,
-    STOP_SECONDS,
-    SUM,
-    UNLIMITED,
-    Pair,
-    Part,
-    ProcessStack,
-    connect,
-    free_port,
-    read,
-    send,
-    wait_until,
-)
+from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, ProcessStack, connect, read, send
+from zama_ops.local import STOP_SECONDS, free_port, wait_until
 
 DRAIN_SECONDS = 1.0
 

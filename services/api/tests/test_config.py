@@ -23,7 +23,6 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         log_level="info",
         access_log=True,
         version=__version__,
-        metrics_port=9113,
     )
 
 
@@ -46,7 +45,6 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("ACCESS_LOG", "True", "access_log", True),
         ("ACCESS_LOG", "1", "access_log", True),
         ("VERSION", "1.2.3-rc.1+abc", "version", "1.2.3-rc.1+abc"),
-        ("METRICS_PORT", "9114", "metrics_port", 9114),
         ("API_KEY", "CHANGEME", "api_keys", ("CHANGEME",)),
         ("API_KEY", "aZ09._~+/=-", "api_keys", ("aZ09._~+/=-",)),
         ("API_KEY", "k" * 128, "api_keys", ("k" * 128,)),

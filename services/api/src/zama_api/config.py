@@ -41,8 +41,6 @@ class Settings:
     log_level: str = "info"
     access_log: bool = True
     version: str = __version__
-    # Of `gateway_metrics`, which runs beside the API; where the gateway sends its lines.
-    metrics_port: int = 9113
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -68,7 +66,6 @@ def load(environ: Mapping[str, str]) -> Settings:
         log_level=read("LOG_LEVEL", _log_level, default.log_level),
         access_log=read("ACCESS_LOG", _boolean, default.access_log),
         version=read("VERSION", _version, default.version),
-        metrics_port=read("METRICS_PORT", _port, default.metrics_port),
     )
     if settings.require_api_key and not settings.api_keys:
         raise SettingsError("REQUIRE_API_KEY is true, so API_KEY or API_KEYS must be set")

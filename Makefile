@@ -72,7 +72,7 @@ openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves 
 		<services/api/openapi.yaml >services/nginx/docs/openapi.json
 
 .PHONY: slo
-slo: $(VENV)/run.stamp ## Write Prometheus' rules for the service levels of observability/slo.yaml
+slo: $(VENV)/run.stamp ## Write Prometheus' rules for observability/slo.yaml
 	$(BIN)/python -m zama_ops.slo
 
 # --- Measure --------------------------------------------------------------------------------------
@@ -92,12 +92,13 @@ bench-task: $(VENV)/run.stamp ## Compare a pair of Fargate's smallest size with 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --no-annotate --custom-compile-command 'make lock'
 
+# The emulator first, for it pins boto3 to a release.
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 	$(LOCK) --upgrade services/api/pyproject.toml -o services/api/requirements.txt
-	$(LOCK) --upgrade -c services/api/requirements.txt services/api/pyproject.toml \
-		ops/pyproject.toml ops/build.in -o ops/requirements.txt
-	$(LOCK) --upgrade -c ops/requirements.txt --group aws -o ops/requirements-aws.txt
+	$(LOCK) --upgrade -c services/api/requirements.txt --group aws -o ops/requirements-aws.txt
+	$(LOCK) --upgrade -c services/api/requirements.txt -c ops/requirements-aws.txt \
+		services/api/pyproject.toml ops/pyproject.toml ops/build.in -o ops/requirements.txt
 	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt \
 		--group dev -o requirements-dev.txt
 	$(LOCK) --upgrade --group checkov -o terraform/requirements.txt

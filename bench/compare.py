@@ -83,7 +83,7 @@ def serving(command: list[str], settings: dict[str, str], log: Path) -> Iterator
     try:
         url = f"http://127.0.0.1:{port}"
         for _ in range(100):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/healthz"):  # noqa: S310 - it is http
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/healthz"):
                 break
             time.sleep(0.1)
         yield url

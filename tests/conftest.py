@@ -11,6 +11,10 @@ import engine
 import terraform
 
 NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
+    "alertmanager": (
+        lambda: shutil.which("prometheus-alertmanager") and shutil.which("amtool"),
+        "no Alertmanager on the PATH (Debian: apt install prometheus-alertmanager)",
+    ),
     "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
     "docker": (
         engine.is_there,
@@ -27,8 +31,8 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     ),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
     "prometheus": (
-        lambda: shutil.which("promtool"),
-        "no prometheus on the PATH (Debian: apt install prometheus)",
+        lambda: shutil.which("prometheus") and shutil.which("promtool"),
+        "no Prometheus on the PATH (Debian: apt install prometheus)",
     ),
     "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
 }

@@ -3,14 +3,12 @@
 import contextlib
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from zama_ops.account import (
     EXAMPLE_TAG,
@@ -22,6 +20,7 @@ from zama_ops.account import (
     require,
     temporary_account,
 )
+from zama_ops.console import notes, step
 
 PLANS: Final[dict[Profile, Path]] = {
     "minimal": ROOT / "plan.txt",
@@ -30,7 +29,6 @@ PLANS: Final[dict[Profile, Path]] = {
 GRAPH: Final = ROOT / "terraform-graph.png"
 
 _ACCOUNT: Final = Account(ROOT / ".aws-local")
-_notes: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 app: Final = typer.Typer(
     help="Deploy to an AWS on this machine, without an account. Needs Docker and terraform.",
@@ -54,25 +52,25 @@ def up(
     with _errors_told():
         require("terraform", "docker")
         if not _ACCOUNT.runs():
-            with _step("Starting the emulator"):
+            with step("Starting the emulator"):
                 _ACCOUNT.start()
         # Terraform mostly waits, so the images can be built meanwhile.
         with (
-            _step("Building the images, applying terraform/bootstrap"),
+            step("Building the images, applying terraform/bootstrap"),
             ThreadPoolExecutor() as pool,
         ):
             built = pool.submit(build_images)
             _ACCOUNT.bootstrap()
             built.result()
-        with _step(f"Applying terraform with the {profile} profile"):
+        with step(f"Applying terraform with the {profile} profile"):
             _ACCOUNT.apply(profile, image_tag=_ACCOUNT.push())
         outputs = _ACCOUNT.outputs()
-        with _step("Waiting until the load balancer finds the tasks healthy"):
+        with step("Waiting until the load balancer finds the tasks healthy"):
             _ACCOUNT.wait_until_served(outputs["url"])
     if as_json:
         typer.echo(json.dumps(outputs, indent=2))
         return
-    _notes.print(
+    notes.print(
         f"\nThe service answers as {outputs['url']} (`make aws-local-down` ends it). Try:\n\n"
         f"  {_ACCOUNT.curl(outputs['url'])}\n\n"
         "aws, terraform and boto3 find this AWS after:\n\n"
@@ -83,7 +81,7 @@ def up(
 @app.command()
 def down() -> None:
     """End the emulator and all that runs in it."""
-    with _errors_told(), _step("Ending the emulator"):
+    with _errors_told(), step("Ending the emulator"):
         _ACCOUNT.stop()
 
 
@@ -103,23 +101,14 @@ def plan() -> None:
     with _errors_told():
         require("terraform", "dot")
         with temporary_account() as account:
-            with _step("Applying terraform/bootstrap"):
+            with step("Applying terraform/bootstrap"):
                 account.bootstrap()
             for profile, path in PLANS.items():
-                with _step(f"Planning the {profile} profile: {path.relative_to(ROOT)}"):
+                with step(f"Planning the {profile} profile: {path.relative_to(ROOT)}"):
                     path.write_text(account.plan(profile, image_tag=EXAMPLE_TAG))
-            with _step(f"Drawing {GRAPH.relative_to(ROOT)}"):
+            with step(f"Drawing {GRAPH.relative_to(ROOT)}"):
                 draw = ["dot", "-Tpng", "-Grankdir=LR", f"-o{GRAPH}"]
                 subprocess.run(draw, input=account.graph(), text=True, check=True)
-
-
-@contextlib.contextmanager
-def _step(name: str) -> Iterator[None]:
-    """Show what goes on, and in the end how long it took."""
-    began = time.monotonic()
-    with _notes.status(f"{name} ..."):
-        yield
-    _notes.print(f"[green]✓[/] {name} [dim]({time.monotonic() - began:.0f} s)[/]")
 
 
 @contextlib.contextmanager
@@ -129,7 +118,7 @@ def _errors_told() -> Iterator[None]:
     except AccountError as error:
         # Terraform tells much before it tells what went wrong.
         before, mark, after = str(error).partition("\nError:")
-        _notes.print(
+        notes.print(
             f"zama: {mark.strip()}{after}" if mark else f"zama: {before}", style="red", markup=False
         )
         raise typer.Exit(1) from None

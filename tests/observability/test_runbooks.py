@@ -1,0 +1,95 @@
+"""Alarms and runbooks come in pairs."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+from stack import ROOT
+from zama_ops.slo import OBSERVABILITY, ServiceLevels
+
+RUNBOOKS: Final = ROOT / "docs" / "runbooks"
+# Real plans; tests/aws holds that they are what Terraform plans.
+PLANS: Final = (ROOT / "plan.txt", ROOT / "docs" / "plan-production.txt")
+
+PAGES: Final = sorted(file for file in RUNBOOKS.iterdir() if file.name != "README.md")
+SECTIONS: Final = ("Meaning", "Impact", "Diagnosis", "Mitigation")
+
+
+def in_prometheus() -> set[str]:
+    """Return the names of all of Prometheus' alerts."""
+    files = (OBSERVABILITY / "prometheus" / "rules").iterdir()
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def in_cloudwatch() -> dict[str, str]:
+    """Return the name of each of CloudWatch's alarms, and the runbook that it names."""
+    alarms = {}
+    for plan in PLANS:
+        blocks = re.findall(
+            r'resource "aws_cloudwatch_(?:metric|composite)_alarm".*?\n    }',
+            plan.read_text(),
+            re.DOTALL,
+        )
+        for block in blocks:
+            name = re.search(r'alarm_name += "zama-challenge-(.*)"', block)
+            runbook = re.search(r'alarm_description += ".* Runbook: (\S+)"', block)
+            assert name, block
+            assert runbook, block
+            alarms[name[1]] = runbook[1]
+    return alarms
+
+
+def test_every_alarm_of_cloudwatch_names_its_runbook() -> None:
+    """By address; the page is that of the alarm's name, or of what the alarm is a part of."""
+    base = ServiceLevels.load().runbooks
+    alarms = in_cloudwatch()
+    assert len(alarms) > 10
+    for name, runbook in alarms.items():
+        page = runbook.removeprefix(f"{base}/")
+        assert (RUNBOOKS / page).is_file(), name
+        part_of = re.sub(r"BurnRate-.*", "BudgetBurn", name)
+        assert part_of.startswith(page.removesuffix(".md")), name
+
+
+def test_every_alert_of_prometheus_has_its_runbook() -> None:
+    """Under its own name; that it names it is seen in test_rules.py."""
+    for name in in_prometheus():
+        assert (RUNBOOKS / f"{name}.md").is_file()
+
+
+def test_every_runbook_has_its_alarm() -> None:
+    """None is left of an alarm that is gone, and the list names each."""
+    alarms = in_prometheus() | {re.sub("-.*", "", name) for name in in_cloudwatch()}
+    index = (RUNBOOKS / "README.md").read_text()
+    for page in PAGES:
+        assert page.stem in alarms
+        assert f"[{page.stem}]({page.name})" in index
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_runbook_has_what_is_looked_for(page: Path) -> None:
+    """In the same order, and with something to do."""
+    text = page.read_text()
+    found = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert tuple(found[:4]) == SECTIONS
+    assert "```sh" in text
+
+
+@pytest.mark.parametrize("objective", [one.name for one in ServiceLevels.load().objectives])
+def test_urgency_follows_the_burn_rates(objective: str) -> None:
+    """The table of a budget's runbook has the windows of slo.yaml, in its order."""
+    text = (RUNBOOKS / f"{objective.capitalize()}BudgetBurn.md").read_text()
+    rows = re.findall(r"^\| .* \| (\d+) (min|h|d) and (\d+) (min|h|d) \|", text, re.MULTILINE)
+    stated = [(rate.long, rate.short) for rate in ServiceLevels.load().burn_rates]
+    assert [(f"{a}{b[0]}", f"{c}{d[0]}") for a, b, c, d in rows] == stated
+
+
+@pytest.mark.parametrize("page", [*PAGES, RUNBOOKS / "README.md"], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Within the repository."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (RUNBOOKS / target).resolve().exists(), target

@@ -1,6 +1,9 @@
-# Alarms, the topic that they are sent to, and the dashboard.
+# Alarms and the topic that they are sent to. Those about the service levels are in slo.tf.
 
 locals {
+  # Whoever is woken finds what to do in docs/runbooks, under the alarm's name.
+  runbooks = local.service_levels.runbooks
+
   load_balancer_dimensions = { LoadBalancer = aws_lb.this.arn_suffix }
   service_dimensions       = { ClusterName = aws_ecs_cluster.this.name, ServiceName = local.service_name }
 
@@ -23,10 +26,33 @@ resource "aws_sns_topic_subscription" "email" {
   endpoint  = var.alarm_email
 }
 
+resource "aws_sns_topic_policy" "alarms" {
+  arn    = aws_sns_topic.alarms.arn
+  policy = data.aws_iam_policy_document.alarms.json
+}
+
+data "aws_iam_policy_document" "alarms" {
+  statement {
+    sid       = "Publish"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.alarms.arn]
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com", "aps.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account_id]
+    }
+  }
+}
+
 # --- Alarms ---------------------------------------------------------------------------------------
 
 locals {
-  # Name to what is measured. `periods` of a minute in a row; a missing value is a quiet minute.
+  # Name to what is measured. `periods` of a minute in a row at the threshold or above, or `below` it:
+  # there a missing value counts, elsewhere it is a quiet minute.
   alarms = {
     ServerErrors = {
       description = "The service answered 5 or more requests with a 5xx within a minute."
@@ -35,6 +61,7 @@ locals {
       dimensions  = local.load_balancer_dimensions
       statistic   = "Sum"
       threshold   = 5
+      below       = false
       periods     = 1
     }
     LoadBalancerErrors = {
@@ -44,6 +71,7 @@ locals {
       dimensions  = local.load_balancer_dimensions
       statistic   = "Sum"
       threshold   = 5
+      below       = false
       periods     = 1
     }
     SlowResponses = {
@@ -52,7 +80,8 @@ locals {
       metric      = "TargetResponseTime"
       dimensions  = local.load_balancer_dimensions
       statistic   = "p99"
-      threshold   = 0.1
+      threshold   = local.objectives.latency.threshold_seconds
+      below       = false
       periods     = 5
     }
     HighCpu = {
@@ -62,6 +91,7 @@ locals {
       dimensions  = local.service_dimensions
       statistic   = "Average"
       threshold   = 85
+      below       = false
       periods     = 5
     }
     HighMemory = {
@@ -71,6 +101,18 @@ locals {
       dimensions  = local.service_dimensions
       statistic   = "Average"
       threshold   = 85
+      below       = false
+      periods     = 5
+    }
+    # The probe (probe.tf) always calls.
+    NoRequests = {
+      description = "For five minutes no request has come, not even the probe's: what brings them here is broken."
+      namespace   = "AWS/ApplicationELB"
+      metric      = "RequestCount"
+      dimensions  = local.load_balancer_dimensions
+      statistic   = "Sum"
+      threshold   = 1
+      below       = true
       periods     = 5
     }
   }
@@ -80,18 +122,18 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
   alarm_name          = "${var.name_prefix}-${each.key}"
-  alarm_description   = each.value.description
+  alarm_description   = "${each.value.description} Runbook: ${local.runbooks}/${each.key}.md"
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
   statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
   extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
-  comparison_operator = "GreaterThanOrEqualToThreshold"
+  comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanOrEqualToThreshold"
   threshold           = each.value.threshold
   period              = 60
   evaluation_periods  = each.value.periods
   datapoints_to_alarm = each.value.periods
-  treat_missing_data  = "notBreaching"
+  treat_missing_data  = each.value.below ? "breaching" : "notBreaching"
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
@@ -100,7 +142,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_tasks" {
   for_each = aws_lb_target_group.this
 
   alarm_name          = "${var.name_prefix}-UnhealthyTasks-${each.key}"
-  alarm_description   = "A task of the ${each.key} target group has failed its health check for three minutes and was not replaced."
+  alarm_description   = "A task of the ${each.key} target group has failed its health check for three minutes and was not replaced. Runbook: ${local.runbooks}/UnhealthyTasks.md"
   namespace           = "AWS/ApplicationELB"
   metric_name         = "UnHealthyHostCount"
   dimensions          = merge(local.load_balancer_dimensions, { TargetGroup = each.value.arn_suffix })
@@ -118,7 +160,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_tasks" {
 # No data means no task, and of two target groups only one has tasks.
 resource "aws_cloudwatch_metric_alarm" "no_healthy_task" {
   alarm_name          = "${var.name_prefix}-NoHealthyTask"
-  alarm_description   = "No task has been healthy for two minutes: nobody is served."
+  alarm_description   = "No task has been healthy for two minutes: nobody is served. Runbook: ${local.runbooks}/NoHealthyTask.md"
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   evaluation_periods  = 2
@@ -149,101 +191,4 @@ resource "aws_cloudwatch_metric_alarm" "no_healthy_task" {
       }
     }
   }
-}
-
-# --- Dashboard ------------------------------------------------------------------------------------
-
-locals {
-  load_balancer_metric = ["AWS/ApplicationELB", "LoadBalancer", aws_lb.this.arn_suffix]
-  service_metric       = ["AWS/ECS", "ClusterName", aws_ecs_cluster.this.name, "ServiceName", local.service_name]
-
-  # Two in a row, from the left. A metric is [name, statistic].
-  panels = [
-    {
-      title   = "Requests, by class of status"
-      prefix  = local.load_balancer_metric
-      metrics = [["HTTPCode_Target_2XX_Count", "Sum"], ["HTTPCode_Target_4XX_Count", "Sum"], ["HTTPCode_Target_5XX_Count", "Sum"]]
-      stacked = true
-    },
-    {
-      title   = "Errors of the load balancer itself"
-      prefix  = local.load_balancer_metric
-      metrics = [["HTTPCode_ELB_5XX_Count", "Sum"], ["TargetConnectionErrorCount", "Sum"], ["RejectedConnectionCount", "Sum"]]
-      stacked = false
-    },
-    {
-      title   = "Response time, seconds"
-      prefix  = local.load_balancer_metric
-      metrics = [["TargetResponseTime", "p50"], ["TargetResponseTime", "p95"], ["TargetResponseTime", "p99"]]
-      stacked = false
-    },
-    {
-      title   = "CPU and memory of the tasks, percent"
-      prefix  = local.service_metric
-      metrics = [["CPUUtilization", "Average"], ["CPUUtilization", "Maximum"], ["MemoryUtilization", "Average"], ["MemoryUtilization", "Maximum"]]
-      stacked = false
-    },
-  ]
-}
-
-resource "aws_cloudwatch_dashboard" "this" {
-  dashboard_name = var.name_prefix
-  dashboard_body = jsonencode({
-    widgets = concat([
-      for number, panel in local.panels : {
-        type   = "metric"
-        x      = 12 * (number % 2)
-        y      = 6 * floor(number / 2)
-        width  = 12
-        height = 6
-        properties = {
-          title   = panel.title
-          region  = var.region
-          view    = "timeSeries"
-          stacked = panel.stacked
-          period  = 60
-          metrics = [
-            for metric in panel.metrics : concat(
-              [panel.prefix[0], metric[0]],
-              slice(panel.prefix, 1, length(panel.prefix)),
-              [{ stat = metric[1], label = "${metric[0]} ${metric[1]}" }],
-            )
-          ]
-        }
-      }
-      ], [
-      {
-        type   = "metric"
-        x      = 0
-        y      = 12
-        width  = 12
-        height = 6
-        properties = {
-          title  = "Healthy and unhealthy tasks"
-          region = var.region
-          view   = "timeSeries"
-          period = 60
-          metrics = concat([
-            for colour, group in aws_lb_target_group.this : [
-              for metric in ["HealthyHostCount", "UnHealthyHostCount"] :
-              ["AWS/ApplicationELB", metric, "LoadBalancer", aws_lb.this.arn_suffix, "TargetGroup", group.arn_suffix, { stat = "Maximum", label = "${metric} ${colour}" }]
-            ]
-          ]...)
-        }
-      },
-      {
-        type   = "log"
-        x      = 12
-        y      = 12
-        width  = 12
-        height = 6
-        properties = {
-          title  = "Refused requests: 401, 403, 429"
-          region = var.region
-          view   = "timeSeries"
-          query  = "SOURCE '${aws_cloudwatch_log_group.this.name}' | filter service = 'nginx' and status in [401, 403, 429] | stats count(*) by status, bin(1m)"
-        }
-      },
-    ])
-  })
 }

@@ -29,7 +29,7 @@ locals {
   }
 }
 
-# --- Cluster and logs -----------------------------------------------------------------------------
+# --- Cluster --------------------------------------------------------------------------------------
 
 resource "aws_ecs_cluster" "this" {
   # checkov:skip=CKV_AWS_65:An option, for it is paid by the metric; the production profile has it on
@@ -39,13 +39,6 @@ resource "aws_ecs_cluster" "this" {
     name  = "containerInsights"
     value = var.container_insights_enabled ? "enabled" : "disabled"
   }
-}
-
-resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_338:A month is enough to look into an incident; the production profile keeps a year
-  name              = "/ecs/${var.name_prefix}"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = local.kms_key_arn
 }
 
 # --- Task -----------------------------------------------------------------------------------------
@@ -101,14 +94,14 @@ locals {
     user  = "101:101"
     # Starts after the API, and at the end stops before it.
     dependsOn = [{ containerName = "api", condition = "HEALTHY" }]
-    environment = [
+    environment = concat([
       { name = "API_PORT", value = tostring(local.api_port) },
       { name = "LISTEN_PORT", value = tostring(local.gateway_port) },
       { name = "RATE_BURST", value = tostring(var.rate_limit.burst) },
       { name = "RATE_LIMIT", value = tostring(var.rate_limit.rate) },
       # Nobody but the load balancer reaches the tasks, so it may speak for its callers.
       { name = "TRUSTED_PROXIES", value = local.vpc_cidr },
-    ]
+    ], local.metrics_environment)
     secrets = [{ name = "API_KEYS", valueFrom = aws_ssm_parameter.api_keys.arn }]
     portMappings = [
       { containerPort = local.gateway_port, hostPort = local.gateway_port, protocol = "tcp" },
@@ -144,6 +137,7 @@ resource "aws_ecs_task_definition" "this" {
 
   container_definitions = jsonencode(concat(
     [local.api_container, local.nginx_container],
+    local.gateway_metrics_containers,
     local.collector_containers,
   ))
 }

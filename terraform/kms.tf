@@ -54,7 +54,7 @@ data "aws_iam_policy_document" "kms" {
     }
   }
 
-  # Alarms publish to a topic that is encrypted with this key.
+  # Alarms and alerts publish to a topic that is encrypted with this key.
   # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
   statement {
     sid       = "Alarms"
@@ -62,7 +62,7 @@ data "aws_iam_policy_document" "kms" {
     resources = ["*"]
     principals {
       type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com"]
+      identifiers = ["cloudwatch.amazonaws.com", "aps.amazonaws.com"]
     }
     condition {
       test     = "StringEquals"

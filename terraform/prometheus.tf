@@ -1,4 +1,5 @@
-# Amazon Managed Prometheus, and the collector in each task that scrapes the API and writes there.
+# Amazon Managed Prometheus with the rules of observability/, and what feeds it from each task: a
+# counter of the gateway's requests, and the collector, which scrapes it and the API and writes there.
 
 # Made by bootstrap/: tasks without a way to the internet cannot pull from a public registry.
 data "aws_ecr_repository" "collector" {
@@ -8,6 +9,8 @@ data "aws_ecr_repository" "collector" {
 }
 
 locals {
+  gateway_metrics_port = 9113
+
   # https://aws-otel.github.io/docs/getting-started/prometheus-remote-write-exporter
   collector_configuration = var.managed_prometheus == null ? null : {
     extensions = {
@@ -15,11 +18,14 @@ locals {
       sigv4auth    = { region = var.region, service = "aps" }
     }
     receivers = {
-      prometheus = { config = { scrape_configs = [{
-        job_name        = "api"
-        scrape_interval = "30s"
-        static_configs  = [{ targets = ["127.0.0.1:${local.api_port}"] }]
-      }] } }
+      # The jobs of observability/prometheus/prometheus.yaml.
+      prometheus = { config = { scrape_configs = [
+        for job, port in { api = local.api_port, gateway = local.gateway_metrics_port } : {
+          job_name             = job
+          scrape_interval      = "30s"
+          static_configs       = [{ targets = ["127.0.0.1:${port}"] }]
+        }
+      ] } }
     }
     processors = {
       # Tells the tasks' series apart.
@@ -42,17 +48,33 @@ locals {
     }
   }
 
-  collector_containers = var.managed_prometheus == null ? [] : [merge(local.container, {
+  # Without metrics the service is still a service; whichever ends is started again.
+  metrics_container = merge(local.container, {
+    essential       = false
+    dependsOn       = [{ containerName = "api", condition = "HEALTHY" }]
+    restartPolicy   = { enabled = true, restartAttemptPeriod = 60 }
+    linuxParameters = { capabilities = { add = [], drop = ["ALL"] } }
+  })
+
+  gateway_metrics_containers = var.managed_prometheus == null ? [] : [merge(local.metrics_container, {
+    name        = "gateway-metrics"
+    image       = local.images.api
+    user        = local.api_container.user
+    entryPoint  = ["python3", "-m", "zama_api.gateway_metrics"]
+    healthCheck = local.api_container.healthCheck
+    environment = [
+      { name = "HOST", value = "127.0.0.1" },
+      { name = "PORT", value = tostring(local.gateway_metrics_port) },
+    ]
+  })]
+
+  collector_containers = var.managed_prometheus == null ? [] : [merge(local.metrics_container, {
     name  = "collector"
     image = "${data.aws_ecr_repository.collector[0].repository_url}:${var.managed_prometheus.collector_tag}"
-    # Without metrics the service is still a service.
-    essential = false
-    user      = "10002:10002"
-    dependsOn = [{ containerName = "api", condition = "HEALTHY" }]
+    user  = "10002:10002"
     environment = [
       { name = "AOT_CONFIG_CONTENT", value = jsonencode(local.collector_configuration) },
     ]
-    linuxParameters = { capabilities = { add = [], drop = ["ALL"] } }
     healthCheck = {
       command     = ["CMD", "/healthcheck"]
       interval    = 30
@@ -61,6 +83,11 @@ locals {
       startPeriod = 30
     }
   })]
+
+  # Of the gateway: where it sends a line for each request.
+  metrics_environment = var.managed_prometheus == null ? [] : [
+    { name = "METRICS_PORT", value = tostring(local.gateway_metrics_port) },
+  ]
 }
 
 resource "aws_prometheus_workspace" "this" {
@@ -68,4 +95,43 @@ resource "aws_prometheus_workspace" "this" {
 
   alias       = var.name_prefix
   kms_key_arn = local.kms_key_arn
+}
+
+# --- Rules and alerts -----------------------------------------------------------------------------
+
+locals {
+  observability    = "${path.module}/../observability"
+  prometheus_rules = var.managed_prometheus == null ? toset([]) : fileset("${local.observability}/prometheus/rules", "*.yaml")
+
+  alertmanager = yamldecode(file("${local.observability}/alertmanager/alertmanager.yaml"))
+}
+
+resource "aws_prometheus_rule_group_namespace" "this" {
+  for_each = local.prometheus_rules
+
+  name         = trimsuffix(each.key, ".yaml")
+  workspace_id = aws_prometheus_workspace.this[0].id
+  data         = file("${local.observability}/prometheus/rules/${each.key}")
+}
+
+resource "aws_prometheus_alert_manager_definition" "this" {
+  count = var.managed_prometheus == null ? 0 : 1
+
+  workspace_id = aws_prometheus_workspace.this[0].id
+  definition = yamlencode({
+    alertmanager_config = yamlencode(merge(local.alertmanager, {
+      receivers = [
+        for receiver in local.alertmanager.receivers : merge(receiver, {
+          sns_configs = [{
+            topic_arn  = aws_sns_topic.alarms.arn
+            sigv4      = { region = var.region }
+            subject    = "${receiver.name}: {{ .CommonLabels.alertname }} ({{ .Status }})"
+            attributes = { severity = receiver.name }
+          }]
+        })
+      ]
+    }))
+  })
+
+  depends_on = [aws_sns_topic_policy.alarms]
 }

@@ -13,15 +13,21 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # JSON is YAML, too.
     configuration = json.loads(os.environ["AOT_CONFIG_CONTENT"])
-    (job,) = configuration["receivers"]["prometheus"]["config"]["scrape_configs"]
+    jobs = configuration["receivers"]["prometheus"]["config"]["scrape_configs"]
     endpoint = configuration["exporters"]["prometheusremotewrite"]["endpoint"]
-    (target,) = job["static_configs"][0]["targets"]
     while True:
-        with urllib.request.urlopen(f"http://{target}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        samples = sum(not line.startswith("#") for line in lines)
-        print(json.dumps({"service": "collector", "samples": samples, "to": endpoint}), flush=True)
-        time.sleep(int(job["scrape_interval"].removesuffix("s")))
+        for job in jobs:
+            (target,) = job["static_configs"][0]["targets"]
+            with urllib.request.urlopen(f"http://{target}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+            told = {
+                "service": "collector",
+                "job": job["job_name"],
+                "samples": sum(not line.startswith("#") for line in lines),
+                "to": endpoint,
+            }
+            print(json.dumps(told), flush=True)
+        time.sleep(int(jobs[0]["scrape_interval"].removesuffix("s")))
 
 
 if __name__ == "__main__":

@@ -187,8 +187,8 @@ run "no_container_has_a_key_or_a_privilege" {
   }
 
   assert {
-    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name] == ["api", "nginx", "collector"]
-    error_message = "There must be these three containers."
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name] == ["api", "nginx", "gateway-metrics", "collector"]
+    error_message = "There must be these four containers."
   }
   assert {
     condition = alltrue([
@@ -212,7 +212,7 @@ run "no_container_has_a_key_or_a_privilege" {
   }
   assert {
     condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if container.essential] == ["api", "nginx"]
-    error_message = "The service must end with the API or the gateway, and not with the collector."
+    error_message = "The service must end with the API or the gateway, and not with what measures them."
   }
   assert {
     condition = alltrue([
@@ -225,7 +225,7 @@ run "no_container_has_a_key_or_a_privilege" {
   assert {
     condition = alltrue([
       for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
-      can(regex("^123456789012\\.dkr\\.ecr\\.eu-west-1\\.amazonaws\\.com/zama-${container.name}(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", container.image)) && !endswith(container.image, ":latest")
+      can(regex("^123456789012\\.dkr\\.ecr\\.eu-west-1\\.amazonaws\\.com/zama-${container.name == "gateway-metrics" ? "api" : container.name}(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", container.image)) && !endswith(container.image, ":latest")
     ])
     error_message = "Every image must be its own, from the account's registry, by tag or by digest."
   }

@@ -19,12 +19,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(600))
         if {"images", "deployment"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.needs("docker"))
-    # The deployments are shared, so who destroys them comes last; but before the other folders,
-    # whose measurements would suffer from their load.
+    # The deployments are shared, so who destroys them comes last, and before that the runbooks,
+    # which change them; but before the other folders, whose measurements would suffer from their
+    # load.
     if ours:
         first = items.index(ours[0])
         last = first + len(ours)
-        items[first:last] = sorted(ours, key=lambda item: "destroy" in item.name)
+        items[first:last] = sorted(
+            ours, key=lambda item: ("destroy" in item.name, "runbooks" in item.path.name)
+        )
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ GAPS: Final = {
     # moto keeps no description of a rule that names a group or a prefix list.
     "aws_vpc_security_group_egress_rule": {"description"},
     "aws_vpc_security_group_ingress_rule": {"description"},
+    # MiniStack keeps no regions.
+    "aws_route53_health_check": {"regions"},
     # moto's CodeDeploy does not know alarms.
     "aws_codedeploy_deployment_group": {
         *("alarm_configuration", "alarms", "enabled", "ignore_poll_alarm_failure"),

@@ -12,10 +12,11 @@ What is not emulated, so that nobody takes it for proven:
   gateway does not believe what they say of their callers;
 - IAM: policies exist and can be simulated, but no call is refused;
 - WAF: its rules exist, but no request is matched;
-- CodeDeploy, Application Auto Scaling, Managed Prometheus and Grafana: they accept what Terraform
-  sends and do nothing;
+- CodeDeploy, Application Auto Scaling, Managed Prometheus and Grafana, and Route 53's health
+  checks: they accept what Terraform sends and do nothing;
 - the registry: images are found in the Docker engine by the names that ECR gave them;
-- CloudWatch's own metrics of load balancers and tasks, and alarms on metric math;
+- the metrics that load balancers and tasks send to CloudWatch: alarms are evaluated, metric math
+  included, but on what somebody puts there;
 - Fargate's share of a CPU: each container may use the task's whole size.
 """
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any, Final
 
+from moto.amp import urls as prometheus_urls
 from moto.amp.responses import PrometheusServiceResponse
 from moto.applicationautoscaling.models import ApplicationAutoscalingBackend
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
@@ -14,6 +15,8 @@ from zama_ops.emulator.patching import add, replace
 _scaling_tags: Final[dict[str, dict[str, str]]] = {}
 # By workspace.
 _metrics_keys: Final[dict[str, str | None]] = {}
+# By workspace, as given: in base64.
+_alert_managers: Final[dict[str, str]] = {}
 
 
 def correct() -> None:
@@ -24,6 +27,15 @@ def correct() -> None:
     add(ApplicationAutoScalingResponse, "list_tags_for_resource", _list_scaling_tags)
     replace(PrometheusServiceResponse, "create_workspace", _create_with_key)
     replace(PrometheusServiceResponse, "describe_workspace", _describe_with_key)
+    path = "{0}/workspaces/(?P<workspace_id>[^/]+)/alertmanager/definition$"
+    prometheus_urls.url_paths[path] = PrometheusServiceResponse.dispatch
+    for action, method in {
+        "create": _put_alert_manager,
+        "put": _put_alert_manager,
+        "describe": _describe_alert_manager,
+        "delete": _delete_alert_manager,
+    }.items():
+        add(PrometheusServiceResponse, f"{action}_alert_manager_definition", method)
     add(CodeDeployResponse, "delete_application", _delete_application)
     add(CodeDeployResponse, "delete_deployment_group", _delete_deployment_group)
 
@@ -51,6 +63,25 @@ def _describe_with_key(original: Any, response: Any) -> str:
     workspace = answer["workspace"]
     workspace["kmsKeyArn"] = _metrics_keys.get(workspace["workspaceId"])
     return json.dumps(answer)
+
+
+def _put_alert_manager(response: Any) -> str:
+    _alert_managers[response.path.split("/")[2]] = json.loads(response.body)["data"]
+    return json.dumps({"status": {"statusCode": "ACTIVE"}})
+
+
+def _describe_alert_manager(response: Any) -> Any:
+    definition = _alert_managers.get(response.path.split("/")[2])
+    if definition is None:
+        return 404, {}, json.dumps({"__type": "ResourceNotFoundException", "message": "None."})
+    described = {"status": {"statusCode": "ACTIVE"}, "data": definition}
+    times = {"createdAt": 0, "modifiedAt": 0}
+    return json.dumps({"alertManagerDefinition": {**described, **times}})
+
+
+def _delete_alert_manager(response: Any) -> str:
+    _alert_managers.pop(response.path.split("/")[2], None)
+    return "{}"
 
 
 def _delete_application(response: Any) -> str:

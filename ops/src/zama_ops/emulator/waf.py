@@ -1,30 +1,26 @@
-"""The calls of WAF that MiniStack lacks."""
+"""The calls of WAF that MiniStack lacks: where a web ACL logs to."""
 
-import json
-from collections.abc import Callable
 from typing import Any, Final
 
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import waf
 
-from zama_ops.emulator.patching import Original, replace
+from zama_ops.emulator.patching import add_actions
 
 # By the web ACL's ARN.
 _configurations: Final[dict[str, dict[str, Any]]] = {}
 
 
 def correct() -> None:
-    """Replace MiniStack's functions."""
-    replace(waf, "handle_request", _with_logging)
-
-
-async def _with_logging(original: Original, *request: Any) -> Any:
-    """A web ACL has a logging configuration."""
-    _, _, headers, body, _ = request
-    action = headers.get("x-amz-target", "").rpartition(".")[2]
-    if action in _ACTIONS:
-        return _ACTIONS[action](json.loads(body))
-    return await original(*request)
+    """Add them."""
+    add_actions(
+        waf,
+        {
+            "PutLoggingConfiguration": _put,
+            "GetLoggingConfiguration": _get,
+            "DeleteLoggingConfiguration": _delete,
+        },
+    )
 
 
 def _put(given: dict[str, Any]) -> Any:
@@ -43,10 +39,3 @@ def _get(given: dict[str, Any]) -> Any:
 def _delete(given: dict[str, Any]) -> Any:
     _configurations.pop(given["ResourceArn"], None)
     return json_response({})
-
-
-_ACTIONS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
-    "PutLoggingConfiguration": _put,
-    "GetLoggingConfiguration": _get,
-    "DeleteLoggingConfiguration": _delete,
-}

@@ -1,0 +1,82 @@
+"""`zama logs`: the questions that runbooks ask the log, answered."""
+
+import json
+import time
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zama_ops.console import notes, step
+
+_PATIENCE_SECONDS: Final = 60
+_POLL_SECONDS: Final = 0.5
+
+
+def logs(
+    question: Annotated[
+        str | None, typer.Argument(help="A saved query's name; without one they are listed.")
+    ] = None,
+    *,
+    minutes: Annotated[int, typer.Option(min=1, help="How far to look back.")] = 60,
+    prefix: Annotated[str, typer.Option(help="The deployment's name_prefix.")] = "zama-challenge",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Ask the deployment's log a question that Terraform has saved (terraform/logs.tf).
+
+    Needs AWS credentials that may read the log. Exit code 1: there is no such question.
+    """
+    # Not at the top: other commands do without, and start faster.
+    import boto3  # noqa: PLC0415
+
+    client = boto3.client("logs")
+    saved = {
+        query["name"].removeprefix(f"{prefix}/"): query
+        for query in client.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")[
+            "queryDefinitions"
+        ]
+    }
+    if question is None:
+        for name in sorted(saved):
+            typer.echo(name)
+        return
+    if question not in saved:
+        known = ", ".join(sorted(saved)) or f"none under {prefix}/: is that the name_prefix?"
+        notes.print(f"zama: there is no question {question!r}. Known: {known}", style="red")
+        raise typer.Exit(1)
+    with step(f"Asking {question} of the last {minutes} minutes"):
+        rows = _ask(client, saved[question], minutes)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        notes.print("Nothing.")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+def _ask(client: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
+    """Return what a query finds, a dictionary a row."""
+    now = int(time.time())
+    identity = client.start_query(
+        logGroupNames=query["logGroupNames"],
+        startTime=now - 60 * minutes,
+        endTime=now + 60,
+        queryString=query["queryString"],
+    )["queryId"]
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        answer = client.get_query_results(queryId=identity)
+        if answer["status"] == "Complete":
+            break
+        if answer["status"] not in {"Scheduled", "Running"} or time.monotonic() > deadline:
+            notes.print(f"zama: the query ended as {answer['status']}", style="red")
+            raise typer.Exit(1)
+        time.sleep(_POLL_SECONDS)
+    rows = [{one["field"]: one["value"] for one in result} for result in answer["results"]]
+    columns = {name: None for row in rows for name in row if name != "@ptr"}
+    return [{name: row.get(name, "") for name in columns} for row in rows]

@@ -1,0 +1,155 @@
+# The dashboard: the golden signals, what was refused, and what is left of the error budgets. Lines
+# are at what the alarms and the objectives say.
+
+locals {
+  load_balancer_metric = ["AWS/ApplicationELB", "LoadBalancer", aws_lb.this.arn_suffix]
+  service_metric       = ["AWS/ECS", "ClusterName", aws_ecs_cluster.this.name, "ServiceName", local.service_name]
+
+  # Two in a row, from the left. A metric is [name, statistic], a line [label, value].
+  panels = [
+    {
+      title   = "Requests, by class of status"
+      prefix  = local.load_balancer_metric
+      metrics = [["HTTPCode_Target_2XX_Count", "Sum"], ["HTTPCode_Target_3XX_Count", "Sum"], ["HTTPCode_Target_4XX_Count", "Sum"], ["HTTPCode_Target_5XX_Count", "Sum"]]
+      stacked = true
+      lines   = []
+    },
+    {
+      title   = "Server errors, of the service and of the load balancer itself"
+      prefix  = local.load_balancer_metric
+      metrics = [["HTTPCode_Target_5XX_Count", "Sum"], ["HTTPCode_ELB_5XX_Count", "Sum"], ["TargetConnectionErrorCount", "Sum"], ["RejectedConnectionCount", "Sum"]]
+      stacked = false
+      lines   = [["alarm", local.alarms.ServerErrors.threshold]]
+    },
+    {
+      title   = "Response time, seconds"
+      prefix  = local.load_balancer_metric
+      metrics = [["TargetResponseTime", "p50"], ["TargetResponseTime", "p95"], ["TargetResponseTime", "p99"]]
+      stacked = false
+      lines   = [["objective", local.objectives.latency.threshold_seconds]]
+    },
+    {
+      title   = "CPU and memory of the tasks, percent"
+      prefix  = local.service_metric
+      metrics = [["CPUUtilization", "Average"], ["CPUUtilization", "Maximum"], ["MemoryUtilization", "Average"], ["MemoryUtilization", "Maximum"]]
+      stacked = false
+      lines   = [["alarm", local.alarms.HighCpu.threshold]]
+    },
+    {
+      # Each task sends one sample a minute.
+      # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service_utilization.html
+      title   = "Running tasks"
+      prefix  = local.service_metric
+      metrics = [["CPUUtilization", "SampleCount"]]
+      stacked = false
+      lines   = [["at least", var.desired_count]]
+    },
+  ]
+
+  panel_widgets = [
+    for panel in local.panels : {
+      type = "metric"
+      properties = {
+        title   = panel.title
+        region  = var.region
+        view    = "timeSeries"
+        stacked = panel.stacked
+        period  = 60
+        metrics = [
+          for metric in panel.metrics : concat(
+            [panel.prefix[0], metric[0]],
+            slice(panel.prefix, 1, length(panel.prefix)),
+            [{ stat = metric[1], label = "${metric[0]} ${metric[1]}" }],
+          )
+        ]
+        annotations = { horizontal = [for line in panel.lines : { label = line[0], value = line[1] }] }
+      }
+    }
+  ]
+
+  targets_widget = {
+    type = "metric"
+    properties = {
+      title  = "Healthy and unhealthy tasks"
+      region = var.region
+      view   = "timeSeries"
+      period = 60
+      metrics = concat([
+        for colour, group in aws_lb_target_group.this : [
+          for metric in ["HealthyHostCount", "UnHealthyHostCount"] :
+          ["AWS/ApplicationELB", metric, "LoadBalancer", aws_lb.this.arn_suffix, "TargetGroup", group.arn_suffix, { stat = "Maximum", label = "${metric} ${colour}" }]
+        ]
+      ]...)
+    }
+  }
+
+  refused_widget = {
+    type = "log"
+    properties = {
+      title  = "Refused requests: 401, 403, 429"
+      region = var.region
+      view   = "timeSeries"
+      query  = "SOURCE '${aws_cloudwatch_log_group.this.name}' | ${local.log_queries.refused-over-time}"
+    }
+  }
+
+  # One number each: the whole window is one period.
+  budget_widgets = [
+    for objective, stated in local.objectives : {
+      type = "metric"
+      properties = {
+        title                = "${title(objective)} budget left of ${local.service_levels.window}, percent"
+        region               = var.region
+        view                 = "singleValue"
+        start                = "-P${upper(local.service_levels.window)}"
+        end                  = "P0D"
+        setPeriodToTimeRange = true
+        metrics = concat(
+          [[{
+            id         = "left"
+            label      = stated.promise
+            expression = "100 * (1 - ${local.counted[objective].bad} / ${local.counted[objective].every} / ${1 - stated.target})"
+          }]],
+          [
+            for id, metric in local.counted[objective].metrics :
+            ["AWS/ApplicationELB", metric[0], "LoadBalancer", aws_lb.this.arn_suffix, { id = id, stat = metric[1], visible = false }]
+          ],
+        )
+      }
+    }
+  ]
+
+  widgets = concat(local.budget_widgets, local.panel_widgets, [local.targets_widget, local.refused_widget])
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  dashboard_name = var.name_prefix
+  dashboard_body = jsonencode({
+    widgets = concat(
+      [{
+        type   = "alarm"
+        x      = 0
+        y      = 0
+        width  = 24
+        height = 3
+        properties = {
+          title = "Alarms"
+          alarms = concat(
+            values(aws_cloudwatch_composite_alarm.budget_burn)[*].arn,
+            values(aws_cloudwatch_metric_alarm.this)[*].arn,
+            values(aws_cloudwatch_metric_alarm.unhealthy_tasks)[*].arn,
+            [aws_cloudwatch_metric_alarm.no_healthy_task.arn],
+          )
+        }
+      }],
+      [
+        for number, widget in local.widgets : merge(widget, {
+          x      = 12 * (number % 2)
+          y      = 3 + 6 * floor(number / 2)
+          width  = 12
+          height = 6
+        })
+      ],
+    )
+  })
+}

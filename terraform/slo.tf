@@ -1,0 +1,111 @@
+# The service levels of observability/slo.yaml as CloudWatch alarms. Those that page are here; the
+# slower ones need more days than CloudWatch looks back, and are Prometheus' (prometheus.tf).
+
+locals {
+  service_levels = yamldecode(file("${path.module}/../observability/slo.yaml"))
+  objectives     = local.service_levels.objectives
+
+  unit_seconds = { m = 60, h = 3600, d = 86400 }
+
+  # Objective and long window to what pages: a budget used up at this speed.
+  pages = merge([
+    for objective, stated in local.objectives : {
+      for rate in local.service_levels.burn_rates : "${objective}-${rate.long}" => merge(rate, {
+        objective = objective
+        name      = "${title(objective)}BudgetBurn"
+        promise   = stated.promise
+        # Of requests that are bad.
+        share = rate.factor * (1 - stated.target)
+      }) if rate.severity == "page"
+    }
+  ]...)
+
+  # Objective and window to an alarm of its own; both windows of a page must be over its share.
+  burn_rates = merge([
+    for page in local.pages : {
+      for window in [page.long, page.short] : "${page.objective}-${window}" => merge(page, {
+        window = window
+        # With little traffic one failure is a large share; that it still goes on, one tells.
+        least  = window == page.long ? local.service_levels.least_bad_requests : 1
+        period = tonumber(regex("^[0-9]+", window)) * local.unit_seconds[regex("[mhd]$", window)]
+      })
+    }
+  ]...)
+
+  # What is counted of each objective. A metric is [name, statistic]; of one that had nothing to
+  # count there is no data, which is nothing.
+  counted = {
+    availability = {
+      metrics = {
+        requests             = ["RequestCount", "Sum"]
+        target_errors        = ["HTTPCode_Target_5XX_Count", "Sum"]
+        load_balancer_errors = ["HTTPCode_ELB_5XX_Count", "Sum"]
+      }
+      bad = "(FILL(target_errors, 0) + FILL(load_balancer_errors, 0))"
+      # RequestCount leaves out those for which there was no target.
+      every = "(FILL(requests, 0) + FILL(load_balancer_errors, 0))"
+    }
+    latency = {
+      metrics = {
+        answers = ["TargetResponseTime", "SampleCount"]
+        # How many were at most that long.
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
+        quick = ["TargetResponseTime", "TC(:${local.objectives.latency.threshold_seconds})"]
+      }
+      bad   = "(FILL(answers, 0) - FILL(quick, 0))"
+      every = "FILL(answers, 0)"
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "burn_rate" {
+  for_each = local.burn_rates
+
+  alarm_name          = "${var.name_prefix}-${title(each.value.objective)}BurnRate-${each.value.window}"
+  alarm_description   = "Over ${each.value.window} the ${each.value.objective} budget is being used up at ${each.value.factor} times its speed. Tells nobody; ${each.value.name}-${each.value.long} does. Runbook: ${local.runbooks}/${each.value.name}.md"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.share
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+
+  metric_query {
+    id    = "share"
+    label = "Share of bad requests"
+    expression = join("", [
+      "IF(${local.counted[each.value.objective].bad} >= ${each.value.least}, ",
+      "${local.counted[each.value.objective].bad} / ${local.counted[each.value.objective].every}, 0)",
+    ])
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = local.counted[each.value.objective].metrics
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = metric_query.value[0]
+        dimensions  = local.load_balancer_dimensions
+        stat        = metric_query.value[1]
+        period      = each.value.period
+      }
+    }
+  }
+}
+
+# The long window says that it matters, the short one that it still goes on.
+resource "aws_cloudwatch_composite_alarm" "budget_burn" {
+  for_each = local.pages
+
+  alarm_name        = "${var.name_prefix}-${each.value.name}-${each.value.long}"
+  alarm_description = "The ${each.value.objective} budget of ${local.service_levels.window} is being used up at ${each.value.factor} times its speed. ${each.value.promise} Runbook: ${local.runbooks}/${each.value.name}.md"
+  alarm_rule = join(" AND ", [
+    for window in [each.value.long, each.value.short] :
+    "ALARM(\"${aws_cloudwatch_metric_alarm.burn_rate["${each.value.objective}-${window}"].alarm_name}\")"
+  ])
+  alarm_actions = [aws_sns_topic.alarms.arn]
+  ok_actions    = [aws_sns_topic.alarms.arn]
+}

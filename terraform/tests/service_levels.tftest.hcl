@@ -1,0 +1,128 @@
+# Alarms follow from observability/slo.yaml, and all of them lead to a runbook.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  image_tag = "1a2b3c4"
+}
+
+run "a_budget_that_is_used_up_fast_pages" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(aws_cloudwatch_composite_alarm.budget_burn)) == toset(["availability-1h", "availability-6h", "latency-1h", "latency-6h"])
+    error_message = "Both objectives must page for the two fast burn rates, and CloudWatch cannot do the slow ones."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_composite_alarm.budget_burn : alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && alarm.ok_actions == toset([aws_sns_topic.alarms.arn])])
+    error_message = "A page and its end must be sent to the topic."
+  }
+  assert {
+    condition     = aws_cloudwatch_composite_alarm.budget_burn["availability-1h"].alarm_rule == "ALARM(\"zama-challenge-AvailabilityBurnRate-1h\") AND ALARM(\"zama-challenge-AvailabilityBurnRate-5m\")"
+    error_message = "Both windows must be over the threshold."
+  }
+}
+
+run "thresholds_and_windows_are_those_of_the_objectives" {
+  command = plan
+
+  assert {
+    # 14.4 and 6 times the budgets of 0.1 % and 1 %.
+    condition = alltrue([
+      for alarm, threshold in { availability-1h = 0.0144, availability-5m = 0.0144, availability-6h = 0.006, availability-30m = 0.006, latency-1h = 0.144, latency-5m = 0.144, latency-6h = 0.06, latency-30m = 0.06 } :
+      abs(aws_cloudwatch_metric_alarm.burn_rate[alarm].threshold - threshold) < 0.0000001
+    ])
+    error_message = "A burn rate's threshold must be its factor times the budget."
+  }
+  assert {
+    condition = alltrue([
+      for alarm, seconds in { availability-1h = 3600, availability-5m = 300, latency-6h = 21600, latency-30m = 1800 } :
+      toset([for query in aws_cloudwatch_metric_alarm.burn_rate[alarm].metric_query : one(query.metric).period if length(query.metric) > 0]) == toset([seconds])
+    ])
+    error_message = "A burn rate must be counted over its window."
+  }
+  assert {
+    condition     = contains([for query in aws_cloudwatch_metric_alarm.burn_rate["latency-1h"].metric_query : one(query.metric).stat if length(query.metric) > 0], "TC(:0.1)")
+    error_message = "Answers within the objective's 0.1 s must be counted."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.alarm_actions == null])
+    error_message = "One window alone must tell nobody."
+  }
+}
+
+run "little_traffic_alarms_nobody" {
+  command = plan
+
+  assert {
+    condition     = strcontains(join("", [for query in aws_cloudwatch_metric_alarm.burn_rate["availability-1h"].metric_query : query.expression if query.expression != null]), ">= 5")
+    error_message = "Fewer than five bad requests in the long window must not count."
+  }
+}
+
+run "silence_is_an_alarm_because_somebody_always_calls" {
+  command = plan
+
+  assert {
+    condition     = aws_route53_health_check.this.resource_path == "/healthz?probe" && aws_route53_health_check.this.type == "HTTP" && aws_route53_health_check.this.request_interval == 30
+    error_message = "The probe must call the whole way to the API, every 30 seconds."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["NoRequests"].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.this["NoRequests"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.this["NoRequests"].evaluation_periods == 5
+    error_message = "Five minutes without data must be an alarm."
+  }
+}
+
+run "every_alarm_leads_to_its_runbook" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.this), values(aws_cloudwatch_metric_alarm.unhealthy_tasks), values(aws_cloudwatch_metric_alarm.burn_rate), [aws_cloudwatch_metric_alarm.no_healthy_task]) :
+      can(regex("Runbook: https://.*/docs/runbooks/[A-Za-z]+\\.md$", alarm.alarm_description))
+    ])
+    error_message = "Whoever is woken must find what to do in the alarm's description."
+  }
+}
+
+run "prometheus_has_the_rules_and_tells_the_topic" {
+  command = plan
+
+  variables {
+    managed_prometheus = { collector_tag = "v0.45.0" }
+  }
+
+  assert {
+    condition     = toset(keys(aws_prometheus_rule_group_namespace.this)) == toset(["service.yaml", "slo.yaml"])
+    error_message = "Every file of rules must be loaded."
+  }
+  assert {
+    condition     = toset(yamldecode(yamldecode(aws_prometheus_alert_manager_definition.this[0].definition).alertmanager_config).receivers[*].sns_configs[0].topic_arn) == toset([aws_sns_topic.alarms.arn])
+    error_message = "Every receiver must send to the topic."
+  }
+  assert {
+    condition     = contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT") && contains(jsondecode(aws_ecs_task_definition.this.container_definitions)[*].name, "gateway-metrics")
+    error_message = "The gateway must tell of its requests, and somebody must count them."
+  }
+}
+
+run "without_prometheus_nobody_counts_at_the_gateway" {
+  command = plan
+
+  assert {
+    condition     = !contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT")
+    error_message = "A line that nobody reads must not be sent."
+  }
+}
+
+run "runbooks_find_their_questions" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for name in ["errors", "events", "slowest", "refused", "clients"] : aws_cloudwatch_query_definition.this[name].name == "zama-challenge/${name}"])
+    error_message = "Each question must be saved under the deployment's name."
+  }
+}

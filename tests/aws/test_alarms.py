@@ -1,0 +1,231 @@
+"""CloudWatch: alarms move when they should, and all that is shown and watched exists."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from deployment import Deployment
+from zama_ops.local import wait_until
+
+# Namespace and metric to the dimensions that AWS sends it with.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service_utilization.html
+_OF_LOAD_BALANCER: Final = ({"LoadBalancer"}, {"LoadBalancer", "TargetGroup"})
+_OF_SERVICE: Final = ({"ClusterName"}, {"ClusterName", "ServiceName"})
+EMITTED: Final[dict[tuple[str, str], tuple[set[str], ...]]] = {
+    ("AWS/ApplicationELB", "RequestCount"): _OF_LOAD_BALANCER,
+    ("AWS/ApplicationELB", "TargetResponseTime"): _OF_LOAD_BALANCER,
+    ("AWS/ApplicationELB", "TargetConnectionErrorCount"): _OF_LOAD_BALANCER,
+    ("AWS/ApplicationELB", "HTTPCode_Target_2XX_Count"): _OF_LOAD_BALANCER,
+    ("AWS/ApplicationELB", "HTTPCode_Target_3XX_Count"): _OF_LOAD_BALANCER,
+    ("AWS/ApplicationELB", "HTTPCode_Target_4XX_Count"): _OF_LOAD_BALANCER,
+    ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): _OF_LOAD_BALANCER,
+    ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"): ({"LoadBalancer"},),
+    ("AWS/ApplicationELB", "RejectedConnectionCount"): ({"LoadBalancer"},),
+    ("AWS/ApplicationELB", "HealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
+    ("AWS/ApplicationELB", "UnHealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
+    ("AWS/ECS", "CPUUtilization"): _OF_SERVICE,
+    ("AWS/ECS", "MemoryUtilization"): _OF_SERVICE,
+}
+
+Metric = tuple[str, str, dict[str, str]]
+"""Namespace, name, dimensions."""
+
+
+class CloudWatch:
+    """The deployment's CloudWatch, and data for it."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        account, outputs = deployment.account, deployment.outputs
+        self.client = account.client("cloudwatch")
+        elbv2 = account.client("elbv2")
+        (balancer,) = elbv2.describe_load_balancers()["LoadBalancers"]
+        self.balancer = {"LoadBalancer": balancer["LoadBalancerArn"].partition("loadbalancer/")[2]}
+        self.groups = [
+            {**self.balancer, "TargetGroup": group["TargetGroupArn"].rpartition(":")[2]}
+            for group in elbv2.describe_target_groups()["TargetGroups"]
+        ]
+        self.service = {
+            "ClusterName": outputs["cluster_name"],
+            "ServiceName": outputs["service_name"],
+        }
+        self.log_group = outputs["log_group_name"]
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """Describe all, those on metrics and those on other alarms."""
+        kinds = ["MetricAlarm", "CompositeAlarm"]
+        answer = self.client.describe_alarms(AlarmTypes=kinds, MaxRecords=100)
+        return [*answer["MetricAlarms"], *answer["CompositeAlarms"]]
+
+    def in_alarm(self) -> set[str]:
+        """Name those in ALARM, without the deployment's name."""
+        return {_short(one) for one in self.alarms() if one["StateValue"] == "ALARM"}
+
+    def put(
+        self,
+        metric: str,
+        values: list[float],
+        *,
+        ago: tuple[int, ...] = (5,),
+        dimensions: dict[str, str] | None = None,
+    ) -> None:
+        """Put the values, so many seconds ago each time."""
+        own = self.balancer if dimensions is None else dimensions
+        namespace = "AWS/ECS" if "ClusterName" in own else "AWS/ApplicationELB"
+        self.client.put_metric_data(
+            Namespace=namespace,
+            MetricData=[
+                {
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": name, "Value": value} for name, value in own.items()],
+                    "Timestamp": time.time() - seconds,
+                    "Values": values,
+                }
+                for seconds in ago
+            ],
+        )
+
+    def widgets(self) -> list[dict[str, Any]]:
+        """Return the dashboard's widgets."""
+        (entry,) = self.client.list_dashboards()["DashboardEntries"]
+        body = self.client.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"]
+        widgets: list[dict[str, Any]] = json.loads(body)["widgets"]
+        return widgets
+
+
+@pytest.fixture
+def cloudwatch(deployment: Deployment) -> CloudWatch:
+    """Return each deployment's CloudWatch in turn."""
+    return CloudWatch(deployment)
+
+
+def _short(alarm: dict[str, Any]) -> str:
+    name: str = alarm["AlarmName"]
+    return name.removeprefix("zama-challenge-")
+
+
+def of_alarm(alarm: dict[str, Any]) -> Iterator[Metric]:
+    """Yield what an alarm is about."""
+    if alarm.get("MetricName"):
+        yield alarm["Namespace"], alarm["MetricName"], _named(alarm["Dimensions"])
+    for query in alarm.get("Metrics", []):
+        if "MetricStat" in query:
+            metric = query["MetricStat"]["Metric"]
+            yield metric["Namespace"], metric["MetricName"], _named(metric["Dimensions"])
+
+
+def _named(dimensions: list[dict[str, str]]) -> dict[str, str]:
+    return {one["Name"]: one["Value"] for one in dimensions}
+
+
+def of_widget(widget: dict[str, Any]) -> Iterator[Metric]:
+    """Yield what a widget shows."""
+    for metric in widget["properties"].get("metrics", []):
+        words = [word for word in metric if isinstance(word, str)]
+        if words:
+            namespace, name, *pairs = words
+            yield namespace, name, dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def test_what_is_watched_is_sent(cloudwatch: CloudWatch) -> None:
+    """Each metric of each alarm and widget exists, with the dimensions of what was made."""
+    known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service]
+    metrics = [
+        *(metric for alarm in cloudwatch.alarms() for metric in of_alarm(alarm)),
+        *(metric for widget in cloudwatch.widgets() for metric in of_widget(widget)),
+    ]
+    assert len(metrics) > 40
+    for namespace, name, dimensions in metrics:
+        assert set(dimensions) in EMITTED[namespace, name], (name, dimensions)
+        assert dimensions in known, (name, dimensions)
+
+
+def test_expressions_name_what_they_have(cloudwatch: CloudWatch) -> None:
+    """Nothing is computed of a metric that the widget or alarm has not."""
+    for widget in cloudwatch.widgets():
+        options = [
+            part
+            for metric in widget["properties"].get("metrics", [])
+            for part in metric
+            if isinstance(part, dict)
+        ]
+        _check_expressions([(one.get("id", ""), one.get("expression", "")) for one in options])
+    for alarm in cloudwatch.alarms():
+        queries = alarm.get("Metrics", [])
+        _check_expressions([(one["Id"], one.get("Expression", "")) for one in queries])
+
+
+def _check_expressions(queries: list[tuple[str, str]]) -> None:
+    known = {identity for identity, _ in queries}
+    for _, expression in queries:
+        assert set(re.findall(r"\b[a-z_]+\b", expression)) <= known, expression
+
+
+def test_the_dashboard_shows_the_alarms_and_the_log(cloudwatch: CloudWatch) -> None:
+    """Every alarm that tells somebody is on it; what it asks of the log is asked of ours."""
+    widgets = cloudwatch.widgets()
+    (shown,) = (one["properties"]["alarms"] for one in widgets if one["type"] == "alarm")
+    telling = {one["AlarmArn"] for one in cloudwatch.alarms() if one["AlarmActions"]}
+    assert set(shown) == telling
+    queries = [one["properties"]["query"] for one in widgets if one["type"] == "log"]
+    assert queries
+    assert all(query.startswith(f"SOURCE '{cloudwatch.log_group}' | ") for query in queries)
+
+
+def test_every_alarm_moves_and_comes_back(
+    cloudwatch: CloudWatch, report: Callable[[str], None]
+) -> None:
+    """On the data that trouble sends, and when it is over; none is left out."""
+    every = {_short(one) for one in cloudwatch.alarms()}
+
+    # Nothing has come yet. That is no trouble, but for those who watch for silence.
+    assert cloudwatch.in_alarm() == {"NoHealthyTask", "NoRequests"}
+
+    for group in cloudwatch.groups[:1]:
+        cloudwatch.put("HealthyHostCount", [2.0], ago=(20, 80), dimensions=group)
+    cloudwatch.put("RequestCount", [5.0])
+    assert cloudwatch.in_alarm() == set()
+
+    # Such as will have left their window in ten seconds, where only time can cure.
+    cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0], ago=(50,))
+    cloudwatch.put("HTTPCode_ELB_5XX_Count", [5.0], ago=(50,))
+    for group in cloudwatch.groups:
+        cloudwatch.put("HealthyHostCount", [0.0], ago=(50, 110), dimensions=group)
+        cloudwatch.put("UnHealthyHostCount", [1.0], ago=(50, 110, 170), dimensions=group)
+    five_minutes = (50, 110, 170, 230, 290)
+    cloudwatch.put("TargetResponseTime", [0.2], ago=five_minutes)
+    cloudwatch.put("CPUUtilization", [90.0], ago=five_minutes, dimensions=cloudwatch.service)
+    cloudwatch.put("MemoryUtilization", [90.0], ago=five_minutes, dimensions=cloudwatch.service)
+    assert cloudwatch.in_alarm() == every - {"NoRequests"}
+
+    # Failures are a small share of many, and slow ones of many quick.
+    cloudwatch.put("RequestCount", [1_000_000.0])
+    for _ in range(10):
+        cloudwatch.put("TargetResponseTime", [0.001] * 100)
+    wait_until(lambda: not cloudwatch.in_alarm(), "all is well again", seconds=60)
+    report(f"alarms that moved to ALARM and back: {len(every)} of {len(every)}")
+
+
+def test_who_is_told_finds_the_runbook(minimal: Deployment) -> None:
+    """What arrives at the topic's subscriber names the page to open."""
+    account = minimal.account
+    sqs, sns = account.client("sqs"), account.client("sns")
+    queue = sqs.create_queue(QueueName="on-call")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    topic = minimal.outputs["alarm_topic_arn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+
+    cloudwatch = CloudWatch(minimal)
+    wait_until(lambda: "ServerErrors" not in cloudwatch.in_alarm(), "the alarm is clear", 90)
+    cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0])
+    assert "ServerErrors" in cloudwatch.in_alarm()
+
+    messages = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5, MaxNumberOfMessages=10)
+    told = [json.loads(json.loads(one["Body"])["Message"]) for one in messages["Messages"]]
+    (alarm,) = (one for one in told if one["AlarmName"] == "zama-challenge-ServerErrors")
+    assert alarm["NewStateValue"] == "ALARM"
+    assert alarm["AlarmDescription"].endswith("/docs/runbooks/ServerErrors.md")

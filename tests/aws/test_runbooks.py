@@ -1,0 +1,95 @@
+"""The commands of the runbooks, as they stand there, against the deployed service."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deployment import Deployment
+from stack import ROOT
+from zama_ops.local import wait_until
+
+RUNBOOKS: Final = ROOT / "docs" / "runbooks"
+COMMANDS: Final = {
+    f"{page.stem}-{number}": command
+    for page in sorted(RUNBOOKS.glob("[A-Z]*[a-z].md"))
+    for number, command in enumerate(
+        re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL), 1
+    )
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_runs(minimal: Deployment, command: str) -> None:
+    """Pasted into a shell in the repository's root, it ends well and complains of nothing."""
+    minimal.sum(X_Api_Key="wrong")
+    programs = Path(sys.executable).parent
+    environ = {
+        **os.environ,
+        **minimal.account.environ(),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # Of `zama logs`, that it has asked.
+    assert [line for line in done.stderr.splitlines() if line[:1] not in "✓N"] == []
+
+
+def zama_logs(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `zama logs` as a runbook does."""
+    zama = Path(sys.executable).with_name("zama")
+    environ = {**os.environ, **deployment.account.environ()}
+    return subprocess.run(
+        [str(zama), "logs", *words], env=environ, capture_output=True, text=True, check=False
+    )
+
+
+def answer(deployment: Deployment, question: str) -> list[dict[str, str]]:
+    """Return what the log answers to a saved question."""
+    done = zama_logs(deployment, question, "--json")
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, str]] = json.loads(done.stdout)
+    return rows
+
+
+def test_the_saved_questions_have_answers(minimal: Deployment) -> None:
+    """Each finds in the log what it is about."""
+    assert minimal.sum(X_Request_Id="served").status == 200
+    assert minimal.sum(X_Api_Key="wrong").status == 403
+    wait_until(lambda: "served" in minimal.log(), "the log is written")
+
+    refused = answer(minimal, "refused")
+    assert {"status", "client", "remote_addr", "requests"} == set(refused[0])
+    assert "403" in {row["status"] for row in refused}
+    assert "default" in {row["client"] for row in answer(minimal, "clients")}
+    assert "started" in {row["event"] for row in answer(minimal, "events")}
+    slowest = [float(row["duration_ms"]) for row in answer(minimal, "slowest")]
+    assert slowest == sorted(slowest, reverse=True)
+    assert len(slowest) > 1
+    assert all(int(row["status"]) >= 500 for row in answer(minimal, "errors"))
+    minutes = answer(minimal, "refused-over-time")
+    assert sum(int(row["count(*)"]) for row in minutes if row["status"] == "403") >= 1
+
+
+def test_the_questions_are_listed(minimal: Deployment) -> None:
+    """Without a name; and a wrong one is told which there are."""
+    listed = zama_logs(minimal).stdout.split()
+    asked = {word for command in COMMANDS.values() for word in re.findall(r"logs (\S+)", command)}
+    assert asked <= set(listed)
+    wrong = zama_logs(minimal, "why")
+    assert wrong.returncode == 1
+    assert "errors" in wrong.stderr
+    assert "name_prefix" in zama_logs(minimal, "errors", "--prefix", "other").stderr

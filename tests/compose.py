@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from engine import Images, run, stamp
 from stack import Part, Stack, answers, with_defaults
-from zama_ops.local import free_port, wait_until
+from zama_ops.programs import free_port, wait_until
 
 # Containers wait for each other's health checks.
 START_SECONDS = 30

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from stack import ROOT
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"

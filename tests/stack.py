@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from zama_ops.local import STOP_SECONDS, Program, Programs, free_port, wait_until
+from zama_ops.programs import STOP_SECONDS, Program, Programs, free_port, wait_until
 
 ROOT: Final = Path(__file__).parents[1]
 ENTRYPOINT: Final = ROOT / "services" / "nginx" / "entrypoint"

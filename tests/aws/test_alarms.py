@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from deployment import Deployment
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 # Namespace and metric to the dimensions that AWS sends it with.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html

@@ -6,7 +6,7 @@ from typing import Final
 
 from deployment import Deployment
 from zama_ops.aws_local import PLANS
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 # What an emulator gives back differently from AWS: resource type to the attributes, and why.
 GAPS: Final = {

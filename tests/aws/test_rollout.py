@@ -13,7 +13,7 @@ from engine import run
 from load import Load, Outcome, constant_load
 from stack import AUTHORISED
 from zama_ops.account import AccountError
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 # The emulated load balancer is a Python program that shares this machine with all the rest.
 REQUESTS_PER_SECOND: Final = 20

@@ -12,7 +12,7 @@ import pytest
 
 from deployment import Deployment
 from stack import ROOT
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 COMMANDS: Final = {
@@ -93,3 +93,14 @@ def test_the_questions_are_listed(minimal: Deployment) -> None:
     assert wrong.returncode == 1
     assert "errors" in wrong.stderr
     assert "name_prefix" in zama_logs(minimal, "errors", "--prefix", "other").stderr
+
+
+def test_without_credentials_it_says_so() -> None:
+    """In one line, not with a traceback."""
+    zama = Path(sys.executable).with_name("zama")
+    environ = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
+    command = [str(zama), "logs", "errors"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("zama: AWS does not answer:")
+    assert done.stderr.count("\n") == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from deployment import Deployment
 from stack import read
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 
 def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> None:

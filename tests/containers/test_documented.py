@@ -10,7 +10,7 @@ import pytest
 
 from engine import Images, documented, stamp
 from stack import ROOT, SUM, answers, send
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 
 def block(first: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from compose import ComposeStack, Container
 from engine import run
 from stack import UNLIMITED, kernel_says
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 
 @pytest.fixture(scope="module")

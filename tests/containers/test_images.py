@@ -10,7 +10,7 @@ import pytest
 
 from engine import API_IMAGE, NGINX_IMAGE, Images, run, stamp
 from stack import JSON, KEY, answers, send
-from zama_ops.local import free_port, wait_until
+from zama_ops.programs import free_port, wait_until
 
 pytestmark = pytest.mark.usefixtures("images")
 both = pytest.mark.parametrize("image", [API_IMAGE, NGINX_IMAGE])

@@ -14,7 +14,7 @@ import yaml
 
 from engine import Images, run, stamp
 from stack import ROOT, UNLIMITED, send
-from zama_ops.local import free_port, wait_until
+from zama_ops.programs import free_port, wait_until
 
 COMPOSE = ["docker-compose", "--profile", "observability"]
 GRAFANA = ROOT / "observability" / "grafana"

@@ -14,7 +14,7 @@ from compose import ComposeStack, Project
 from engine import run
 from load import constant_load
 from stack import UNLIMITED, answers, send, with_defaults
-from zama_ops.local import free_port, wait_until
+from zama_ops.programs import free_port, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
 # Two health checks 5 s apart, and one that has just been missed.

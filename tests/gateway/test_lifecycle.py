@@ -16,7 +16,7 @@ import pytest
 
 from load import constant_load
 from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, ProcessStack, connect, read, send
-from zama_ops.local import STOP_SECONDS, free_port, wait_until
+from zama_ops.programs import STOP_SECONDS, free_port, wait_until
 
 DRAIN_SECONDS = 1.0
 

@@ -14,7 +14,7 @@ from typing import Self
 import pytest
 
 from stack import KEY, ROOT
-from zama_ops.local import STOP_SECONDS, free_port, wait_until
+from zama_ops.programs import STOP_SECONDS, free_port, wait_until
 
 ZAMA = Path(sys.executable).with_name("zama")
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from zama_ops.local import wait_until
 from zama_ops.picture import DASHBOARD, expressions
+from zama_ops.programs import wait_until
 from zama_ops.stage import NO_LIMIT, PROMETHEUS, Stage, faster_expression
 
 SPEED: Final = 20

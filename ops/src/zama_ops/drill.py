@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import socketserver
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from zama_ops.account import AccountError, require
 from zama_ops.console import notes, step
-from zama_ops.local import Program
+from zama_ops.programs import Program
 from zama_ops.stage import KEY, NO_LIMIT, Alert, Stage
 
 # Beyond what an alert promises: scrapes, evaluations, and a machine that has other things to do.
@@ -348,6 +349,8 @@ def command(name: str, drill: type[Drill]) -> Callable[..., None]:
         ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
+        # As Ctrl-C does: what was started is ended.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             require("prometheus")
             result = perform(drill(), speed, picture)

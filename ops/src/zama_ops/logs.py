@@ -25,12 +25,20 @@ def logs(
 ) -> None:
     """Ask the deployment's log a question that Terraform has saved (terraform/logs.tf).
 
-    Needs AWS credentials that may read the log. Exit code 1: there is no such question.
+    Needs AWS credentials that may read the log. Exit code 1: no such question, or no answer.
     """
     # Not at the top: other commands do without, and start faster.
     import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    client = boto3.client("logs")
+    try:
+        _answer(boto3.client("logs"), question, minutes, prefix, as_json=as_json)
+    except (BotoCoreError, ClientError) as error:
+        notes.print(f"zama: AWS does not answer: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+def _answer(client: Any, question: str | None, minutes: int, prefix: str, *, as_json: bool) -> None:
     saved = {
         query["name"].removeprefix(f"{prefix}/"): query
         for query in client.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")[

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import yaml
 
-from zama_ops.local import Program, Programs, free_port
+from zama_ops.programs import Program, Programs, free_port
 from zama_ops.slo import OBSERVABILITY
 from zama_ops.up import ENTRYPOINT, settings
 

@@ -2,8 +2,7 @@
 
 The API cannot count what never reaches it: refused keys, callers over their limit, its own absence.
 nginx itself counts connections only, but can tell a syslog server of each request without waiting
-for it. This is that server: lines come in as UDP datagrams, metrics go out over HTTP, both on
-PORT.
+for it. This is that server: lines come in as UDP datagrams, metrics go out over HTTP, both on PORT.
 """
 
 import contextlib

@@ -96,7 +96,7 @@ data "aws_iam_policy_document" "service" {
     actions = [
       "acm:*Certificate", "acm:ListTagsForCertificate", "acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate",
       "application-autoscaling:*",
-      "aps:*Workspace*", "aps:*RuleGroupsNamespace*", "aps:ListTagsForResource", "aps:TagResource", "aps:UntagResource",
+      "aps:*Workspace*", "aps:*RuleGroupsNamespace*", "aps:*AlertManagerDefinition*", "aps:ListTagsForResource", "aps:TagResource", "aps:UntagResource",
       "cloudwatch:*Alarm*", "cloudwatch:*Dashboard*", "cloudwatch:ListTagsForResource", "cloudwatch:TagResource", "cloudwatch:UntagResource",
       "codedeploy:*",
       "ec2:*Address*", "ec2:*FlowLogs", "ec2:*InternetGateway*", "ec2:*Route", "ec2:*RouteTable*", "ec2:*SecurityGroup*",
@@ -148,6 +148,22 @@ data "aws_iam_policy_document" "service" {
       "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:GetHostedZone", "route53:ListResourceRecordSets",
     ]
     resources = ["arn:${local.partition}:route53:::hostedzone/*", "arn:${local.partition}:route53:::change/*"]
+  }
+
+  statement {
+    sid = "Probe"
+    actions = [
+      "route53:ChangeTagsForResource", "route53:DeleteHealthCheck", "route53:GetHealthCheck", "route53:ListTagsForResource",
+      "route53:UpdateHealthCheck",
+    ]
+    resources = ["arn:${local.partition}:route53:::healthcheck/*"]
+  }
+
+  # What is to be made has no name yet.
+  statement {
+    sid       = "MakeProbe"
+    actions   = ["route53:CreateHealthCheck"]
+    resources = ["*"]
   }
 }
 

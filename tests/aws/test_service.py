@@ -2,12 +2,15 @@
 
 import contextlib
 import http.client
+import os
 import ssl
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from deployment import Deployment
-from stack import read
+from stack import KEY, read
 from zama_ops.programs import wait_until
 
 
@@ -26,6 +29,22 @@ def test_the_printed_curl_works(deployment: Deployment) -> None:
     command = deployment.account.curl(deployment.outputs["url"])
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout == '{"sum":42}'
+
+
+def test_the_deployment_keeps_the_contract(deployment: Deployment) -> None:
+    """`zama smoke`, through the load balancer, over HTTP or HTTPS."""
+    url, port = deployment.outputs["url"], deployment.account.port
+    https = url.startswith("https:")
+    connect_to = f"127.0.0.1:{port + 1 if https else port}"
+    options = ["--connect-to", connect_to, *(["--insecure"] if https else [])]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("zama")), "smoke", url, *options],
+        env={**os.environ, "API_KEY": KEY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_https_ends_at_the_load_balancer(production: Deployment) -> None:

@@ -4,12 +4,14 @@ import typer
 
 from zama_ops import aws_local, drill
 from zama_ops.logs import logs
+from zama_ops.smoke import smoke
 from zama_ops.up import up
 
 app = typer.Typer(
     help="Run and operate the service.", no_args_is_help=True, pretty_exceptions_show_locals=False
 )
 app.command()(up)
+app.command()(smoke)
 app.command()(logs)
 app.add_typer(aws_local.app, name="aws-local")
 app.add_typer(drill.app, name="drill")

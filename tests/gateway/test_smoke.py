@@ -1,0 +1,105 @@
+"""`zama smoke`: passes on what keeps the contract, and names what does not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from stack import UNLIMITED, Pair, ProcessStack, Stack
+from zama_ops.programs import free_port
+from zama_ops.smoke import CHECKS
+
+ZAMA: Final = Path(sys.executable).with_name("zama")
+
+
+def smoke(url: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run it as a person or a workflow would."""
+    return subprocess.run(
+        [str(ZAMA), "smoke", url, *options],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return what failed, and what was found there."""
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert [one["check"] for one in report["checks"]] == list(CHECKS)
+    assert report["passed"] == (done.returncode == 0)
+    return {one["check"]: one["detail"] for one in report["checks"] if not one["passed"]}
+
+
+def test_a_deployment_passes_within_its_limit(stack: Stack) -> None:
+    """Whoever checks is limited as anyone, waits, and is done in seconds."""
+    done = smoke(stack.start().gateway.url, "--json")
+    assert failed(done) == {}
+    seconds = sum(one["milliseconds"] for one in json.loads(done.stdout)["checks"]) / 1000
+    assert seconds < 10
+
+
+def test_a_high_limit_is_no_fault(pair: Pair) -> None:
+    """It is a setting."""
+    done = smoke(pair.gateway.url)
+    assert done.returncode == 0
+    assert done.stdout.count("✓") == len(CHECKS)
+
+
+def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
+    """All that the gateway is for is missing, by name."""
+    found = failed(smoke(pair.api.url, "--json"))
+    assert found["no key: 401 with WWW-Authenticate"].endswith("was answered with 200, not 401")
+    assert set(found) == {
+        "no key: 401 with WWW-Authenticate",
+        "a wrong key: 403",
+        "GET /metrics and what is not there: 404",
+        "the contract and the developer page",
+        "headers of every response",
+        "over the limit: 429 that says when to come back",
+    }
+
+
+def test_a_wrong_key_fails(pair: Pair) -> None:
+    """Only what needs none passes."""
+    done = smoke(pair.gateway.url, "--json", API_KEY="another")
+    assert done.returncode == 1
+    found = failed(done)
+    assert found["POST /sum: the sum"] == "POST /sum was answered with 403, not 200"
+    assert "GET /readyz: ready" not in found
+
+
+def test_a_dead_api_fails(processes: ProcessStack) -> None:
+    """The gateway's own answers are fine, the rest is not."""
+    pair = processes.start(**UNLIMITED)
+    pair.api.stop()
+    found = failed(smoke(pair.gateway.url, "--json"))
+    assert found["GET /readyz: ready"] == "GET /readyz was answered with 502, not 200"
+    assert "a wrong key: 403" not in found
+
+
+def test_nobody_there_fails() -> None:
+    """Each check says so."""
+    done = smoke(f"http://127.0.0.1:{free_port()}", "--json")
+    assert done.returncode == 1
+    assert all(detail.startswith("no answer:") for detail in failed(done).values())
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("localhost:8081", "is no URL"),
+        ("ftp://localhost", "is no URL"),
+        ("https://api.example.invalid", "set API_KEY"),
+    ],
+)
+def test_what_is_missing_is_told(url: str, words: str) -> None:
+    """In one line, with exit code 2."""
+    done = smoke(url, API_KEY="")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1

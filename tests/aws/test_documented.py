@@ -45,7 +45,7 @@ def commands() -> str:
 
 def test_the_commands_for_aws_in_order(account: Account, images: Images, tmp_path: Path) -> None:
     """From bootstrap to the first answer, pasted as they are."""
-    for folder in ("terraform", "services"):
+    for folder in ("terraform", "observability", "services"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "-m", "first"]):
         git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", *command]

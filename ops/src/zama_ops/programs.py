@@ -115,6 +115,8 @@ class Programs:
         processes = [program.process for program in self.started]
         for process in processes:
             process.terminate()
+            # One that was stopped in its tracks could not end.
+            process.send_signal(signal.SIGCONT)
         for process in processes:
             try:
                 process.wait(STOP_SECONDS)

@@ -68,8 +68,12 @@ class Callers:
         self._thread.join()
 
     def _call(self) -> None:
-        while not self._stopped.wait(1 / self.rate if self.rate else 0.1):
-            if not self.rate:
+        while True:
+            # Read once, for a drill changes it meanwhile.
+            rate = self.rate
+            if self._stopped.wait(1 / rate if rate else 0.1):
+                return
+            if not rate:
                 continue
             try:
                 with urllib.request.urlopen(self._request, timeout=10):

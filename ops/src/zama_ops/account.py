@@ -30,6 +30,8 @@ BOOTSTRAP: Final = SERVICE / "bootstrap"
 EXAMPLE_KEY: Final = "CHANGEME"
 # Of plans that are shown and not applied.
 EXAMPLE_TAG: Final = "1a2b3c4"
+# Whose workflows may deploy.
+EXAMPLE_REPOSITORY: Final = "example/zama-challenge"
 
 Profile = Literal["minimal", "production"]
 
@@ -137,24 +139,23 @@ class Account:
     def bootstrap(self) -> None:
         """Apply terraform/bootstrap, and tell the service's Terraform where its state lies."""
         self._terraform(BOOTSTRAP, "init")
-        self._terraform(
-            BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, "-var=force_delete=true"
-        )
+        given = ["-var=force_delete=true", f"-var=github_repository={EXAMPLE_REPOSITORY}"]
+        self._terraform(BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, *given)
         backend = self.directory / "backend.hcl"
         backend.write_text(self._bootstrap_output("-raw", "backend_config"))
         self._terraform(SERVICE, "init", "-reconfigure", f"-backend-config={backend}")
 
-    def push(self) -> str:
+    def push(self, tag: str | None = None) -> str:
         """Give the locally built images the names of the emulated registry; return their tag.
 
-        That registry stores nothing: its ECS finds images in the Docker engine, by name. The tag
-        follows from what is in the images, so that a changed one gets a new tag. What stands in
-        for the collector is pushed, too.
+        That registry stores nothing: its ECS finds images in the Docker engine, by name. Unless
+        one is given, the tag follows from what is in the images, so that a changed one gets a new
+        tag. What stands in for the collector is pushed, too.
         """
         urls = json.loads(self._bootstrap_output("-json", "repository_urls"))
         inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
         ids = "".join(run(*inspect, f"zama-{name}:local") for name in _IMAGES)
-        tag = hashlib.sha256(ids.encode()).hexdigest()[:7]
+        tag = tag or hashlib.sha256(ids.encode()).hexdigest()[:7]
         for name in _IMAGES:
             run("docker", "tag", f"zama-{name}:local", f"{urls[f'zama-{name}']}:{tag}")
         collector = f"{urls['zama-collector']}:{_COLLECTOR_TAG}"
@@ -169,9 +170,19 @@ class Account:
 
     def plan(self, profile: Profile, **variables: object) -> str:
         """Plan the service and return the plan as text."""
-        path = str(self.directory / f"{profile}.tfplan")
+        path = self._plan(profile)
         self._terraform(SERVICE, "plan", f"-out={path}", *self._variables(profile, variables))
         return self._terraform(SERVICE, "show", path)
+
+    def planned_types(self, profile: Profile) -> set[str]:
+        """Return the types of all that the last plan knows, with `data.` before data sources'."""
+        plan = json.loads(self._terraform(SERVICE, "show", "-json", self._plan(profile)))
+        # What could be read while planning is no change.
+        read = plan.get("prior_state", {}).get("values", {}).get("root_module", {})
+        return {
+            "data." * (one["mode"] == "data") + one["type"]
+            for one in (*plan["resource_changes"], *read.get("resources", []))
+        }
 
     def destroy(self, profile: Profile, **variables: object) -> str:
         """Destroy the service and return what Terraform printed."""
@@ -187,6 +198,10 @@ class Account:
         """Return the service's outputs."""
         outputs = json.loads(self._terraform(SERVICE, "output", "-json"))
         return {name: output["value"] for name, output in outputs.items()}
+
+    def state_bucket(self) -> str:
+        """Return the name of the bucket that terraform/bootstrap has made for the state."""
+        return self._bootstrap_output("-raw", "state_bucket")
 
     def graph(self) -> str:
         """Return which resource needs which, in Graphviz's language."""
@@ -234,6 +249,9 @@ class Account:
         )
 
     # --- Terraform ----------------------------------------------------------------------------
+
+    def _plan(self, profile: Profile) -> str:
+        return str(self.directory / f"{profile}.tfplan")
 
     def _variables(self, profile: Profile, variables: Mapping[str, object]) -> list[str]:
         # What is each site's own; given here, so that no terraform.tfvars of this checkout counts.
@@ -320,15 +338,19 @@ def require(*commands: str) -> None:
             raise AccountError(f"There is no {command} on the PATH: install {package}.")
 
 
-def build_images() -> None:
+def build_images(**labels: str) -> None:
     """Build both images, on base images that this machine can have.
+
+    Arguments:
+        labels: VERSION, REVISION and CREATED, if the images are to say of what they are.
 
     Raises:
         AccountError: a build failed.
 
     """
     bases = run(str(ROOT / "tests" / "containers" / "base-images")).split()
-    arguments = [word for base in bases for word in ("--build-arg", base)]
+    named = [*bases, *(f"{name}={value}" for name, value in labels.items())]
+    arguments = [word for one in named for word in ("--build-arg", one)]
     for name in _IMAGES:
         folder = ROOT / "services" / name
         run("docker", "build", "--tag", f"zama-{name}:local", *arguments, str(folder))

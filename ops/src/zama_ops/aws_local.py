@@ -1,9 +1,9 @@
 """`zama aws-local`: the whole deployment on an AWS that runs on this machine."""
 
-import contextlib
 import json
+import re
+import shutil
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,18 +14,20 @@ from zama_ops.account import (
     EXAMPLE_TAG,
     ROOT,
     Account,
-    AccountError,
     Profile,
     build_images,
     require,
+    run,
     temporary_account,
 )
-from zama_ops.console import notes, step
+from zama_ops.console import errors_told, notes, step
 
 PLANS: Final[dict[Profile, Path]] = {
     "minimal": ROOT / "plan.txt",
     "production": ROOT / "docs" / "plan-production.txt",
 }
+# GitHub refuses a comment of more than 65,536, and there are two plans.
+_MOST_CHARACTERS: Final = 30_000
 GRAPH: Final = ROOT / "terraform-graph.png"
 
 _ACCOUNT: Final = Account(ROOT / ".aws-local")
@@ -49,7 +51,7 @@ def up(
     Again, it rolls out what has changed since. The emulator keeps everything in memory, until
     `zama aws-local down` ends it.
     """
-    with _errors_told():
+    with errors_told():
         require("terraform", "docker")
         if not _ACCOUNT.runs():
             with step("Starting the emulator"):
@@ -81,7 +83,7 @@ def up(
 @app.command()
 def down() -> None:
     """End the emulator and all that runs in it."""
-    with _errors_told(), step("Ending the emulator"):
+    with errors_told(), step("Ending the emulator"):
         _ACCOUNT.stop()
 
 
@@ -98,7 +100,7 @@ def plan() -> None:
 
     They are real plans, for an account that has nothing yet but terraform/bootstrap.
     """
-    with _errors_told():
+    with errors_told():
         require("terraform", "dot")
         with temporary_account() as account:
             with step("Applying terraform/bootstrap"):
@@ -111,14 +113,31 @@ def plan() -> None:
                 subprocess.run(draw, input=account.graph(), text=True, check=True)
 
 
-@contextlib.contextmanager
-def _errors_told() -> Iterator[None]:
-    try:
-        yield
-    except AccountError as error:
-        # Terraform tells much before it tells what went wrong.
-        before, mark, after = str(error).partition("\nError:")
-        notes.print(
-            f"zama: {mark.strip()}{after}" if mark else f"zama: {before}", style="red", markup=False
-        )
-        raise typer.Exit(1) from None
+@app.command()
+def compare(
+    base: Annotated[str, typer.Argument(help="A commit, such as origin/main.")],
+) -> None:
+    """Write to build/plan what the plans that `plan` has written change since a commit.
+
+    comment.md says it for a pull request; the plans lie beside it.
+    """
+    with errors_told():
+        folder = ROOT / "build" / "plan"
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = []
+        for profile, path in PLANS.items():
+            shutil.copy(path, folder / f"{profile}.txt")
+            (summary,) = re.findall(r"^Plan: .*$", path.read_text(), re.MULTILINE)
+            parts.append(f"**{profile}**, for an account that has nothing yet: {summary[6:]}\n")
+            changed = run("git", "diff", "--unified=2", base, "--", str(path.relative_to(ROOT)))
+            parts.append(_details(changed) if changed else "The plan is as before.\n")
+        (folder / "comment.md").write_text("\n".join(["### What Terraform would do\n", *parts]))
+
+
+def _details(changed: str) -> str:
+    shown = changed[:_MOST_CHARACTERS]
+    more = "\n(and more: see the artifact `plan`)" if shown != changed else ""
+    return (
+        "<details><summary>The plan changes</summary>\n\n"
+        f"````diff\n{shown}{more}\n````\n\n</details>\n"
+    )

@@ -2,8 +2,9 @@
 
 import typer
 
-from zama_ops import aws_local, drill
+from zama_ops import aws_local, deploy, drill, images
 from zama_ops.logs import logs
+from zama_ops.rehearse import rehearse
 from zama_ops.smoke import smoke
 from zama_ops.up import up
 
@@ -13,5 +14,8 @@ app = typer.Typer(
 app.command()(up)
 app.command()(smoke)
 app.command()(logs)
+app.command()(rehearse)
+app.add_typer(images.app, name="images")
+app.add_typer(deploy.app, name="deploy")
 app.add_typer(aws_local.app, name="aws-local")
 app.add_typer(drill.app, name="drill")

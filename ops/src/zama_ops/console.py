@@ -5,7 +5,10 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+import typer
 from rich.console import Console
+
+from zama_ops.account import AccountError
 
 notes: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -17,3 +20,17 @@ def step(name: str) -> Iterator[None]:
     with notes.status(f"{name} ..."):
         yield
     notes.print(f"[green]✓[/] {name} [dim]({time.monotonic() - began:.0f} s)[/]")
+
+
+@contextlib.contextmanager
+def errors_told() -> Iterator[None]:
+    """Say in red what went wrong, and end the command with exit code 1."""
+    try:
+        yield
+    except AccountError as error:
+        # Terraform tells much before it tells what went wrong.
+        before, mark, after = str(error).partition("\nError:")
+        notes.print(
+            f"zama: {mark.strip()}{after}" if mark else f"zama: {before}", style="red", markup=False
+        )
+        raise typer.Exit(1) from None

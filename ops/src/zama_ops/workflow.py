@@ -1,0 +1,251 @@
+"""GitHub's workflows, read so that they can be checked, and walked, on this machine.
+
+Of GitHub's expressions only these are understood, and the workflows keep to them: a value by its
+path, `join(needs.*.result, ' ')`, and as a condition `always()`, or comparisons of a value with a
+word or another value, joined by `&&`.
+https://docs.github.com/en/actions/reference/workflows-and-actions/expressions
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from zama_ops.account import ROOT
+
+WORKFLOWS: Final = ROOT / ".github" / "workflows"
+ALWAYS: Final = "always()"
+
+_EXPRESSION: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_PATH: Final = re.compile(r"[a-z]+(?:\.[A-Za-z_][\w-]*)+")
+_RESULTS: Final = "join(needs.*.result, ' ')"
+_COMPARISON: Final = re.compile(rf"({_PATH.pattern}) (==|!=) ('[^']*'|{_PATH.pattern})")
+
+Values = Mapping[str, str]
+"""What expressions stand for, by path, such as `github.sha`."""
+
+
+_RUN: Final = re.compile(r'make (?:--silent )?([a-z-]+)(?: >>"\$GITHUB_OUTPUT")?')
+_TARGET: Final = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
+_GITHUB: Final = {"event", "event_name", "ref", "repository", "sha", "token"}
+
+
+class ExpressionError(ValueError):
+    """An expression that is not understood, or stands for nothing."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a job; it has either `uses` or `run`."""
+
+    name: str
+    identity: str
+    condition: str
+    uses: str
+    arguments: Mapping[str, Any]
+    run: str
+    environ: Mapping[str, str]
+
+    @property
+    def action(self) -> str:
+        """The action's name, without its version."""
+        return self.uses.partition("@")[0]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a workflow."""
+
+    workflow: str
+    name: str
+    needs: tuple[str, ...]
+    condition: str
+    environ: Mapping[str, str]
+    outputs: Mapping[str, str]
+    steps: tuple[Step, ...]
+    contents: Mapping[str, Any]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a workflow's contents; `on` is a key like others, not YAML 1.1's true."""
+    contents = yaml.safe_load(path.read_text())
+    return {"on" if key is True else str(key): value for key, value in contents.items()}
+
+
+def jobs(path: Path) -> Iterator[Job]:
+    """Yield a workflow's jobs as they stand, each after those that it needs."""
+    contents = read(path)
+    for name, job in contents["jobs"].items():
+        needs = job.get("needs", [])
+        yield Job(
+            path.name,
+            name,
+            tuple([needs] if isinstance(needs, str) else needs),
+            bare(job.get("if", "")),
+            {**contents.get("env", {}), **job.get("env", {})},
+            job.get("outputs", {}),
+            tuple(
+                Step(
+                    step.get("name") or step.get("run") or step["uses"],
+                    step.get("id", ""),
+                    bare(step.get("if", "")),
+                    step.get("uses", ""),
+                    step.get("with", {}),
+                    step.get("run", ""),
+                    step.get("env", {}),
+                )
+                for step in job["steps"]
+            ),
+            job,
+        )
+
+
+# --- Faults ---------------------------------------------------------------------------------------
+
+
+def faults(path: Path, makefile: str) -> Iterator[str]:
+    """Yield what GitHub would take and do otherwise than meant: to it an unknown name is empty.
+
+    Arguments:
+        path: of the workflow.
+        makefile: its text; a step runs one of its targets, and nothing else.
+
+    """
+    contents = read(path)
+    targets = set(_TARGET.findall(makefile))
+    given = {
+        f"needs.{name}.outputs.{output}"
+        for name, job in contents["jobs"].items()
+        for output in job.get("outputs", {})
+    }
+    outside = {key: value for key, value in contents.items() if key != "jobs"}
+    yield from _unknown(path.name, outside, set())
+    for job in jobs(path):
+        where = f"{path.name}, {job.name}"
+        known = {output for output in given if output.split(".")[1] in job.needs}
+        for step in job.contents["steps"]:
+            yield from _unknown(where, step, known)
+            found = _RUN.fullmatch(step.get("run", "make help").strip())
+            if not found or found[1] not in targets:
+                yield f"{where}: `{step['run'].strip()}` is not one target of the Makefile"
+            known.add(f"steps.{step.get('id')}.outputs")
+        head = {key: value for key, value in job.contents.items() if key != "steps"}
+        yield from _unknown(where, head, known)
+
+
+def _unknown(where: str, node: Any, known: set[str]) -> Iterator[str]:
+    """Yield the paths in a part of a workflow that stand for nothing."""
+    for expression in expressions(node):
+        try:
+            found = paths(expression)
+        except ExpressionError as error:
+            yield f"{where}: {error}"
+            continue
+        for path in found:
+            context, _, rest = path.partition(".")
+            if not (
+                context in {"vars", "secrets"}
+                or (context == "github" and rest.split(".")[0] in _GITHUB)
+                or path in known
+                or path.rpartition(".")[0] in known
+            ):
+                yield f"{where}: nothing sets {path}"
+
+
+# --- Expressions ----------------------------------------------------------------------------------
+
+
+def bare(expression: str) -> str:
+    """Return an expression without the braces that a condition may have."""
+    return expression.strip().removeprefix("${{").removesuffix("}}").strip()
+
+
+def expressions(node: Any) -> Iterator[str]:
+    """Yield all expressions within a part of a workflow."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "if":
+                yield bare(value)
+            else:
+                yield from expressions(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from expressions(value)
+    elif isinstance(node, str):
+        for found in _EXPRESSION.finditer(node):
+            yield found[1].strip()
+
+
+def paths(expression: str) -> list[str]:
+    """Return the paths in an expression.
+
+    Raises:
+        ExpressionError: it is none of those that are understood.
+
+    """
+    if expression in {_RESULTS, ALWAYS}:
+        return []
+    if _PATH.fullmatch(expression):
+        return [expression]
+    sides = [side for left, _, right in _comparisons(expression) for side in (left, right)]
+    return [side for side in sides if not side.startswith("'")]
+
+
+def fill_in(text: str, values: Values) -> str:
+    """Return a text with what its expressions stand for.
+
+    Raises:
+        ExpressionError: one is not understood.
+
+    """
+    return _EXPRESSION.sub(lambda found: _value(found[1].strip(), values), text)
+
+
+def holds(condition: str, values: Values) -> bool:
+    """Say whether a condition holds, as long as nothing has failed.
+
+    Raises:
+        ExpressionError: it is not understood.
+
+    """
+    if condition in {"", ALWAYS}:
+        return True
+    return all(
+        (_value(left, values) == _value(right, values)) == (operator == "==")
+        for left, operator, right in _comparisons(condition)
+    )
+
+
+def _value(expression: str, values: Values) -> str:
+    if expression.startswith("'"):
+        return expression.strip("'")
+    if expression == _RESULTS:
+        results = [path for path in values if re.fullmatch(r"needs\..*\.result", path)]
+        return " ".join(values[path] for path in results)
+    if _PATH.fullmatch(expression):
+        # As on GitHub: what is not there is empty.
+        return values.get(expression, "")
+    return "true" if holds(expression, values) else "false"
+
+
+def _comparisons(condition: str) -> Iterator[tuple[str, str, str]]:
+    for clause in condition.split(" && "):
+        found = _COMPARISON.fullmatch(clause.strip())
+        if not found:
+            raise ExpressionError(
+                f"{clause!r} is none of the expressions that zama_ops.workflow knows"
+            )
+        yield found[1], found[2], found[3]
+
+
+if __name__ == "__main__":
+    found = [
+        fault
+        for path in sorted(WORKFLOWS.glob("*.yml"))
+        for fault in faults(path, (ROOT / "Makefile").read_text())
+    ]
+    sys.exit("\n".join(found) or 0)

@@ -108,12 +108,12 @@ secrets: $(VENV)/security.stamp ## Look for keys and passwords in the whole hist
 licences: $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/security.stamp ## Refuse dependencies whose licence is not on the list
 	$(BIN)/pip-licenses --summary --order count
 
-LOCKS := $(shell git ls-files '*requirements*.txt')
-
 .PHONY: audit
 audit: $(VENV)/security.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
-	$(BIN)/pip-audit --disable-pip --require-hashes --strict --vulnerability-service osv \
-		$(if $(OSV_URL),--osv-url $(OSV_URL)) $(addprefix --requirement ,$(LOCKS))
+	@for lock in $$(git ls-files '*requirements*.txt'); do echo "$$lock:" >&2; \
+		$(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
+			--vulnerability-service osv $(if $(OSV_URL),--osv-url $(OSV_URL)) \
+			--requirement "$$lock" || found=1; done; [ -z "$$found" ]
 
 .PHONY: images
 images: $(VENV)/run.stamp ## Build both images, which know their commit; needs Docker

@@ -73,7 +73,10 @@ def _is_clean(name: str, grype: str) -> bool:
     sarif = BUILD / f"zama-{name}.sarif"
     outputs = ["--output", "table", "--output", f"sarif={sarif}"]
     command = [grype, f"sbom:{_sbom(name)}", "--fail-on", "high", *outputs]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if code not in {0, 2}:
+        raise AccountError(f"Grype could not scan zama-{name}; see above.")
+    return code == 0
 
 
 @app.command()

@@ -1,0 +1,69 @@
+"""The repository as it is here, as a commit of its own, for tests that break it."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from stack import ROOT
+
+_LEFT_BEHIND: Final = shutil.ignore_patterns(
+    ".git", ".venv", ".aws-local", ".terraform", ".hypothesis", ".*_cache", "__pycache__", "build"
+)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the working tree with a history of its own, which shares the installed packages."""
+
+    path: Path
+
+    @classmethod
+    def make(cls, path: Path) -> Self:
+        """Copy the working tree, and commit it; what is installed counts as up to date."""
+        shutil.copytree(ROOT, path, ignore=_LEFT_BEHIND, symlinks=True)
+        (path / ".venv").symlink_to(ROOT / ".venv")
+        checkout = cls(path)
+        checkout.git("init", "--quiet", "--initial-branch=main")
+        (path / ".git" / "info" / "exclude").write_text(".venv\n")
+        checkout.commit()
+        return checkout
+
+    def git(self, *words: str) -> str:
+        """Run git."""
+        who = ["-c", "user.name=A Developer", "-c", "user.email=developer@zama.example"]
+        done = self.run("git", *who, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def commit(self) -> str:
+        """Commit all changes and return the commit."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "A change")
+        return self.git("rev-parse", "HEAD")
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text that is there once."""
+        path = self.path / name
+        before = path.read_text()
+        assert before.count(old) == 1, f"{name} has {old!r} {before.count(old)} times"
+        path.write_text(before.replace(old, new))
+
+    def run(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it, on its own code."""
+        sources = os.pathsep.join(str(self.path / folder / "src") for folder in _PACKAGES)
+        programs = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            command,
+            cwd=self.path,
+            env={**os.environ, "PYTHONPATH": sources, "PATH": programs, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+_PACKAGES: Final = ("ops", "services/api")

@@ -1,0 +1,193 @@
+"""The pipeline from the commit to the checked service, and where it stops a broken one."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from checkout import Checkout
+from engine import Images
+from zama_ops import workflow
+
+pytestmark = [pytest.mark.needs("docker", "terraform"), pytest.mark.timeout(600)]
+
+# One that PyYAML had: https://osv.dev/vulnerability/GHSA-8q59-q68h-6hv4
+ADVISORY: Final = {
+    "id": "GHSA-8q59-q68h-6hv4",
+    "modified": "2024-10-21T21:14:30Z",
+    "summary": "Improper Input Validation in PyYAML",
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "pyyaml"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "5.4"}]}],
+        }
+    ],
+}
+LEAKED: Final = "TF_VAR_api_key_value=default=" + 4 * "3f9c0a1b5e7d2c46"
+
+
+@contextmanager
+def advisories() -> Iterator[str]:
+    """Answer on this machine as api.osv.dev would, which knows one vulnerability."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = (query["package"]["name"], query["version"]) == ("pyyaml", "5.3.1")
+            body = json.dumps({"vulns": [ADVISORY]} if known else {}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/query"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def rehearse(checkout: Checkout, tests: str) -> tuple[int, list[dict[str, Any]]]:
+    """Rehearse with some of the tests only; return the exit code and what became of the steps."""
+    with advisories() as url:
+        narrowed = f"--no-cov -W ignore::pytest_cov.CovDisabledWarning --exitfirst -k {tests}"
+        done = checkout.run(
+            "zama", "rehearse", "--json", OSV_URL=url, PYTEST_ADDOPTS=narrowed, COLUMNS="200"
+        )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_good_commit_is_deployed(
+    images: Images, tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    """Each step of ci.yml and deploy.yml passes, in order, or says why only GitHub can do it."""
+    del images
+    checkout = Checkout.make(tmp_path / "checkout")
+    code, results = rehearse(checkout, "test_contract")
+    assert code == 0, results[-1]
+    walked = [
+        (job.name, step.name)
+        for name in ("ci.yml", "deploy.yml")
+        for job in workflow.jobs(workflow.WORKFLOWS / name)
+        for step in job.steps
+        if step.run and "pull_request" not in job.condition + step.condition
+    ]
+    assert [(result["job"], result["step"]) for result in results] == walked
+    left_out = {result["step"] for result in results if result["outcome"] == "left out"}
+    assert left_out <= {
+        "Install Debian's packages",
+        "Test everything",
+        "Find no high or critical vulnerability in them",
+        "Sign the images and the lists",
+        "Download the commit's plan",
+        "Verify who signed the images, and their origin",
+    }
+    plan = (checkout.path / "build" / "plan" / "plan.txt").read_text()
+    assert "CHANGEME" not in plan
+    record = json.loads((checkout.path / "build" / "deployment.json").read_text())
+    assert record["outcome"] == "deployed"
+    assert record["release"]["commit"] == checkout.git("rev-parse", "HEAD")
+    parts = json.loads((checkout.path / "build" / "zama-api.cdx.json").read_text())
+    assert "granian" in {part["name"] for part in parts["components"]}
+    report(f"rehearsal: {sum(result['seconds'] for result in results):.0f} s")
+
+
+# --- Broken commits -------------------------------------------------------------------------------
+
+
+def a_failing_test(checkout: Checkout) -> None:
+    """Make the sum a difference."""
+    checkout.edit("services/api/src/zama_api/operations.py", ".a + ", ".a - ")
+
+
+def an_unpinned_dependency(checkout: Checkout) -> None:
+    """Let a package come in any version, from anybody."""
+    with (checkout.path / "requirements-dev.txt").open("a") as file:
+        file.write("django>=5\n")
+
+
+def a_vulnerable_dependency(checkout: Checkout) -> None:
+    """Lock a package to a version with a known vulnerability."""
+    with (checkout.path / "bench" / "requirements.txt").open("a") as file:
+        file.write(f"pyyaml==5.3.1 --hash=sha256:{64 * '0'}\n")
+
+
+def a_container_of_root(checkout: Checkout) -> None:
+    """Run the API as root."""
+    checkout.edit("services/api/Dockerfile", "USER 10001:10001", "USER root")
+
+
+def an_open_security_group(checkout: Checkout) -> None:
+    """Let anybody try to log in."""
+    with (checkout.path / "terraform" / "security_groups.tf").open("a") as file:
+        file.write(
+            """
+resource "aws_vpc_security_group_ingress_rule" "tasks_from_anywhere" {
+  security_group_id = aws_security_group.tasks.id
+  description       = "For a quick look"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 22
+  to_port           = 22
+}
+"""
+        )
+
+
+def an_unpinned_action(checkout: Checkout) -> None:
+    """Let an action become another over night."""
+    path = checkout.path / ".github" / "workflows" / "drift.yml"
+    text = path.read_text()
+    (pinned,) = (line for line in text.splitlines() if "actions/checkout@" in line)
+    checkout.edit(".github/workflows/drift.yml", pinned, "        uses: actions/checkout@v7")
+
+
+def a_leaked_key(checkout: Checkout) -> None:
+    """Commit a key, and remove it by the next commit: it stays in the history."""
+    leaked = checkout.path / "deploy.env"
+    leaked.write_text(LEAKED)
+    checkout.commit()
+    leaked.unlink()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "step", "finding"),
+    [
+        (a_failing_test, "Test", "FAILED"),
+        (an_unpinned_dependency, "Install what is locked", "django>=5"),
+        (
+            a_vulnerable_dependency,
+            "Find no known vulnerability in dependencies",
+            "GHSA-8q59-q68h-6hv4",
+        ),
+        (a_container_of_root, "Check the Dockerfiles", "DL3002"),
+        (an_open_security_group, "Check Terraform against the policies", "CKV_AWS_24"),
+        (an_unpinned_action, "Check the workflows", "unpinned-uses"),
+        (a_leaked_key, "Find no secret in the history", "deploy.env"),
+    ],
+)
+def test_a_broken_commit_is_stopped(
+    tmp_path: Path, break_it: Callable[[Checkout], None], step: str, finding: str
+) -> None:
+    """By the step that is there for it, which says what it has found; nothing comes after."""
+    checkout = Checkout.make(tmp_path / "checkout")
+    break_it(checkout)
+    checkout.commit()
+    code, results = rehearse(checkout, "test_operations")
+    assert code == 1
+    *before, last = results
+    assert {result["outcome"] for result in before} <= {"passed", "left out"}
+    assert (last["outcome"], last["step"]) == ("failed", step), last["detail"]
+    assert finding in last["detail"]
+    assert LEAKED.rpartition("=")[2] not in last["detail"]

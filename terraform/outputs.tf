@@ -18,6 +18,16 @@ output "ecr_nginx_repo_url" {
   value       = data.aws_ecr_repository.this["nginx"].repository_url
 }
 
+output "image_tag" {
+  description = "What is deployed; for a plan that is to change something else."
+  value       = var.image_tag
+}
+
+output "image_digests" {
+  description = "As the input of this name."
+  value       = var.image_digests
+}
+
 output "cluster_name" {
   description = "For `aws ecs ... --cluster`."
   value       = aws_ecs_cluster.this.name

@@ -49,6 +49,19 @@ class Deployment:
         self.printed += self.account.apply(self.profile, **self.variables)
         self.outputs = self.account.outputs()
 
+    def publish(self, tag: str, **api: str) -> None:
+        """Have images of this tag; the API's with instructions of its own, if given."""
+        urls = {name: self.outputs[f"ecr_{name}_repo_url"] for name in ("api", "nginx")}
+        for name, url in urls.items():
+            run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
+        if api:
+            changes = [
+                word for key, value in api.items() for word in ("--change", f"{key} {value}")
+            ]
+            container = run("docker", "create", "zama-api:local").strip()
+            run("docker", "commit", *changes, container, f"{urls['api']}:{tag}")
+            run("docker", "rm", container)
+
     def plan(self) -> str:
         """Return what a plan says now."""
         return self.account.plan(self.profile, **self.variables)

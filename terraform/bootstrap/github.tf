@@ -45,12 +45,156 @@ data "aws_iam_policy_document" "deploy_trust" {
 
 # --- What it may do -------------------------------------------------------------------------------
 
+# Terraform's calls are observed (`make permissions`), and here stands on what they are allowed. What
+# has a name is held to name_prefix, the rest to the region. Nothing here reaches this role itself,
+# its policies or the provider above.
+
+locals {
+  actions = toset(flatten(values(jsondecode(file("${path.module}/actions.json")))))
+
+  # Services that call what they make by ids.
+  by_id = ["acm", "application-autoscaling", "aps", "ec2", "grafana", "kms"]
+
+  # For each policy the services whose resources have names, and the names.
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+  by_name = {
+    tasks = {
+      codedeploy = [
+        "${local.arns.codedeploy}:application:${var.name_prefix}",
+        "${local.arns.codedeploy}:deploymentgroup:${var.name_prefix}/${var.name_prefix}",
+      ]
+      ecr = values(aws_ecr_repository.this)[*].arn
+      ecs = [
+        "${local.arns.ecs}:cluster/${var.name_prefix}",
+        "${local.arns.ecs}:service/${var.name_prefix}/${var.name_prefix}",
+        "${local.arns.ecs}:task-definition/${var.name_prefix}:*",
+      ]
+      iam = local.service_role_arns
+      ssm = ["${local.arns.ssm}:parameter/zama/*"]
+    }
+
+    traffic = {
+      elasticloadbalancing = [
+        local.load_balancer_arn,
+        "${local.arns.elasticloadbalancing}:listener/app/${var.name_prefix}/*",
+        "${local.arns.elasticloadbalancing}:targetgroup/${var.name_prefix}-*",
+      ]
+      # Ids, too, and of the whole world: neither name nor region tells them apart.
+      route53 = ["*"]
+      s3      = ["arn:${local.partition}:s3:::${var.name_prefix}-access-logs-${local.account_id}-${var.region}"]
+      # What rules refer to is asked for as well, and what is protected.
+      wafv2 = [
+        "${local.arns.wafv2}:regional/webacl/${var.name_prefix}/*",
+        "${local.arns.wafv2}:regional/ipset/${var.name_prefix}-*",
+        "${local.arns.wafv2}:regional/managedruleset/*",
+        local.load_balancer_arn,
+      ]
+    }
+
+    watching = {
+      cloudwatch = [
+        "${local.arns.cloudwatch}:alarm:${var.name_prefix}-*",
+        "arn:${local.partition}:cloudwatch::${local.account_id}:dashboard/${var.name_prefix}",
+      ]
+      logs = flatten([
+        for group in ["/ecs/${var.name_prefix}", "/vpc/${var.name_prefix}", "aws-waf-logs-${var.name_prefix}"] :
+        ["${local.arns.logs}:log-group:${group}", "${local.arns.logs}:log-group:${group}:*"]
+      ])
+      sns = ["${local.arns.sns}:${var.name_prefix}-alarms"]
+    }
+  }
+
+  # Actions of these services that know no resource all the same, as most that describe.
+  nameless = [
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
+    "cloudwatch:PutCompositeAlarm",
+    "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
+    "logs:DeleteQueryDefinition", "logs:PutQueryDefinition",
+    "sns:GetSubscriptionAttributes", "sns:Unsubscribe",
+  ]
+
+  in_region = sort([
+    for action in local.actions : action
+    if contains(local.by_id, split(":", action)[0])
+    || contains(local.nameless, action)
+    || strcontains(action, ":Describe") && !startswith(action, "ecr:")
+  ])
+
+  # By policy and service.
+  on_names = {
+    for policy, services in local.by_name : policy => {
+      for service in keys(services) :
+      service => sort([for action in setsubtract(local.actions, local.in_region) : action if startswith(action, "${service}:")])
+    }
+  }
+
+  arns = {
+    for service in ["cloudwatch", "codedeploy", "ecs", "elasticloadbalancing", "logs", "sns", "ssm", "wafv2"] :
+    service => "arn:${local.partition}:${service}:${var.region}:${local.account_id}"
+  }
+  load_balancer_arn = "${local.arns.elasticloadbalancing}:loadbalancer/app/${var.name_prefix}/*"
+
+  # By name, not by prefix: the role's own name has the prefix, too.
+  service_role_arns = [
+    for name in ["codedeploy", "execution", "flow-logs", "grafana", "task"] :
+    "arn:${local.partition}:iam::${local.account_id}:role/${var.name_prefix}-${name}"
+  ]
+}
+
+data "aws_iam_policy_document" "in_region" {
+  statement {
+    actions   = local.in_region
+    resources = ["*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "on_names" {
+  for_each = local.by_name
+
+  dynamic "statement" {
+    for_each = each.value
+
+    content {
+      sid       = title(statement.key)
+      actions   = local.on_names[each.key][statement.key]
+      resources = statement.value
+    }
+  }
+}
+
+# Managed, because all that is in a role itself may have 10,240 characters; each of these 6,144.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+resource "aws_iam_policy" "deploy" {
+  for_each = var.github_repository == null ? {} : merge(
+    { region = data.aws_iam_policy_document.in_region.minified_json },
+    { for name, document in data.aws_iam_policy_document.on_names : name => document.minified_json },
+  )
+
+  name        = "${var.name_prefix}-deploy-${each.key}"
+  description = "Terraform's calls: ${each.key}"
+  policy      = each.value
+}
+
+resource "aws_iam_role_policy_attachment" "deploy" {
+  for_each = aws_iam_policy.deploy
+
+  role       = aws_iam_role.deploy[0].name
+  policy_arn = each.value.arn
+}
+
+# --- What else it may do --------------------------------------------------------------------------
+
 resource "aws_iam_role_policy" "deploy" {
   for_each = var.github_repository == null ? {} : {
-    images  = data.aws_iam_policy_document.images.json
-    state   = data.aws_iam_policy_document.deploy_state.json
-    service = data.aws_iam_policy_document.service.json
-    iam     = data.aws_iam_policy_document.roles.json
+    images   = data.aws_iam_policy_document.images.minified_json
+    state    = data.aws_iam_policy_document.deploy_state.minified_json
+    demanded = data.aws_iam_policy_document.demanded.minified_json
+    shift    = data.aws_iam_policy_document.shift.minified_json
   }
 
   name   = each.key
@@ -76,108 +220,43 @@ data "aws_iam_policy_document" "images" {
   }
 }
 
+# https://developer.hashicorp.com/terraform/language/backend/s3#permissions-required
 data "aws_iam_policy_document" "deploy_state" {
   statement {
+    sid       = "Find"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.state.arn]
   }
 
   statement {
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    sid       = "ReadAndWrite"
+    actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${aws_s3_bucket.state.arn}/service/*"]
   }
-}
 
-# What the service's resources are named after, name_prefix, is what the role is held to, wherever
-# the action knows a resource.
-data "aws_iam_policy_document" "service" {
+  # A state is not deleted, its lock is.
   statement {
-    sid = "ThisRegion"
-    actions = [
-      "acm:*Certificate", "acm:ListTagsForCertificate", "acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate",
-      "application-autoscaling:*",
-      "aps:*Workspace*", "aps:*RuleGroupsNamespace*", "aps:*AlertManagerDefinition*", "aps:ListTagsForResource", "aps:TagResource", "aps:UntagResource",
-      "cloudwatch:*Alarm*", "cloudwatch:*Dashboard*", "cloudwatch:ListTagsForResource", "cloudwatch:TagResource", "cloudwatch:UntagResource",
-      "codedeploy:*",
-      "ec2:*Address*", "ec2:*FlowLogs", "ec2:*InternetGateway*", "ec2:*Route", "ec2:*RouteTable*", "ec2:*SecurityGroup*",
-      "ec2:*Subnet*", "ec2:*Tags", "ec2:*Vpc", "ec2:*VpcAttribute", "ec2:*VpcEndpoint*", "ec2:*Vpcs", "ec2:DescribeAccountAttributes",
-      "ec2:DescribeAvailabilityZones", "ec2:DescribeNetworkAcls", "ec2:DescribeNetworkInterfaces", "ec2:DescribePrefixLists", "ec2:DescribeManagedPrefixLists",
-      "ecs:*Cluster*", "ecs:*Service*", "ecs:*TaskDefinition*", "ecs:ListTagsForResource", "ecs:TagResource", "ecs:UntagResource",
-      "elasticloadbalancing:*",
-      "grafana:*Workspace*", "grafana:ListTagsForResource", "grafana:TagResource", "grafana:UntagResource",
-      "kms:*Alias*", "kms:CreateKey", "kms:Describe*", "kms:EnableKeyRotation", "kms:Get*", "kms:List*", "kms:PutKeyPolicy",
-      "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey",
-      "logs:*LogGroup*", "logs:*LogDelivery", "logs:*RetentionPolicy", "logs:*ResourcePolicies", "logs:PutResourcePolicy",
-      "logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource", "logs:AssociateKmsKey", "logs:*QueryDefinition*",
-      "sns:*",
-      "wafv2:*",
-    ]
-    resources = ["*"]
-    condition {
-      test     = "StringEquals"
-      variable = "aws:RequestedRegion"
-      values   = [var.region]
-    }
-  }
-
-  statement {
-    sid = "Keys"
-    # GetParameter, because the provider looks at the parameter; it keeps nothing of the value.
-    actions = [
-      "ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:GetParameter", "ssm:ListTagsForResource",
-      "ssm:PutParameter", "ssm:RemoveTagsFromResource",
-    ]
-    resources = ["arn:${local.partition}:ssm:${var.region}:${local.account_id}:parameter/zama/*"]
-  }
-
-  statement {
-    sid       = "DescribeParameters"
-    actions   = ["ssm:DescribeParameters"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "AccessLogs"
-    actions   = ["s3:CreateBucket", "s3:DeleteBucket*", "s3:Get*", "s3:List*", "s3:PutBucket*", "s3:Put*Configuration"]
-    resources = ["arn:${local.partition}:s3:::${var.name_prefix}-access-logs-*"]
-  }
-
-  statement {
-    sid = "Names"
-    actions = [
-      "route53:ChangeResourceRecordSets", "route53:GetChange", "route53:GetHostedZone", "route53:ListResourceRecordSets",
-    ]
-    resources = ["arn:${local.partition}:route53:::hostedzone/*", "arn:${local.partition}:route53:::change/*"]
-  }
-
-  statement {
-    sid = "Probe"
-    actions = [
-      "route53:ChangeTagsForResource", "route53:DeleteHealthCheck", "route53:GetHealthCheck", "route53:ListTagsForResource",
-      "route53:UpdateHealthCheck",
-    ]
-    resources = ["arn:${local.partition}:route53:::healthcheck/*"]
-  }
-
-  # What is to be made has no name yet.
-  statement {
-    sid       = "MakeProbe"
-    actions   = ["route53:CreateHealthCheck"]
-    resources = ["*"]
+    sid       = "Unlock"
+    actions   = ["s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.state.arn}/service/*.tflock"]
   }
 }
 
-data "aws_iam_policy_document" "roles" {
+# CodeDeploy's part of a deployment, which is no resource of Terraform's (README.md).
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodedeploy.html
+data "aws_iam_policy_document" "shift" {
   statement {
-    sid = "Roles"
     actions = [
-      "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy",
-      "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags",
-      "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRoleDescription",
+      "codedeploy:CreateDeployment", "codedeploy:GetApplicationRevision", "codedeploy:GetDeployment",
+      "codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision",
     ]
-    resources = local.service_role_arns
+    resources = concat(local.by_name.tasks.codedeploy, ["${local.arns.codedeploy}:deploymentconfig:*"])
   }
+}
 
+# What AWS asks for beside the call that was made, and the emulator does not.
+data "aws_iam_policy_document" "demanded" {
+  # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
   statement {
     sid       = "PassRoles"
     actions   = ["iam:PassRole"]
@@ -189,6 +268,8 @@ data "aws_iam_policy_document" "roles" {
     }
   }
 
+  # Whoever is first in an account to use such a service makes its role.
+  # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create-service-linked-role.html
   statement {
     sid       = "ServiceLinkedRoles"
     actions   = ["iam:CreateServiceLinkedRole"]
@@ -196,15 +277,78 @@ data "aws_iam_policy_document" "roles" {
     condition {
       test     = "StringEquals"
       variable = "iam:AWSServiceName"
-      values   = ["ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com", "wafv2.amazonaws.com"]
+      values = [
+        "ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com",
+        "grafana.amazonaws.com", "wafv2.amazonaws.com",
+      ]
     }
   }
-}
 
-locals {
-  # By name, not by prefix: the role must not be able to change itself.
-  service_role_arns = [
-    for name in ["codedeploy", "execution", "flow-logs", "grafana", "task"] :
-    "arn:${local.partition}:iam::${local.account_id}:role/${var.name_prefix}-${name}"
-  ]
+  # A load balancer is given a firewall.
+  # https://docs.aws.amazon.com/waf/latest/developerguide/security_iam_service-with-iam.html#security_iam_action-additions
+  statement {
+    sid       = "Firewall"
+    actions   = ["elasticloadbalancing:SetWebACL"]
+    resources = [local.load_balancer_arn]
+  }
+
+  # Each service has a key used for it: for the parameter, and for the workspace, which is then granted
+  # its use.
+  # https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
+  # https://docs.aws.amazon.com/prometheus/latest/userguide/encryption-at-rest-Amazon-Service-Prometheus.html
+  statement {
+    sid       = "Key"
+    actions   = ["kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+    resources = ["arn:${local.partition}:kms:${var.region}:${local.account_id}:key/*"]
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["aps.${var.region}.amazonaws.com", "ssm.${var.region}.amazonaws.com"]
+    }
+  }
+
+  # The firewall delivers its log to a log group, whose policy must then say so.
+  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-CWL.html
+  statement {
+    sid       = "DeliverLogs"
+    actions   = ["logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:PutResourcePolicy"]
+    resources = ["*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+  }
+
+  # A load balancer looks where it is to be.
+  # https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
+  statement {
+    sid       = "Addresses"
+    actions   = ["ec2:DescribeAccountAttributes", "ec2:DescribeAddresses"]
+    resources = ["*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+  }
+
+  # Endpoints answer under the services' usual names, in zones that are AWS's.
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+  statement {
+    sid       = "NamesOfEndpoints"
+    actions   = ["route53:AssociateVPCWithHostedZone"]
+    resources = ["arn:${local.partition}:route53:::hostedzone/*"]
+  }
+
+  # Grafana's workspace becomes an application of the account's single sign-on.
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonmanagedgrafana.html
+  statement {
+    sid = "SignOn"
+    actions = [
+      "organizations:DescribeOrganization", "sso:CreateManagedApplicationInstance", "sso:DeleteManagedApplicationInstance",
+      "sso:DescribeRegisteredRegions", "sso:GetSharedSsoConfiguration",
+    ]
+    resources = ["*"]
+  }
 }

@@ -11,6 +11,11 @@ output "backend_config" {
   HCL
 }
 
+output "state_bucket" {
+  description = "For the workflows: the repository's variable STATE_BUCKET."
+  value       = aws_s3_bucket.state.id
+}
+
 output "deploy_role_arn" {
   description = "The role that workflows assume. Null without github_repository."
   value       = one(aws_iam_role.deploy[*].arn)

@@ -9,7 +9,6 @@ from typing import Any, Final
 import pytest
 
 from deployment import Deployment
-from engine import run
 from load import Load, Outcome, constant_load
 from stack import AUTHORISED
 from zama_ops.account import AccountError
@@ -42,23 +41,11 @@ def who_failed(outcome: Outcome) -> str:
     return f"{who}: {outcome.answer.status}"
 
 
-def publish(deployment: Deployment, tag: str, **api: str) -> None:
-    """Have images of this tag; the API's with instructions of its own, if given."""
-    urls = {name: deployment.outputs[f"ecr_{name}_repo_url"] for name in ("api", "nginx")}
-    for name, url in urls.items():
-        run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
-    if api:
-        changes = [word for key, value in api.items() for word in ("--change", f"{key} {value}")]
-        container = run("docker", "create", "zama-api:local").strip()
-        run("docker", "commit", *changes, container, f"{urls['api']}:{tag}")
-        run("docker", "rm", container)
-
-
 def test_a_new_version_replaces_the_old_without_a_lost_request(
     minimal: Deployment, report: Callable[[str], None]
 ) -> None:
     """`apply` with a new tag, under load; each failed request would be counted by who failed."""
-    publish(minimal, "new0001")
+    minimal.publish("new0001")
     old = set(minimal.containers())
     with load(minimal) as calls:
         minimal.apply(image_tag="new0001")
@@ -108,7 +95,7 @@ def test_a_broken_version_does_not_replace_the_running_one(
     """One that exits, or is never ready: it is rolled back, `apply` fails, nobody notices."""
     good = minimal.variables["image_tag"]
     running = minimal.service()["taskDefinition"]
-    publish(minimal, tag, **image)
+    minimal.publish(tag, **image)
     with load(minimal) as calls:
         with pytest.raises(AccountError, match="The deployment was rolled back"):
             minimal.apply(image_tag=tag)

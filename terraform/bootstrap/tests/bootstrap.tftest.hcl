@@ -10,7 +10,13 @@ mock_provider "aws" {
     defaults = { partition = "aws" }
   }
   mock_data "aws_iam_policy_document" {
-    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
+    defaults = {
+      json          = "{\"Version\":\"2012-10-17\",\"Statement\":[]}"
+      minified_json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}"
+    }
+  }
+  mock_resource "aws_iam_policy" {
+    defaults = { arn = "arn:aws:iam::123456789012:policy/zama-challenge-deploy" }
   }
   mock_resource "aws_iam_openid_connect_provider" {
     defaults = { arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }
@@ -90,6 +96,10 @@ run "without_a_repository_nobody_deploys" {
     condition     = length(aws_iam_role.deploy) == 0 && length(aws_iam_openid_connect_provider.github) == 0
     error_message = "There must be no role for workflows."
   }
+  assert {
+    condition     = length(aws_iam_policy.deploy) == 0 && length(aws_iam_role_policy.deploy) == 0
+    error_message = "There must be no policies of a role that is not there."
+  }
 }
 
 run "main_and_the_production_environment_deploy_and_nobody_else" {
@@ -108,7 +118,67 @@ run "main_and_the_production_environment_deploy_and_nobody_else" {
     error_message = "Only main and the production environment may deploy."
   }
   assert {
-    condition     = !contains(local.service_role_arns, "arn:aws:iam::123456789012:role/zama-challenge-deploy")
-    error_message = "The role must not be able to change itself."
+    condition     = one(data.aws_iam_policy_document.deploy_trust[0].statement).actions == toset(["sts:AssumeRoleWithWebIdentity"]) && one([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.values if endswith(condition.variable, ":aud")]) == tolist(["sts.amazonaws.com"])
+    error_message = "Only with a token that GitHub made for AWS."
+  }
+}
+
+run "what_terraform_calls_is_allowed_on_names_or_in_the_region" {
+  command = plan
+
+  variables {
+    name_prefix       = "another"
+    github_repository = "example/zama-challenge"
+  }
+
+  assert {
+    condition     = toset(concat(local.in_region, flatten([for services in local.on_names : values(services)]))) == local.actions
+    error_message = "Each of actions.json's services must be in by_id or by_name: ${join(", ", setsubtract(local.actions, concat(local.in_region, flatten([for services in local.on_names : values(services)]))))}"
+  }
+  assert {
+    condition = alltrue([
+      for statement in flatten([data.aws_iam_policy_document.in_region.statement, values(data.aws_iam_policy_document.on_names)[*].statement]) :
+      !strcontains(join("", statement.actions), "*")
+    ])
+    error_message = "Each action must be named."
+  }
+  assert {
+    condition     = one(one(data.aws_iam_policy_document.in_region.statement).condition).values == tolist([var.region])
+    error_message = "What has no name must be held to the region."
+  }
+  assert {
+    condition = alltrue([
+      for services in local.by_name : alltrue([
+        for service, names in services : alltrue([
+          for name in names : anytrue([strcontains(name, "another"), strcontains(name, "parameter/zama/"), strcontains(name, "managedruleset"), service == "ecr"])
+        ]) || service == "route53"
+      ])
+    ])
+    error_message = "What has a name must be held to it."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy_attachment.deploy) == 1 + length(local.by_name)
+    error_message = "The role must have every policy."
+  }
+}
+
+run "the_role_cannot_change_itself" {
+  command = plan
+
+  variables {
+    github_repository = "example/zama-challenge"
+  }
+
+  assert {
+    condition     = local.by_name.tasks.iam == local.service_role_arns && !contains(local.service_role_arns, "arn:aws:iam::123456789012:role/zama-challenge-deploy")
+    error_message = "The role must change the service's roles only, to the letter."
+  }
+  assert {
+    condition     = !strcontains(join("", local.service_role_arns), "*")
+    error_message = "The role's own name has the prefix, too."
+  }
+  assert {
+    condition     = alltrue([for action in local.in_region : !startswith(action, "iam:") && !startswith(action, "s3:") && !startswith(action, "ssm:Get")])
+    error_message = "Roles, buckets and parameters have names."
   }
 }

@@ -1,0 +1,215 @@
+"""What Terraform calls, for each type of resource: terraform/bootstrap/actions.json.
+
+Both profiles are planned, applied and destroyed in emulated accounts, and the provider's own log
+tells who called what. A new account is never changed, so botocore's models of the services add how
+what was made is changed, undone and tagged. What AWS demands beyond the calls themselves, and the
+emulator does not, stands in terraform/bootstrap/github.tf.
+"""
+
+import contextlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from zama_ops.account import (
+    BOOTSTRAP,
+    EXAMPLE_TAG,
+    Account,
+    AccountError,
+    Profile,
+    build_images,
+    require,
+    temporary_account,
+)
+from zama_ops.console import notes, step
+
+ACTIONS: Final = BOOTSTRAP / "actions.json"
+
+# Of the provider's log. A record begins with its time and may have many lines.
+_RECORD: Final = re.compile(r"^(?=\d{4}-\d\d-\d\dT\S+ \[)", re.MULTILINE)
+_FIELD: Final = re.compile(
+    r'\b(tf_resource_type|tf_data_source_type|rpc\.service|rpc\.method)=(?:"([^"]+)"|(\S+))'
+)
+
+_VERB_AND_NOUN: Final = re.compile(r"([A-Z][a-z]+)([A-Z]\w*)")
+# From what makes, sets or joins to what then changes, undoes or parts: of the same noun.
+_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "Associate": ("Disassociate",),
+    "Attach": ("Detach",),
+    "Authorize": ("Revoke",),
+    "Create": ("Update", "Modify", "Put", "Replace", "Delete"),
+    "Enable": ("Disable",),
+    "Put": ("Delete",),
+    "Register": ("Deregister",),
+}
+# What takes tags when it is made is tagged (`default_tags`), and AWS then asks for this as well.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/access_tags.html
+_TAGS: Final = (
+    "(Tag|Untag)(Resource|{noun})"
+    "|AddTags(To(Resource|{noun}))?|RemoveTags(From(Resource|{noun}))?"
+    "|(Create|Delete)Tags"
+)
+
+# Changes of another noun than what was made.
+# https://github.com/hashicorp/terraform-provider-aws/tree/v5.100.0/internal/service
+_OTHER_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "aws_cloudwatch_log_group": ("logs:AssociateKmsKey", "logs:DisassociateKmsKey"),
+    "aws_iam_role": ("iam:UpdateAssumeRolePolicy", "iam:UpdateRoleDescription"),
+    "aws_kms_key": ("kms:PutKeyPolicy", "kms:UpdateKeyDescription"),
+    "aws_lb": ("elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets"),
+    "aws_prometheus_workspace": ("aps:UpdateWorkspaceAlias",),
+    "aws_route_table_association": ("ec2:ReplaceRouteTableAssociation",),
+    "aws_vpc_security_group_egress_rule": ("ec2:ModifySecurityGroupRules",),
+    "aws_vpc_security_group_ingress_rule": ("ec2:ModifySecurityGroupRules",),
+}
+
+# An action's prefix is what its service's requests are signed for, but here.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+_PREFIXES: Final = {"monitoring": "cloudwatch"}
+
+# An action has the name of its call, but here; None is a call that nobody need be allowed.
+_NAMES: Final[Mapping[str, str | None]] = {
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+    "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:DeleteBucketLifecycle": "s3:PutLifecycleConfiguration",
+    "s3:DeleteBucketTagging": "s3:PutBucketTagging",
+    "s3:DeletePublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "s3:GetBucketAccelerateConfiguration": "s3:GetAccelerateConfiguration",
+    "s3:GetBucketCors": "s3:GetBucketCORS",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:GetBucketReplication": "s3:GetReplicationConfiguration",
+    "s3:GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+    "sts:GetCallerIdentity": None,
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation of a service, both by the names that AWS's SDKs give them."""
+
+    service: str
+    operation: str
+
+
+def main() -> None:
+    """Observe, and write the file."""
+    try:
+        require("docker", "terraform")
+        actions = _actions(_observed())
+    except AccountError as error:
+        notes.print(f"permissions: {error}", style="red", markup=False)
+        sys.exit(1)
+    ACTIONS.write_text(json.dumps(actions, indent=2) + "\n")
+
+
+# --- Observe --------------------------------------------------------------------------------------
+
+
+def _observed() -> dict[str, set[Call]]:
+    """Return what was called for each type in the plans of both profiles."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
+        with step("Building the images, applying terraform/bootstrap to two accounts"):
+            build_images()
+            profiles: dict[Profile, Account] = {
+                profile: stack.enter_context(temporary_account()) for profile in get_args(Profile)
+            }
+            list(pool.map(Account.bootstrap, profiles.values()))
+        log = stack.enter_context(_log_of_provider())
+        with step("Planning, applying, planning again and destroying both profiles"):
+            kinds = set().union(*pool.map(_live, profiles.values(), profiles))
+        calls = list(_calls(log.read_text()))
+    return {kind: {call for of, call in calls if of == kind} for kind in sorted(kinds)}
+
+
+@contextlib.contextmanager
+def _log_of_provider() -> Iterator[Path]:
+    """Have providers log to a file, which holds all that they send, while the block runs."""
+    with tempfile.TemporaryDirectory(prefix="zama-permissions-") as folder:
+        path = Path(folder) / "provider.log"
+        settings = {"TF_LOG_PROVIDER": "DEBUG", "TF_LOG_PATH": str(path)}
+        os.environ |= settings
+        try:
+            yield path
+        finally:
+            for name in settings:
+                del os.environ[name]
+
+
+def _live(account: Account, profile: Profile) -> set[str]:
+    """Do all that is done to a deployment in its life; return the types in its plan."""
+    account.plan(profile, image_tag=EXAMPLE_TAG)
+    kinds = account.planned_types(profile)
+    tag = account.push()
+    account.apply(profile, image_tag=tag)
+    account.plan(profile, image_tag=tag)
+    account.destroy(profile, image_tag=tag)
+    return kinds
+
+
+def _calls(log: str) -> Iterator[tuple[str, Call]]:
+    """Return which type of resource called what, as often as the log tells it."""
+    for record in _RECORD.split(log):
+        said = {name: quoted or plain for name, quoted, plain in _FIELD.findall(record)}
+        resource, source = said.get("tf_resource_type"), said.get("tf_data_source_type")
+        kind = resource or (source and f"data.{source}")
+        # The provider's own start calls, too, and for no resource.
+        if kind and {"rpc.service", "rpc.method"} <= said.keys():
+            yield kind, Call(said["rpc.service"], said["rpc.method"])
+
+
+# --- Translate ------------------------------------------------------------------------------------
+
+
+def _actions(observed: Mapping[str, Iterable[Call]]) -> dict[str, list[str]]:
+    """Return the IAM actions of what was called, and of what changes, undoes and tags it."""
+    # Not at the top: `zama up` does without.
+    import botocore.session  # noqa: PLC0415
+
+    session = botocore.session.get_session()
+    every = (session.get_service_model(name) for name in session.get_available_services())
+    models = {str(model.service_id): model for model in every}
+
+    def of(kind: str, calls: Iterable[Call]) -> Iterator[str | None]:
+        for call in calls:
+            model = models[call.service]
+            prefix = _PREFIXES.get(model.signing_name, model.signing_name)
+            for operation in {call.operation, *_related(model, call.operation)}:
+                action = f"{prefix}:{operation}"
+                yield _NAMES.get(action, action)
+        yield from _OTHER_CHANGES.get(kind, ())
+
+    return {kind: sorted(filter(None, set(of(kind, calls)))) for kind, calls in observed.items()}
+
+
+def _related(model: Any, operation: str) -> Iterator[str]:
+    """Return the operations of a service that change, undo or tag what this one makes."""
+    match = _VERB_AND_NOUN.fullmatch(operation)
+    if match is None:
+        return
+    verb, noun = match.groups()
+    changes = {f"{change}{noun}" for change in _CHANGES.get(verb, ())}
+    given = model.operation_model(operation).input_shape.members
+    tagged = any(name.lower() in {"tags", "tagspecifications"} for name in given)
+    tags = re.compile(_TAGS.format(noun=noun))
+    for name in model.operation_names:
+        tag = tagged and tags.fullmatch(name) and not model.operation_model(name).deprecated
+        if name in changes or tag:
+            yield name
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+"""The workflows: pinned, bounded, and with no more power than each job needs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from stack import ROOT
+from zama_ops import rehearse, workflow
+from zama_ops.workflow import WORKFLOWS, Job, Step
+
+MAKEFILE: Final = (ROOT / "Makefile").read_text()
+ALL: Final = sorted(WORKFLOWS.glob("*.yml"))
+ACTIONS: Final[dict[str, dict[str, Any]]] = yaml.safe_load(
+    (Path(__file__).parent / "actions.yaml").read_text()
+)
+
+# Whoever adds one says here, too, that it is meant.
+WRITES: Final = {
+    ("ci.yml", "docker-build-push"): {"id-token", "attestations"},
+    ("ci.yml", "terraform"): {"id-token"},
+    ("ci.yml", "comment"): {"pull-requests"},
+    ("deploy.yml", "deploy"): {"id-token"},
+    ("drift.yml", "drift"): {"id-token", "issues"},
+    ("security.yml", "images"): {"security-events"},
+}
+
+
+def jobs() -> Iterator[Job]:
+    """Yield all jobs."""
+    for path in ALL:
+        yield from workflow.jobs(path)
+
+
+def steps() -> Iterator[tuple[Job, Step]]:
+    """Yield all steps, with their jobs."""
+    for job in jobs():
+        for step in job.steps:
+            yield job, step
+
+
+def ci(name: str) -> Job:
+    """Return a job of ci.yml."""
+    return next(job for job in workflow.jobs(WORKFLOWS / "ci.yml") if job.name == name)
+
+
+# --- Form -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_a_workflow_has_no_fault(path: Path) -> None:
+    """Each step runs one target of the Makefile, and each expression stands for something."""
+    assert list(workflow.faults(path, MAKEFILE)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("run: make secrets", "run: make secret", "`make secret` is not one target"),
+        ("run: make secrets", "run: make secrets; curl example.com", "is not one target"),
+        ("run: make secrets", "run: make secrets ${{ github.ref }}", "is not one target"),
+        ("steps.tag.outputs.tag", "steps.tags.outputs.tag", "nothing sets steps.tags"),
+        ("needs.build-test.outputs.tag", "needs.build-test.outputs.tga", "nothing sets needs"),
+        ("github.event_name == 'push'", "github.event == 'push' ||", "none of the expressions"),
+        ("github.ref", "github.reference", "nothing sets github.reference"),
+        ("github.ref", "matrix.ref", "nothing sets matrix.ref"),
+    ],
+)
+def test_a_fault_is_found(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    """What GitHub would take for an empty text, or run unseen by `make`, is named."""
+    text = (WORKFLOWS / "ci.yml").read_text()
+    assert old in text
+    path = tmp_path / "ci.yml"
+    path.write_text(text.replace(old, new, 1))
+    assert fault in "\n".join(workflow.faults(path, MAKEFILE))
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_a_workflow_says_when_and_why(path: Path) -> None:
+    """It begins with a comment, and has nothing that a job has not asked for."""
+    assert path.read_text().startswith("# ")
+    contents = workflow.read(path)
+    assert contents["name"] == path.stem
+    assert contents["permissions"] == {}
+    assert contents["concurrency"]["group"]
+    assert "pull_request_target" not in contents["on"]
+    assert "workflow_run" not in contents["on"]
+
+
+def test_a_job_is_bounded() -> None:
+    """It ends in time, on a named machine, under the name that branch rules know."""
+    for job in jobs():
+        assert job.contents["timeout-minutes"] <= 80, job.name
+        assert job.contents["runs-on"] == "ubuntu-24.04", job.name
+        assert job.contents["name"] == job.name
+
+
+# --- Power ----------------------------------------------------------------------------------------
+
+
+def test_a_job_may_write_only_what_is_meant() -> None:
+    """Its permissions stand on it, and each says what it is for."""
+    found = {}
+    for job in jobs():
+        permissions = job.contents["permissions"]
+        assert set(permissions.values()) <= {"read", "write"}
+        writes = {name for name, level in permissions.items() if level == "write"}
+        if writes:
+            found[job.workflow, job.name] = writes
+    assert found == WRITES
+    for path in ALL:
+        for line in path.read_text().splitlines():
+            if re.match(r" {6}[a-z-]+: (read|write)", line):
+                assert re.search(r" # for \w", line), line
+
+
+def test_only_the_deploy_has_secrets() -> None:
+    """And it waits for the environment's approval, and runs on main only."""
+    for path in ALL:
+        contents = workflow.read(path)
+        for name, job in contents["jobs"].items():
+            secrets = [one for one in workflow.expressions(job) if "secrets." in one]
+            assert not secrets or (path.name, name) == ("deploy.yml", "deploy")
+    (deploy,) = workflow.jobs(WORKFLOWS / "deploy.yml")
+    assert deploy.contents["environment"] == "production"
+    assert deploy.condition == "github.ref == 'refs/heads/main'"
+
+
+def test_a_pull_request_gets_no_credential() -> None:
+    """Of ci.yml's steps those that need AWS run on pushes to main only, and all others always."""
+    values = {
+        "github.event_name": "pull_request",
+        "github.ref": "refs/pull/1/merge",
+        "vars.AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/deploy",
+    }
+    to_aws = workflow.fill_in(ci("build-test").outputs["to-aws"], values)
+    assert to_aws == "false"
+    assert workflow.read(WORKFLOWS / "ci.yml")["on"]["push"] == {"branches": ["main"]}
+    values["needs.build-test.outputs.to-aws"] = to_aws
+    run = {
+        step.run or step.action
+        for job in workflow.jobs(WORKFLOWS / "ci.yml")
+        for step in job.steps
+        if workflow.holds(step.condition, values)
+    }
+    outside = ("aws-actions/", "actions/attest", "sigstore/")
+    assert [one for one in run if one.startswith(outside)] == []
+    assert not {"make push", "make sign", "make deploy-plan"} & run
+    assert {"make test", "make test-all", "make images", "make scan", "make plan"} <= run
+
+
+def test_what_a_pull_request_brings_has_no_token_that_writes() -> None:
+    """The job that comments runs the code that the pull request is for."""
+    comment = ci("comment")
+    assert comment.condition == "github.event.pull_request.head.repo.full_name == github.repository"
+    (checkout,) = (step for step in comment.steps if step.action == "actions/checkout")
+    assert checkout.arguments["ref"] == "${{ github.event.pull_request.base.sha }}"
+
+
+# --- Actions --------------------------------------------------------------------------------------
+
+
+def test_an_action_is_pinned() -> None:
+    """By its commit, beside the release; everywhere the same one."""
+    pins: dict[str, set[str]] = {}
+    for path in ALL:
+        for line in path.read_text().splitlines():
+            if "uses:" not in line:
+                continue
+            found = re.fullmatch(r" +(?:- )?uses: (\S+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", line)
+            assert found, line
+            pins.setdefault(found[1], set()).add(f"{found[2]} {found[3]}")
+    assert {name: pin for name, pin in pins.items() if len(pin) > 1} == {}
+
+
+def test_an_action_takes_what_it_is_given() -> None:
+    """Every input and every used output is in the action's own description."""
+    for job, step in steps():
+        if not step.uses:
+            continue
+        known = ACTIONS[step.action]
+        assert set(step.arguments) <= set(known["inputs"]), f"{job.name}: {step.name}"
+        used = {
+            expression.rpartition(".")[2]
+            for expression in workflow.expressions(job.contents)
+            if step.identity and expression.startswith(f"steps.{step.identity}.outputs.")
+        }
+        assert used <= set(known["outputs"]), f"{job.name}: {step.name}"
+
+
+def test_a_checkout_leaves_no_token_behind() -> None:
+    """What runs after it cannot push."""
+    for job, step in steps():
+        if step.action == "actions/checkout":
+            assert step.arguments["persist-credentials"] is False, job.name
+
+
+# --- The whole ------------------------------------------------------------------------------------
+
+
+def test_the_order_is_kept() -> None:
+    """build-test, docker-build-push, terraform; the image tag crosses as an output."""
+    assert ci("docker-build-push").needs == ("build-test",)
+    assert set(ci("terraform").needs) == {"build-test", "docker-build-push"}
+    tag = "${{ needs.build-test.outputs.tag }}"
+    assert ci("docker-build-push").environ["IMAGE_TAG"] == tag
+    (plan,) = (step for step in ci("terraform").steps if step.run == "make deploy-plan")
+    assert plan.environ["IMAGE_TAG"] == tag
+
+
+def test_one_check_stands_for_all() -> None:
+    """The last job needs each that can fail, runs always, and succeeds if all have."""
+    names = {job.name for job in workflow.jobs(WORKFLOWS / "ci.yml")}
+    # The comment is a courtesy, and pull requests from forks have none.
+    assert set(ci("ci").needs) == names - {"ci", "comment"}
+    assert ci("ci").condition == workflow.ALWAYS
+
+
+def test_every_check_is_in_the_pipeline() -> None:
+    """Whatever `make lint` checks, ci.yml checks by itself; and so all that refuses."""
+    (lint,) = re.findall(r"^lint: (.*?) ##", MAKEFILE, re.MULTILINE)
+    run = {step.run.strip() for job, step in steps() if job.workflow == "ci.yml"}
+    checks = [*lint.split(), "secrets", "licences", "audit", "sbom", "scan", "test", "test-all"]
+    assert {f"make {check}" for check in checks} <= run
+
+
+def test_the_rehearsal_leaves_out_what_is_there() -> None:
+    """Each step that the rehearsal cannot do is one of the workflows'."""
+    assert set(rehearse._LEFT_OUT) <= {step.run.strip() for _, step in steps()}  # noqa: SLF001
+
+
+def test_updates_are_looked_for_wherever_something_is_pinned() -> None:
+    """Dependabot knows each folder with a lock, a base image, a provider; and the workflows."""
+    contents = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())
+    known: dict[str, set[str]] = {}
+    for update in contents["updates"]:
+        folders = update.get("directories", [update.get("directory")])
+        known.setdefault(update["package-ecosystem"], set()).update(folders)
+    there = {
+        "pip": folders_with("requirements*.txt"),
+        "docker": folders_with("Dockerfile"),
+        "docker-compose": folders_with("docker-compose.yaml"),
+        "terraform": folders_with(".terraform.lock.hcl"),
+        "github-actions": {"/"},
+    }
+    assert known == there
+
+
+def folders_with(pattern: str) -> set[str]:
+    """Return the folders with such a file, as paths in the repository."""
+    found = (path.relative_to(ROOT) for path in ROOT.rglob(pattern))
+    hidden = {".venv", ".terraform", "build"}
+    folders = {path.parent for path in found if not hidden & set(path.parts)}
+    return {f"/{folder}" if folder.name else "/" for folder in folders}
+
+
+# --- What is said of it ---------------------------------------------------------------------------
+
+
+def test_a_site_is_told_what_to_set() -> None:
+    """docs/delivery.md explains each variable and secret of the workflows, and no other."""
+    used = {
+        path.partition(".")[2]
+        for file in ALL
+        for expression in workflow.expressions(workflow.read(file))
+        for path in workflow.paths(expression)
+        if path.startswith(("vars.", "secrets."))
+    }
+    page = (ROOT / "docs" / "delivery.md").read_text()
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == used
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
+)
+def test_a_page_names_targets_that_there_are(page: Path) -> None:
+    """And badges of workflows that there are."""
+    text = page.read_text()
+    targets = set(re.findall(r"(?:^|`)(?:[A-Z_]+=\S+ )*make ([a-z-]+)", text, re.MULTILINE))
+    assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    badges = re.findall(r"actions/workflows/([\w.]+)", text)
+    assert set(badges) <= {path.name for path in ALL}

@@ -8,6 +8,7 @@ import pytest
 
 from checkout import Checkout
 from deployment import Deployment
+from standins import Programs
 from zama_ops.account import EXAMPLE_KEY, cli_configuration
 
 # Alive and ready, and wrong.
@@ -34,7 +35,7 @@ class Workflow:
         self.checkout = Checkout.make(path)
         account = deployment.account
         variables = {"tags": {}, "rate_limit": deployment.variables["rate_limit"]}
-        self._environ = {
+        self.environ = {
             **account.environ(),
             **cli_configuration(),
             "TF_DATA_DIR": str(path.parent / "terraform"),
@@ -47,7 +48,7 @@ class Workflow:
 
     def deploy(self, verb: str, **environ: str) -> tuple[int, str]:
         """Run `zama deploy`; return its exit code and what it printed."""
-        done = self.checkout.run("zama", "deploy", verb, **self._environ, **environ)
+        done = self.checkout.run("zama", "deploy", verb, **self.environ, **environ)
         return done.returncode, done.stdout + done.stderr
 
     def built(self, name: str) -> str:
@@ -86,9 +87,9 @@ def test_a_deploy_is_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Pa
     assert record["release"]["commit"] == first
     assert "stale" in workflow.deploy("apply")[1]
 
-    # Somebody changes something by hand.
+    # Somebody changes something by hand. (Some drift is the emulator's: see test_profiles.py.)
     workflow.deploy("drift")
-    assert workflow.built("drift.md") == ""
+    assert "retention_in_days" not in workflow.built("drift.md")
     group = minimal.outputs["log_group_name"]
     minimal.account.client("logs").put_retention_policy(logGroupName=group, retentionInDays=1)
     code, printed = workflow.deploy("drift")
@@ -120,3 +121,67 @@ def test_a_missing_setting_is_named(tmp_path: Path, verb: str, missing: str) -> 
     done = checkout.run("zama", "deploy", verb, COLUMNS="200")
     assert done.returncode == 2
     assert missing in done.stderr
+
+
+def test_only_what_the_workflow_on_main_has_signed_is_deployed(
+    minimal: Deployment, tmp_path: Path
+) -> None:
+    """Each digest: who signed it, its parts, its origin; a refusal ends it."""
+    workflow = Workflow(minimal, tmp_path / "checkout")
+    programs = Programs(tmp_path / "bin", workflow.checkout)
+    digests = {name: f"sha256:{64 * letter}" for name, letter in (("api", "a"), ("nginx", "b"))}
+    code, printed = workflow.deploy("plan", IMAGE_DIGESTS=json.dumps(digests))
+    assert code == 0, printed
+    assert f"zama-api@{digests['api']}" in workflow.built("plan/plan.txt")
+
+    here = {**workflow.environ, "GITHUB_REPOSITORY": "example/zama-challenge"}
+    code, said, called = programs.zama("deploy", "verify", **here)
+    assert code == 0, said
+    commit = workflow.checkout.git("rev-parse", "HEAD")
+    urls = {name: minimal.outputs[f"ecr_{name}_repo_url"] for name in digests}
+    signer = "example/zama-challenge/.github/workflows/ci.yml"
+    for name, url in urls.items():
+        image = f"{url}@{digests[name]}"
+        about = [call for call in called if image in call]
+        assert [call.split()[:2] for call in about] == [
+            ["cosign", "verify"],
+            ["cosign", "verify-attestation"],
+            ["gh", "attestation"],
+        ]
+        for call in about[:2]:
+            assert f"--certificate-identity=https://github.com/{signer}@refs/heads/main" in call
+        assert f"--signer-workflow {signer}" in about[2]
+        assert f"--source-ref refs/heads/main --source-digest {commit}" in about[2]
+    programs.fail("cosign")
+    code, said, _ = programs.zama("deploy", "verify", **here)
+    assert code == 1
+    assert "refused" in said
+
+
+def test_a_tag_that_is_there_is_not_pushed_again(minimal: Deployment, tmp_path: Path) -> None:
+    """What is there has been scanned; what is not is pushed under the commit's tag."""
+    workflow = Workflow(minimal, tmp_path / "checkout")
+    programs = Programs(tmp_path / "bin", workflow.checkout)
+    ecr = minimal.account.client("ecr")
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+    for name in ("api", "nginx"):
+        text = json.dumps({**manifest, "annotations": {"name": name}})
+        ecr.put_image(repositoryName=f"zama-{name}", imageManifest=text, imageTag="pushed1")
+    outputs = tmp_path / "outputs"
+    outputs.touch()
+    here = {**workflow.environ, "GITHUB_OUTPUT": str(outputs)}
+    code, said, called = programs.zama("images", "push", IMAGE_TAG="pushed1", **here)
+    assert (code, called) == (0, []), said
+    given = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+    digests = json.loads(given["digests"])
+    assert set(digests) == {"api", "nginx"}
+    assert given["api-digest"] == digests["api"] != digests["nginx"]
+    assert given["api-repository"] == minimal.outputs["ecr_api_repo_url"]
+
+    code, said, called = programs.zama("images", "push", **here)
+    tag = workflow.checkout.git("rev-parse", "HEAD")[:7]
+    url = f"{minimal.outputs['ecr_api_repo_url']}:{tag}"
+    assert called == [f"docker tag zama-api:local {url}", f"docker push --quiet {url}"]
+    # The stand-in has pushed nothing.
+    assert code == 1
+    assert "was pushed, and is not there" in said

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from zama_ops.account import ROOT, AccountError, Profile, cli_configuration, run
+from zama_ops.aws import client
 from zama_ops.console import errors_told, notes, step
 from zama_ops.images import BUILD, IMAGES, Tag, commit, repositories
 from zama_ops.smoke import CHECKS, Deployment, perform
@@ -310,16 +311,9 @@ def _shift_and_check(terraform: Terraform, connect_to: str | None) -> list[str]:
 
 def _shift(deployment: dict[str, Any]) -> None:
     """Shift the traffic to the new tasks; CodeDeploy shifts it back where alarms fire."""
-    import boto3  # noqa: PLC0415
-    from botocore.exceptions import WaiterError  # noqa: PLC0415
-
-    client = boto3.client("codedeploy")
-    with step("Shifting the traffic"):
-        identity = client.create_deployment(**deployment)["deploymentId"]
-        try:
-            client.get_waiter("deployment_successful").wait(deploymentId=identity)
-        except WaiterError as error:
-            raise AccountError(f"CodeDeploy's deployment {identity}: {error}") from None
+    with step("Shifting the traffic"), client("codedeploy") as codedeploy:
+        identity = codedeploy.create_deployment(**deployment)["deploymentId"]
+        codedeploy.get_waiter("deployment_successful").wait(deploymentId=identity)
 
 
 def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:
@@ -345,13 +339,13 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
 
 def last_deployed(bucket: str) -> Release | None:
     """Return what was deployed last and passed its checks; None where nothing was."""
-    s3 = _s3()
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_RECORDS)
-    names = [one["Key"] for page in pages for one in page.get("Contents", [])]
-    for name in sorted(names, reverse=True):
-        record = json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read())
-        if record["outcome"] == "deployed":
-            return Release(**record["release"])
+    with client("s3") as s3:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_RECORDS)
+        names = [one["Key"] for page in pages for one in page.get("Contents", [])]
+        for name in sorted(names, reverse=True):
+            record = json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read())
+            if record["outcome"] == "deployed":
+                return Release(**record["release"])
     return None
 
 
@@ -359,13 +353,8 @@ def _write(bucket: str, record: Record) -> None:
     text = json.dumps(asdict(record), indent=2) + "\n"
     (BUILD / "deployment.json").write_text(text)
     name = f"{_RECORDS}{record.ended}-{record.release.tag}.json"
-    _s3().put_object(Bucket=bucket, Key=name, Body=text.encode(), ContentType="application/json")
-
-
-def _s3() -> Any:
-    import boto3  # noqa: PLC0415
-
-    return boto3.client("s3")
+    with client("s3") as s3:
+        s3.put_object(Bucket=bucket, Key=name, Body=text.encode(), ContentType="application/json")
 
 
 def _now() -> str:

@@ -1,6 +1,5 @@
 """`zama images`: from a commit to images that are scanned, pushed and signed."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from zama_ops.account import ROOT, AccountError, build_images, run
+from zama_ops.aws import client
 from zama_ops.console import errors_told, notes, step
 
 IMAGES: Final = ("api", "nginx")
@@ -102,29 +102,36 @@ def push(tag: Tag = "") -> None:
 
 
 def repositories() -> dict[str, str]:
-    """Return where the images are pushed, by their names."""
-    import boto3  # noqa: PLC0415
+    """Return where the images are pushed, by their names.
 
-    found = boto3.client("ecr").describe_repositories(
-        repositoryNames=[f"zama-{name}" for name in IMAGES]
-    )["repositories"]
+    Raises:
+        AccountError: AWS does not answer, or has not all of them.
+
+    """
+    with client("ecr") as ecr:
+        found = ecr.describe_repositories(repositoryNames=[f"zama-{name}" for name in IMAGES])
     return {
         one["repositoryName"].removeprefix("zama-"): str(one["repositoryUri"])
-        for one in sorted(found, key=lambda one: str(one["repositoryName"]))
+        for one in sorted(found["repositories"], key=lambda one: str(one["repositoryName"]))
     }
 
 
 def _push(name: str, url: str, tag: str) -> str:
     """Return the digest of what has the tag now."""
-    import boto3  # noqa: PLC0415
+    digest = _digest(name, tag)
+    if digest is None:
+        run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
+        run("docker", "push", "--quiet", f"{url}:{tag}")
+        digest = _digest(name, tag)
+    if digest is None:
+        raise AccountError(f"{url}:{tag} was pushed, and is not there.")
+    return digest
 
-    ecr = boto3.client("ecr")
-    asked = {"repositoryName": f"zama-{name}", "imageIds": [{"imageTag": tag}]}
-    with contextlib.suppress(ecr.exceptions.ImageNotFoundException):
-        return str(ecr.describe_images(**asked)["imageDetails"][0]["imageDigest"])
-    run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
-    run("docker", "push", "--quiet", f"{url}:{tag}")
-    return str(ecr.describe_images(**asked)["imageDetails"][0]["imageDigest"])
+
+def _digest(name: str, tag: str) -> str | None:
+    with client("ecr") as ecr:
+        found = ecr.batch_get_image(repositoryName=f"zama-{name}", imageIds=[{"imageTag": tag}])
+    return next((str(one["imageId"]["imageDigest"]) for one in found["images"]), None)
 
 
 @app.command()

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from zama_ops.console import notes, step
+from zama_ops.aws import client
+from zama_ops.console import errors_told, notes, step
 
 _PATIENCE_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.5
@@ -27,21 +28,14 @@ def logs(
 
     Needs AWS credentials that may read the log. Exit code 1: no such question, or no answer.
     """
-    # Not at the top: other commands do without, and start faster.
-    import boto3  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-    try:
-        _answer(boto3.client("logs"), question, minutes, prefix, as_json=as_json)
-    except (BotoCoreError, ClientError) as error:
-        notes.print(f"zama: AWS does not answer: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
+    with errors_told(), client("logs") as aws:
+        _answer(aws, question, minutes, prefix, as_json=as_json)
 
 
-def _answer(client: Any, question: str | None, minutes: int, prefix: str, *, as_json: bool) -> None:
+def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_json: bool) -> None:
     saved = {
         query["name"].removeprefix(f"{prefix}/"): query
-        for query in client.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")[
+        for query in aws.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")[
             "queryDefinitions"
         ]
     }
@@ -54,7 +48,7 @@ def _answer(client: Any, question: str | None, minutes: int, prefix: str, *, as_
         notes.print(f"zama: there is no question {question!r}. Known: {known}", style="red")
         raise typer.Exit(1)
     with step(f"Asking {question} of the last {minutes} minutes"):
-        rows = _ask(client, saved[question], minutes)
+        rows = _ask(aws, saved[question], minutes)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -67,10 +61,10 @@ def _answer(client: Any, question: str | None, minutes: int, prefix: str, *, as_
     Console().print(table)
 
 
-def _ask(client: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
+def _ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
     """Return what a query finds, a dictionary a row."""
     now = int(time.time())
-    identity = client.start_query(
+    identity = aws.start_query(
         logGroupNames=query["logGroupNames"],
         startTime=now - 60 * minutes,
         endTime=now + 60,
@@ -78,7 +72,7 @@ def _ask(client: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str
     )["queryId"]
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        answer = client.get_query_results(queryId=identity)
+        answer = aws.get_query_results(queryId=identity)
         if answer["status"] == "Complete":
             break
         if answer["status"] not in {"Scheduled", "Running"} or time.monotonic() > deadline:

@@ -1,0 +1,25 @@
+"""AWS's services, for commands that speak to a person."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from zama_ops.account import AccountError
+
+
+@contextlib.contextmanager
+def client(service: str) -> Iterator[Any]:
+    """Yield a boto3 client for a service, with what the environment says of region and account.
+
+    Raises:
+        AccountError: AWS refused something, or does not answer.
+
+    """
+    # Not at the top: `zama up` does without, and starts faster.
+    import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        yield boto3.client(service)
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"AWS does not answer: {error}") from None

@@ -1,0 +1,110 @@
+"""What the workflows ask of GitHub's and Sigstore's programs, which stand-ins note here."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from checkout import Checkout
+from standins import Programs
+
+REPOSITORY: Final = "example/zama-challenge"
+API: Final = f"sha256:{64 * 'a'}"
+NGINX: Final = f"sha256:{64 * 'b'}"
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    """Return stand-ins and a commit."""
+    return Programs(tmp_path / "bin", Checkout.make(tmp_path / "checkout"))
+
+
+# --- The plan -------------------------------------------------------------------------------------
+
+
+def test_the_plan_comes_from_the_run_on_main(programs: Programs) -> None:
+    """Of this very commit, and only if all of it has passed."""
+    revision = programs.checkout.git("rev-parse", "HEAD")
+    code, said, _ = programs.zama("deploy", "fetch")
+    assert (code, revision in said) == (1, True)
+    programs.answer("runs", [{"databaseId": 12}, {"databaseId": 11}])
+    code, _, called = programs.zama("deploy", "fetch")
+    assert code == 0
+    listed = (
+        f"gh run list --workflow=ci.yml --branch=main --event=push --commit={revision}"
+        " --status=success --json=databaseId"
+    )
+    folder = programs.checkout.path / "build" / "plan"
+    assert called[-2:] == [listed, f"gh run download 12 --name=plan --dir={folder}"]
+
+
+# --- Drift ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("drift", "issues", "expected"),
+    [
+        ("", [], []),
+        ("", [{"number": 7}], ["gh issue close 7"]),
+        ("Plan: 1 to change", [{"number": 7}], ["gh issue edit 7"]),
+        ("Plan: 1 to change", [], ["gh label create drift", "gh issue create --label=drift"]),
+    ],
+)
+def test_there_is_one_issue_for_drift(
+    programs: Programs, drift: str, issues: list[Mapping[str, Any]], expected: list[str]
+) -> None:
+    """Opened when there is some, updated while there is, closed when there is none."""
+    programs.write("drift.md", drift)
+    programs.answer("issues", issues)
+    code, said, called = programs.zama("deploy", "report-drift")
+    assert code == 0, said
+    assert called[0].startswith("gh issue list --label=drift --state=open")
+    assert len(called) == 1 + len(expected)
+    assert all(call.startswith(one) for call, one in zip(called[1:], expected, strict=True))
+
+
+# --- Signatures -----------------------------------------------------------------------------------
+
+
+def test_what_was_pushed_is_signed(programs: Programs) -> None:
+    """By its digest, with the list of its parts."""
+    code, said, called = programs.zama("images", "sign")
+    assert (code, called) == (1, [])
+    assert "zama images push" in said
+    pushed = {"repository": "registry/zama-api", "digest": API}
+    programs.write("images.json", json.dumps({"api": pushed}))
+    code, said, called = programs.zama("images", "sign")
+    assert code == 0, said
+    parts = programs.checkout.path / "build" / "zama-api.cdx.json"
+    image = f"registry/zama-api@{API}"
+    assert called == [
+        f"cosign sign --yes {image}",
+        f"cosign attest --yes --type cyclonedx --predicate {parts} {image}",
+    ]
+
+
+def plan(programs: Programs, digests: Mapping[str, str] | None) -> str:
+    """Leave a saved plan, and return its commit."""
+    revision = programs.checkout.git("rev-parse", "HEAD")
+    release = {
+        "commit": revision,
+        "tag": revision[:7],
+        "digests": digests,
+        "profile": "minimal",
+        # Of an empty file.
+        "plan": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    }
+    programs.write("plan/tfplan", "")
+    programs.write("plan/release.json", json.dumps(release))
+    return revision
+
+
+def test_images_without_digests_are_refused(programs: Programs) -> None:
+    """A tag names what somebody last gave it to."""
+    for digests in (None, {"api": API}):
+        plan(programs, digests)
+        code, said, called = programs.zama("deploy", "verify", GITHUB_REPOSITORY=REPOSITORY)
+        assert (code, called) == (1, [])
+        assert "digests of both images" in said

@@ -1,0 +1,54 @@
+"""Stand-ins for programs that need GitHub, Sigstore or a registry."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from checkout import Checkout
+
+# Notes how it was called, and answers what the test has put beside it.
+STAND_IN: Final = """#!/bin/sh
+folder=$(dirname "$0")
+echo "$(basename "$0") $*" >>"$folder/calls"
+case "$*" in
+*"issue list"*) cat "$folder/issues" ;;
+*"run list"*) cat "$folder/runs" ;;
+esac
+[ ! -e "$folder/$(basename "$0").fails" ] || { echo "refused" >&2; exit 1; }
+"""
+
+
+class Programs:
+    """Stand-ins for `gh`, `cosign` and `docker`, first on the PATH of a checkout."""
+
+    def __init__(self, folder: Path, checkout: Checkout) -> None:
+        folder.mkdir()
+        for name in ("gh", "cosign", "docker"):
+            (folder / name).write_text(STAND_IN)
+            (folder / name).chmod(0o755)
+        (folder / "issues").write_text("[]")
+        (folder / "runs").write_text("[]")
+        self.folder = folder
+        self.checkout = checkout
+
+    def answer(self, name: str, value: object) -> None:
+        """Say what a list has."""
+        (self.folder / name).write_text(json.dumps(value))
+
+    def fail(self, name: str) -> None:
+        """Have a program refuse from now on."""
+        (self.folder / f"{name}.fails").touch()
+
+    def zama(self, *words: str, **environ: str) -> tuple[int, str, list[str]]:
+        """Return a command's exit code, what it says of errors, and what it called."""
+        path = f"{self.folder}:{self.checkout.path / '.venv' / 'bin'}:/usr/bin:/bin"
+        done = self.checkout.run("zama", *words, **{"COLUMNS": "200", "PATH": path, **environ})
+        calls = self.folder / "calls"
+        called = calls.read_text().splitlines() if calls.exists() else []
+        return done.returncode, done.stderr, called
+
+    def write(self, name: str, text: str) -> None:
+        """Leave a file where an earlier step would have."""
+        path = self.checkout.path / "build" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -14,16 +14,16 @@ case "$*" in
 *"issue list"*) cat "$folder/issues" ;;
 *"run list"*) cat "$folder/runs" ;;
 esac
-[ ! -e "$folder/$(basename "$0").fails" ] || { echo "refused" >&2; exit 1; }
+[ ! -e "$0.code" ] || { echo "refused" >&2; exit "$(cat "$0.code")"; }
 """
 
 
 class Programs:
-    """Stand-ins for `gh`, `cosign` and `docker`, first on the PATH of a checkout."""
+    """Stand-ins, first on the PATH of a checkout."""
 
     def __init__(self, folder: Path, checkout: Checkout) -> None:
         folder.mkdir()
-        for name in ("gh", "cosign", "docker"):
+        for name in ("gh", "cosign", "docker", "grype"):
             (folder / name).write_text(STAND_IN)
             (folder / name).chmod(0o755)
         (folder / "issues").write_text("[]")
@@ -35,9 +35,9 @@ class Programs:
         """Say what a list has."""
         (self.folder / name).write_text(json.dumps(value))
 
-    def fail(self, name: str) -> None:
-        """Have a program refuse from now on."""
-        (self.folder / f"{name}.fails").touch()
+    def exit_with(self, name: str, code: int) -> None:
+        """Have a program end with this exit code from now on."""
+        (self.folder / f"{name}.code").write_text(f"{code}")
 
     def zama(self, *words: str, **environ: str) -> tuple[int, str, list[str]]:
         """Return a command's exit code, what it says of errors, and what it called."""

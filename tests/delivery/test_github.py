@@ -40,6 +40,22 @@ def test_the_plan_comes_from_the_run_on_main(programs: Programs) -> None:
     assert called[-2:] == [listed, f"gh run download 12 --name=plan --dir={folder}"]
 
 
+def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: Programs) -> None:
+    """As a difference to what they were, whatever else there is in them."""
+    code, said, _ = programs.zama("aws-local", "compare", "HEAD")
+    assert code == 0, said
+    comment = programs.checkout.path / "build" / "plan" / "comment.md"
+    assert comment.read_text().count("The plan is as before.") == 2
+    programs.checkout.edit("plan.txt", '      + dashboard_name = "zama-challenge"\n', "")
+    assert programs.zama("aws-local", "compare", "HEAD")[0] == 0
+    text = comment.read_text()
+    assert '\n-      + dashboard_name = "zama-challenge"\n' in text
+    assert text.count("The plan is as before.") == 1
+    assert text.count(" to add, 0 to change, 0 to destroy.") == 2
+    plans = {path.name for path in comment.parent.iterdir()}
+    assert plans == {"comment.md", "minimal.txt", "production.txt"}
+
+
 # --- Drift ----------------------------------------------------------------------------------------
 
 
@@ -63,6 +79,37 @@ def test_there_is_one_issue_for_drift(
     assert called[0].startswith("gh issue list --label=drift --state=open")
     assert len(called) == 1 + len(expected)
     assert all(call.startswith(one) for call, one in zip(called[1:], expected, strict=True))
+
+
+# --- Images ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("grype", "code", "message"),
+    [(0, 0, ""), (2, 1, ""), (1, 1, "Grype could not scan zama-api")],
+)
+def test_a_bad_vulnerability_is_refused(
+    programs: Programs, grype: int, code: int, message: str
+) -> None:
+    """Whatever the first image has, the second is scanned as well; a scan that fails is no pass."""
+    programs.exit_with("grype", grype)
+    found, said, called = programs.zama("images", "scan")
+    assert found == code
+    assert message in said
+    folder = programs.checkout.path / "build"
+    expected = [
+        f"grype sbom:{folder}/zama-{name}.cdx.json --fail-on high"
+        f" --output table --output sarif={folder}/zama-{name}.sarif"
+        for name in ("api", "nginx")
+    ]
+    assert called == (expected[:1] if message else expected)
+
+
+def test_a_missing_scanner_is_named(programs: Programs) -> None:
+    """It is none of those that are installed from the package index."""
+    code, said, _ = programs.zama("images", "scan", GRYPE="no-such-grype")
+    assert code == 1
+    assert "no no-such-grype on the PATH" in said
 
 
 # --- Signatures -----------------------------------------------------------------------------------

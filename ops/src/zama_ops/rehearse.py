@@ -22,6 +22,7 @@ from zama_ops.account import (
     Account,
     cli_configuration,
     require,
+    run,
     temporary_account,
 )
 from zama_ops.console import errors_told, notes
@@ -212,6 +213,8 @@ def rehearse(
             "secrets.API_KEY": EXAMPLE_KEY,
         }
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zama-rehearse-")))
+        if run("git", "status", "--porcelain"):
+            notes.print("There are changes that are in no commit; they are rehearsed as well.")
         rehearsal = Rehearsal(directory, stack, values)
         results = []
         with notes.status("Rehearsing ..."):

@@ -168,11 +168,11 @@ deploy: $(VENV)/run.stamp ## Apply the saved plan, check the service, or go back
 
 .PHONY: drift
 drift: $(VENV)/run.stamp ## Plan again what is deployed
-	@$(BIN)/zama deploy drift
+	@$(BIN)/zama drift find
 
 .PHONY: report-drift
 report-drift: $(VENV)/run.stamp ## Open, update or close the issue about drift
-	@$(BIN)/zama deploy report-drift
+	@$(BIN)/zama drift report
 
 .PHONY: plan-comment
 plan-comment: $(VENV)/run.stamp ## Say what the last `make plan` changed since BASE, for a pull request

@@ -40,6 +40,15 @@ def test_the_plan_comes_from_the_run_on_main(programs: Programs) -> None:
     assert called[-2:] == [listed, f"gh run download 12 --name=plan --dir={folder}"]
 
 
+@pytest.mark.parametrize("digests", ["sha256:1", "[]", '{"api": "sha256:1"}'])
+def test_digests_of_another_form_are_refused(programs: Programs, digests: str) -> None:
+    """In one line, before anything is begun."""
+    bucket = {"STATE_BUCKET": "a-bucket", "IMAGE_DIGESTS": digests}
+    code, said, _ = programs.zama("deploy", "plan", **bucket)
+    assert code == 1
+    assert said.startswith(f"zama: IMAGE_DIGESTS is {digests!r}")
+
+
 def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: Programs) -> None:
     """As a difference to what they were, whatever else there is in them."""
     code, said, _ = programs.zama("aws-local", "compare", "HEAD")
@@ -74,7 +83,7 @@ def test_there_is_one_issue_for_drift(
     """Opened when there is some, updated while there is, closed when there is none."""
     programs.write("drift.md", drift)
     programs.answer("issues", issues)
-    code, said, called = programs.zama("deploy", "report-drift")
+    code, said, called = programs.zama("drift", "report")
     assert code == 0, said
     assert called[0].startswith("gh issue list --label=drift --state=open")
     assert len(called) == 1 + len(expected)

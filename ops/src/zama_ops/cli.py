@@ -2,7 +2,7 @@
 
 import typer
 
-from zama_ops import aws_local, deploy, drill, images
+from zama_ops import aws_local, deploy, drift, drill, images
 from zama_ops.logs import logs
 from zama_ops.rehearse import rehearse
 from zama_ops.smoke import smoke
@@ -17,5 +17,6 @@ app.command()(logs)
 app.command()(rehearse)
 app.add_typer(images.app, name="images")
 app.add_typer(deploy.app, name="deploy")
+app.add_typer(drift.app, name="drift")
 app.add_typer(aws_local.app, name="aws-local")
 app.add_typer(drill.app, name="drill")

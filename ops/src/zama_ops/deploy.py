@@ -1,145 +1,42 @@
-"""`zama deploy`: a plan is saved, and that very plan is applied, checked, and noted or undone.
+"""`zama deploy`: a plan is saved, and that very plan is applied, checked, and noted or undone."""
 
-What differs between accounts comes from the environment: AWS credentials and AWS_REGION;
-STATE_BUCKET, where terraform/bootstrap keeps the state; PROFILE; and TFVARS, what terraform.tfvars
-would say of this site.
-"""
-
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from zama_ops.account import ROOT, AccountError, Profile, cli_configuration, run
+from zama_ops.account import ROOT, AccountError, Profile, run
 from zama_ops.aws import client
 from zama_ops.console import errors_told, notes, step
 from zama_ops.images import BUILD, IMAGES, Tag, commit, repositories
+from zama_ops.release import (
+    Bucket,
+    Record,
+    Release,
+    Terraform,
+    checkout,
+    last_deployed,
+    variables,
+    write,
+)
 from zama_ops.smoke import CHECKS, Deployment, perform
 
 PLAN: Final = BUILD / "plan"
 """What a deploy takes from the plan's job: tfplan, plan.txt, release.json."""
 
 _ISSUER: Final = "https://token.actions.githubusercontent.com"
-_RECORDS: Final = "service/deployments/"
 _READY_SECONDS: Final = 120
-_DRIFT: Final = BUILD / "drift.md"
-# Above it GitHub refuses the text of an issue.
-_MOST_CHARACTERS: Final = 60_000
 
 app: Final = typer.Typer(
     help="One way to AWS: plan, apply that plan, check, and note or undo it.", no_args_is_help=True
 )
-
-Bucket = Annotated[
-    str, typer.Option("--state-bucket", envvar="STATE_BUCKET", help="As bootstrap has named it.")
-]
-
-
-@dataclass(frozen=True)
-class Release:
-    """What is deployed: a commit's configuration with a commit's images.
-
-    Arguments:
-        commit: of the configuration.
-        tag: of the images.
-        digests: by which the tasks run the images; None where a registry has none.
-        profile: of terraform/profiles.
-        plan: SHA-256 of the saved plan.
-
-    """
-
-    commit: str
-    tag: str
-    digests: dict[str, str] | None
-    profile: Profile
-    plan: str = ""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What became of a deploy; kept in the state's bucket, and in build/deployment.json."""
-
-    release: Release
-    by: str
-    run: str
-    began: str
-    ended: str = ""
-    outcome: str = ""
-    found: list[str] = field(default_factory=list)
-
-
-# --- Terraform ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Terraform:
-    """Terraform on the configuration of a checkout, with the state in the account."""
-
-    checkout: Path
-    bucket: str
-
-    def run(self, verb: str, *words: str, codes: tuple[int, ...] = (0,)) -> int:
-        """Run Terraform, which prints as it goes; return its exit code.
-
-        Raises:
-            AccountError: it is not one of `codes`.
-
-        """
-        command = ["terraform", f"-chdir={self.checkout / 'terraform'}", verb, *words]
-        environ = {**os.environ, **cli_configuration(), "TF_INPUT": "0", "TF_IN_AUTOMATION": "1"}
-        code = subprocess.run(command, env=environ, check=False).returncode
-        if code not in codes:
-            raise AccountError(f"`terraform {verb}` failed with exit code {code}; see above.")
-        return code
-
-    def init(self) -> None:
-        """Install the provider, and find the state."""
-        where = [f"-backend-config=bucket={self.bucket}"]
-        where += [f"-backend-config=region={os.environ.get('AWS_REGION', 'eu-west-1')}"]
-        self.run("init", "-reconfigure", *where)
-
-    def outputs(self) -> dict[str, Any]:
-        """Return the outputs."""
-        folder = self.checkout / "terraform"
-        found = run("terraform", f"-chdir={folder}", "output", "-json", **cli_configuration())
-        return {name: output["value"] for name, output in json.loads(found).items()}
-
-
-@contextlib.contextmanager
-def _variables(release: Release) -> Iterator[list[str]]:
-    """Yield the words that tell Terraform what to deploy, while the files that they name exist."""
-    words = [f"-var-file=profiles/{release.profile}.tfvars", f"-var=image_tag={release.tag}"]
-    if release.digests:
-        words.append(f"-var=image_digests={json.dumps(release.digests)}")
-    with tempfile.NamedTemporaryFile("w", suffix=".tfvars") as file:
-        if own := os.environ.get("TFVARS"):
-            file.write(own)
-            file.flush()
-            words.append(f"-var-file={file.name}")
-        yield words
-
-
-@contextlib.contextmanager
-def _checkout(revision: str) -> Iterator[Path]:
-    """Yield a folder with the repository as it was at a commit."""
-    with tempfile.TemporaryDirectory(prefix="zama-checkout-") as parent:
-        folder = Path(parent) / "checkout"
-        run("git", "worktree", "add", "--detach", str(folder), revision)
-        try:
-            yield folder
-        finally:
-            run("git", "worktree", "remove", "--force", str(folder))
 
 
 # --- Plan -----------------------------------------------------------------------------------------
@@ -158,20 +55,28 @@ def plan(
     """Save what `apply` would change for this commit, in build/plan."""
     with errors_told():
         revision = commit()
-        release = Release(
-            revision, tag or revision[:7], json.loads(digests) if digests else None, profile
-        )
+        release = Release(revision, tag or revision[:7], _digests(digests), profile)
         shutil.rmtree(PLAN, ignore_errors=True)
         PLAN.mkdir(parents=True)
         terraform = Terraform(ROOT, bucket)
         terraform.init()
-        with _variables(release) as variables:
-            terraform.run("plan", f"-out={_saved()}", *variables)
-        text = run("terraform", "-chdir=terraform", "show", "-no-color", str(_saved()))
-        (PLAN / "plan.txt").write_text(text)
+        with variables(release) as words:
+            terraform.run("plan", f"-out={_saved()}", *words)
+        (PLAN / "plan.txt").write_text(terraform.show(_saved()))
         release = replace(release, plan=_sha256(_saved()))
         (PLAN / "release.json").write_text(json.dumps(asdict(release), indent=2) + "\n")
     notes.print(f"Saved in {PLAN.relative_to(ROOT)}, for `zama deploy apply`.")
+
+
+def _digests(text: str) -> dict[str, str] | None:
+    """Return the digests by the images' names; Terraform knows their form."""
+    if not text:
+        return None
+    try:
+        return {name: str(json.loads(text)[name]) for name in IMAGES}
+    except (ValueError, KeyError, TypeError):
+        example = '{"api":"sha256:…","nginx":"sha256:…"}'
+        raise AccountError(f"IMAGE_DIGESTS is {text!r}, and not such as {example}.") from None
 
 
 def _saved() -> Path:
@@ -266,7 +171,7 @@ def apply(
             for line in found:
                 notes.print(f"✗ {line}", style="red", markup=False)
             outcome = _roll_back(previous, bucket, connect_to)
-        _write(bucket, replace(record, ended=_now(), outcome=outcome, found=found))
+        write(bucket, replace(record, ended=_now(), outcome=outcome, found=found))
         if found:
             raise AccountError(f"{release.tag} is not deployed: {outcome}.")
     notes.print(f"[green]✓[/] {release.tag} is deployed.")
@@ -322,39 +227,16 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
         return "there is nothing to go back to"
     notes.print(f"Going back to {previous.tag} ...")
     try:
-        with _checkout(previous.commit) as folder, _variables(previous) as variables:
+        with checkout(previous.commit) as folder, variables(previous) as words:
             terraform = Terraform(folder, bucket)
             terraform.init()
-            terraform.run("apply", "-auto-approve", *variables)
+            terraform.run("apply", "-auto-approve", *words)
             found = _shift_and_check(terraform, connect_to)
     except AccountError as error:
         found = [str(error)]
     if found:
         return f"the way back to {previous.tag} failed as well: {'; '.join(found)}"
     return f"rolled back to {previous.tag}"
-
-
-# --- Records --------------------------------------------------------------------------------------
-
-
-def last_deployed(bucket: str) -> Release | None:
-    """Return what was deployed last and passed its checks; None where nothing was."""
-    with client("s3") as s3:
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_RECORDS)
-        names = [one["Key"] for page in pages for one in page.get("Contents", [])]
-        for name in sorted(names, reverse=True):
-            record = json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read())
-            if record["outcome"] == "deployed":
-                return Release(**record["release"])
-    return None
-
-
-def _write(bucket: str, record: Record) -> None:
-    text = json.dumps(asdict(record), indent=2) + "\n"
-    (BUILD / "deployment.json").write_text(text)
-    name = f"{_RECORDS}{record.ended}-{record.release.tag}.json"
-    with client("s3") as s3:
-        s3.put_object(Bucket=bucket, Key=name, Body=text.encode(), ContentType="application/json")
 
 
 def _now() -> str:
@@ -366,54 +248,3 @@ def _run_url() -> str:
         os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")
     ]
     return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
-
-
-# --- Drift ----------------------------------------------------------------------------------------
-
-
-@app.command()
-def drift(bucket: Bucket) -> None:
-    """Plan what is deployed once more: what is in the plan was changed by other hands.
-
-    Writes build/drift.md, empty where nothing was.
-    """
-    with errors_told():
-        BUILD.mkdir(exist_ok=True)
-        _DRIFT.write_text("")
-        deployed = last_deployed(bucket)
-        if deployed is None:
-            notes.print("Nothing was deployed by `zama deploy apply` yet.")
-            return
-        with _checkout(deployed.commit) as folder, _variables(deployed) as variables:
-            terraform = Terraform(folder, bucket)
-            terraform.init()
-            saved = str(folder / "drift.tfplan")
-            words = ["-detailed-exitcode", f"-out={saved}", *variables]
-            if terraform.run("plan", *words, codes=(0, 2)) == 0:
-                notes.print(f"All is as {deployed.tag} says.")
-                return
-            show = ["terraform", f"-chdir={folder / 'terraform'}", "show", "-no-color", saved]
-            text = run(*show, **cli_configuration())
-        _DRIFT.write_text(
-            f"What runs is not what {deployed.commit} says. Somebody or something has changed it;"
-            " take the change into `terraform/`, or deploy again to undo it.\n\n"
-            f"```\n{text[:_MOST_CHARACTERS]}\n```\n"
-        )
-        notes.print(f"There is drift: {_DRIFT.relative_to(ROOT)}", style="yellow")
-
-
-@app.command()
-def report_drift() -> None:
-    """Open, update or close the one issue labelled `drift`, by build/drift.md; needs `gh`."""
-    with errors_told():
-        found = run("gh", "issue", "list", "--label=drift", "--state=open", "--json=number")
-        numbers = [str(one["number"]) for one in json.loads(found)]
-        body = f"--body-file={_DRIFT}"
-        if not _DRIFT.read_text():
-            for number in numbers:
-                run("gh", "issue", "close", number, "--comment=There is no drift any more.")
-        elif numbers:
-            run("gh", "issue", "edit", numbers[0], body)
-        else:
-            run("gh", "label", "create", "drift", "--force", "--color=d93f0b")
-            run("gh", "issue", "create", "--label=drift", "--title=AWS is not as deployed", body)

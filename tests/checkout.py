@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -12,6 +13,8 @@ from stack import ROOT
 _LEFT_BEHIND: Final = shutil.ignore_patterns(
     ".git", ".venv", ".aws-local", ".terraform", ".hypothesis", ".*_cache", "__pycache__", "build"
 )
+
+_PACKAGES: Final = ("ops", "services/api")
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,25 @@ class Checkout:
         assert before.count(old) == 1, f"{name} has {old!r} {before.count(old)} times"
         path.write_text(before.replace(old, new))
 
-    def run(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, on its own code."""
+    def start(
+        self, command: Sequence[str], environ: Mapping[str, str], group: int | None = None
+    ) -> subprocess.Popen[str]:
+        """Start a command in it, on its own code; in a process group of its own if that is 0."""
         sources = os.pathsep.join(str(self.path / folder / "src") for folder in _PACKAGES)
-        programs = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.run(
+        programs = f"{self.path / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.Popen(
             command,
             cwd=self.path,
             env={**os.environ, "PYTHONPATH": sources, "PATH": programs, **environ},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
+            process_group=group,
         )
 
-
-_PACKAGES: Final = ("ops", "services/api")
+    def run(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it, on its own code."""
+        with self.start(command, environ) as process:
+            stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)

@@ -30,6 +30,7 @@ class Programs:
         (folder / "runs").write_text("[]")
         self.folder = folder
         self.checkout = checkout
+        self.path = f"{folder}:{checkout.path / '.venv' / 'bin'}:/usr/bin:/bin"
 
     def answer(self, name: str, value: object) -> None:
         """Say what a list has."""
@@ -41,8 +42,8 @@ class Programs:
 
     def zama(self, *words: str, **environ: str) -> tuple[int, str, list[str]]:
         """Return a command's exit code, what it says of errors, and what it called."""
-        path = f"{self.folder}:{self.checkout.path / '.venv' / 'bin'}:/usr/bin:/bin"
-        done = self.checkout.run("zama", *words, **{"COLUMNS": "200", "PATH": path, **environ})
+        here = {"COLUMNS": "200", "PATH": self.path, **environ}
+        done = self.checkout.run("zama", *words, **here)
         calls = self.folder / "calls"
         called = calls.read_text().splitlines() if calls.exists() else []
         return done.returncode, done.stderr, called

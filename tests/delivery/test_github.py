@@ -1,6 +1,8 @@
 """What the workflows ask of GitHub's and Sigstore's programs, which stand-ins note here."""
 
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +11,7 @@ import pytest
 
 from checkout import Checkout
 from standins import Programs
+from zama_ops.programs import wait_until
 
 REPOSITORY: Final = "example/zama-challenge"
 API: Final = f"sha256:{64 * 'a'}"
@@ -47,6 +50,31 @@ def test_digests_of_another_form_are_refused(programs: Programs, digests: str) -
     code, said, _ = programs.zama("deploy", "plan", **bucket)
     assert code == 1
     assert said.startswith(f"zama: IMAGE_DIGESTS is {digests!r}")
+
+
+INTERRUPTED: Final = """#!/bin/sh
+[ "$2" = plan ] || exit 0
+trap 'sleep 1; echo "lock given back" >>"$0.calls"; exit 1' INT
+echo "plan begun" >>"$0.calls"
+while :; do sleep 0.1; done
+"""
+
+
+def test_ctrl_c_lets_terraform_stop_in_good_order(programs: Programs) -> None:
+    """Killed, it would keep the state's lock, and forget what it has made."""
+    terraform = programs.folder / "terraform"
+    terraform.write_text(INTERRUPTED)
+    terraform.chmod(0o755)
+    calls = programs.folder / "terraform.calls"
+    here = {"PATH": programs.path, "STATE_BUCKET": "a-bucket", "TF_CLI_CONFIG_FILE": "/dev/null"}
+    command = ["zama", "deploy", "plan"]
+    with programs.checkout.start(command, here, group=0) as deploy:
+        wait_until(calls.exists, "the plan begins")
+        os.killpg(deploy.pid, signal.SIGINT)
+        _, said = deploy.communicate(timeout=20)
+    assert deploy.returncode == 1
+    assert calls.read_text() == "plan begun\nlock given back\n"
+    assert "`terraform plan` failed with exit code 1" in said
 
 
 def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: Programs) -> None:

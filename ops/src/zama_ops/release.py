@@ -8,6 +8,7 @@ of this site.
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -74,13 +75,18 @@ class Terraform:
     def run(self, verb: str, *words: str, codes: tuple[int, ...] = (0,)) -> int:
         """Run Terraform, which prints as it goes; return its exit code.
 
+        Ctrl-C reaches it as well, and it then stops in good order: it is waited for.
+
         Raises:
             AccountError: it is not one of `codes`.
 
         """
         command = ["terraform", f"-chdir={self.folder / 'terraform'}", verb, *words]
         environ = {**os.environ, **cli_configuration(), "TF_INPUT": "0", "TF_IN_AUTOMATION": "1"}
-        code = subprocess.run(command, env=environ, check=False).returncode
+        with subprocess.Popen(command, env=environ) as terraform:
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            code = terraform.wait()
+            signal.signal(signal.SIGINT, before)
         if code not in codes:
             raise AccountError(f"`terraform {verb}` failed with exit code {code}; see above.")
         return code

@@ -69,9 +69,10 @@ resource "aws_codedeploy_deployment_group" "this" {
 resource "aws_iam_role" "codedeploy" {
   count = local.blue_green ? 1 : 0
 
-  name               = "${var.name_prefix}-codedeploy"
-  description        = "Shifts traffic between the two sets of tasks"
-  assume_role_policy = data.aws_iam_policy_document.codedeploy_trust[0].json
+  name                 = "${var.name_prefix}-codedeploy"
+  description          = "Shifts traffic between the two sets of tasks"
+  assume_role_policy   = data.aws_iam_policy_document.codedeploy_trust[0].json
+  permissions_boundary = local.boundary_arn
 }
 
 data "aws_iam_policy_document" "codedeploy_trust" {

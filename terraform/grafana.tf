@@ -15,9 +15,10 @@ resource "aws_grafana_workspace" "this" {
 resource "aws_iam_role" "grafana" {
   count = var.managed_grafana_enabled ? 1 : 0
 
-  name               = "${var.name_prefix}-grafana"
-  description        = "What dashboards may read"
-  assume_role_policy = data.aws_iam_policy_document.grafana_trust[0].json
+  name                 = "${var.name_prefix}-grafana"
+  description          = "What dashboards may read"
+  assume_role_policy   = data.aws_iam_policy_document.grafana_trust[0].json
+  permissions_boundary = local.boundary_arn
 }
 
 data "aws_iam_policy_document" "grafana_trust" {

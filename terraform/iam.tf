@@ -1,6 +1,9 @@
 # Two roles: the execution role is ECS's, to start a task; the task role is what the code may do.
 
 locals {
+  # Of each of the service's roles: made by bootstrap/, as whoever deploys is not to change it.
+  boundary_arn = "arn:${local.partition}:iam::${local.account_id}:policy/${var.name_prefix}-boundary"
+
   repository_arns = concat(
     values(data.aws_ecr_repository.this)[*].arn,
     data.aws_ecr_repository.collector[*].arn,
@@ -31,9 +34,10 @@ data "aws_iam_policy_document" "tasks_trust" {
 # --- Execution ------------------------------------------------------------------------------------
 
 resource "aws_iam_role" "execution" {
-  name               = "${var.name_prefix}-execution"
-  description        = "Starts tasks: pulls their images, reads the keys, writes their logs"
-  assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
+  name                 = "${var.name_prefix}-execution"
+  description          = "Starts tasks: pulls their images, reads the keys, writes their logs"
+  assume_role_policy   = data.aws_iam_policy_document.tasks_trust.json
+  permissions_boundary = local.boundary_arn
 }
 
 resource "aws_iam_role_policy" "execution" {
@@ -89,9 +93,10 @@ data "aws_iam_policy_document" "execution" {
 
 # The service calls nothing of AWS's; the collector writes metrics.
 resource "aws_iam_role" "task" {
-  name               = "${var.name_prefix}-task"
-  description        = "What the containers may do: nothing, or write metrics if there is a collector"
-  assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
+  name                 = "${var.name_prefix}-task"
+  description          = "What the containers may do: nothing, or write metrics if there is a collector"
+  assume_role_policy   = data.aws_iam_policy_document.tasks_trust.json
+  permissions_boundary = local.boundary_arn
 }
 
 resource "aws_iam_role_policy" "write_metrics" {

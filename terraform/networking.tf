@@ -221,8 +221,9 @@ resource "aws_cloudwatch_log_group" "flows" {
 resource "aws_iam_role" "flow_logs" {
   count = local.own_vpc && var.access_logs_enabled ? 1 : 0
 
-  name               = "${var.name_prefix}-flow-logs"
-  assume_role_policy = data.aws_iam_policy_document.flow_logs_trust[0].json
+  name                 = "${var.name_prefix}-flow-logs"
+  assume_role_policy   = data.aws_iam_policy_document.flow_logs_trust[0].json
+  permissions_boundary = local.boundary_arn
 }
 
 data "aws_iam_policy_document" "flow_logs_trust" {

@@ -118,8 +118,9 @@ variable "api_key_ssm_name" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(/[A-Za-z0-9._-]+){1,15}$", var.api_key_ssm_name)) && !can(regex("^/(aws|ssm)", lower(var.api_key_ssm_name)))
-    error_message = "api_key_ssm_name must be a path such as /zama/api/api_key, and not begin with /aws or /ssm."
+    # Others the roles may not read: bootstrap/boundary.tf.
+    condition     = can(regex("^/zama(/[A-Za-z0-9._-]+){1,14}$", var.api_key_ssm_name))
+    error_message = "api_key_ssm_name must be a path below /zama, such as /zama/api/api_key."
   }
 }
 

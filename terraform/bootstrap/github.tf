@@ -47,7 +47,7 @@ data "aws_iam_policy_document" "deploy_trust" {
 
 # Terraform's calls are observed (`make permissions`), and here stands on what they are allowed. What
 # has a name is held to name_prefix, the rest to the region. Nothing here reaches this role itself,
-# its policies or the provider above.
+# its policies, the provider above or the boundary of the service's roles.
 
 locals {
   actions = toset(flatten(values(jsondecode(file("${path.module}/actions.json")))))
@@ -70,7 +70,7 @@ locals {
         "${local.arns.ecs}:task-definition/${var.name_prefix}:*",
       ]
       iam = local.service_role_arns
-      ssm = ["${local.arns.ssm}:parameter/zama/*"]
+      ssm = [local.parameter_arn]
     }
 
     traffic = {
@@ -113,6 +113,12 @@ locals {
     "sns:GetSubscriptionAttributes", "sns:Unsubscribe",
   ]
 
+  # Actions that make a role or say what it may do, as far as they know the condition.
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+  bounded = setintersection(local.actions, [
+    "iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
+  ])
+
   in_region = sort([
     for action in local.actions : action
     if contains(local.by_id, split(":", action)[0])
@@ -124,15 +130,19 @@ locals {
   on_names = {
     for policy, services in local.by_name : policy => {
       for service in keys(services) :
-      service => sort([for action in setsubtract(local.actions, local.in_region) : action if startswith(action, "${service}:")])
+      service => sort([
+        for action in setsubtract(local.actions, setunion(local.in_region, local.bounded)) : action
+        if startswith(action, "${service}:")
+      ])
     }
   }
 
   arns = {
-    for service in ["cloudwatch", "codedeploy", "ecs", "elasticloadbalancing", "logs", "sns", "ssm", "wafv2"] :
+    for service in ["aps", "cloudwatch", "codedeploy", "ecs", "elasticloadbalancing", "logs", "sns", "ssm", "wafv2"] :
     service => "arn:${local.partition}:${service}:${var.region}:${local.account_id}"
   }
   load_balancer_arn = "${local.arns.elasticloadbalancing}:loadbalancer/app/${var.name_prefix}/*"
+  parameter_arn     = "${local.arns.ssm}:parameter/zama/*"
 
   # By name, not by prefix: the role's own name has the prefix, too.
   service_role_arns = [
@@ -167,11 +177,29 @@ data "aws_iam_policy_document" "on_names" {
   }
 }
 
+# Else this role could give one of the service's everything and, as it also says who may take it, take
+# it. A boundary can be put here, but not taken off, nor be another.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html#access_policies_boundaries-delegate
+data "aws_iam_policy_document" "bounded" {
+  statement {
+    actions   = local.bounded
+    resources = local.service_role_arns
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [aws_iam_policy.boundary.arn]
+    }
+  }
+}
+
 # Managed, because all that is in a role itself may have 10,240 characters; each of these 6,144.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 resource "aws_iam_policy" "deploy" {
   for_each = var.github_repository == null ? {} : merge(
-    { region = data.aws_iam_policy_document.in_region.minified_json },
+    {
+      region = data.aws_iam_policy_document.in_region.minified_json
+      roles  = data.aws_iam_policy_document.bounded.minified_json
+    },
     { for name, document in data.aws_iam_policy_document.on_names : name => document.minified_json },
   )
 

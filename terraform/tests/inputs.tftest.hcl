@@ -170,11 +170,11 @@ run "api_key_ssm_name_refuses_a_name_without_path" {
   expect_failures = [var.api_key_ssm_name]
 }
 
-run "api_key_ssm_name_refuses_what_is_reserved" {
+run "api_key_ssm_name_refuses_what_the_roles_may_not_read" {
   command = plan
 
   variables {
-    api_key_ssm_name = "/AWS/api_key"
+    api_key_ssm_name = "/zama2/api_key"
   }
 
   expect_failures = [var.api_key_ssm_name]
@@ -410,7 +410,7 @@ run "the_borders_are_accepted_below" {
     desired_count      = 1
     task_size          = { cpu = 256, memory = 512 }
     rate_limit         = { rate = 1, burst = 1 }
-    api_key_ssm_name   = "/a"
+    api_key_ssm_name   = "/zama/a"
     api_key_value      = "k"
     api_key_version    = 1
     autoscaling        = { max_count = 1, cpu_percent = 10, requests_per_minute = 60 }
@@ -473,7 +473,7 @@ run "what_is_one_too_much_is_refused" {
     image_tag          = join("", [for i in range(129) : "a"])
     task_size          = { cpu = 4096, memory = 31744 }
     rate_limit         = { rate = 100001, burst = 5 }
-    api_key_ssm_name   = join("", [for i in range(16) : "/a"])
+    api_key_ssm_name   = "/zama${join("", [for i in range(15) : "/a"])}"
     api_key_value      = join("", [for i in range(129) : "k"])
     autoscaling        = { max_count = 1001, cpu_percent = 60, requests_per_minute = 60000 }
     vpc                = { cidr = "10.20.0.0/16", zones = ["a", "i"] }
@@ -514,7 +514,7 @@ run "the_longest_and_the_shortest_are_accepted" {
     region                  = "us-gov-west-1"
     image_tag               = join("", [for i in range(128) : "a"])
     image_digests           = { api = "sha256:${join("", [for i in range(64) : "f"])}", nginx = "sha256:${join("", [for i in range(64) : "0"])}" }
-    api_key_ssm_name        = join("", [for i in range(15) : "/a"])
+    api_key_ssm_name        = "/zama${join("", [for i in range(14) : "/a"])}"
     api_key_value           = "${join("", [for i in range(64) : "c"])}=${join("", [for i in range(128) : "k"])}"
     autoscaling             = { max_count = 2, cpu_percent = 60, requests_per_minute = 60 }
     deployment_strategy     = "blue_green"

@@ -124,3 +124,30 @@ run "each_permission_names_what_is_the_service_s" {
     error_message = "The task role must have the one policy for metrics, and no way to another."
   }
 }
+
+run "every_role_has_the_boundary" {
+  command = plan
+
+  variables {
+    name_prefix             = "another"
+    deployment_strategy     = "blue_green"
+    vpc                     = { cidr = "10.20.0.0/16", zones = ["a", "b"] }
+    access_logs_enabled     = true
+    managed_prometheus      = { collector_tag = "v0.45.0" }
+    managed_grafana_enabled = true
+  }
+
+  assert {
+    condition = alltrue([
+      for role in concat([aws_iam_role.execution, aws_iam_role.task], aws_iam_role.codedeploy, aws_iam_role.flow_logs, aws_iam_role.grafana) :
+      role.permissions_boundary == "arn:aws:iam::123456789012:policy/another-boundary"
+    ])
+    error_message = "No role may have more than bootstrap/boundary.tf says, and without it the workflows' role makes none."
+  }
+  assert {
+    condition = sum([
+      for name in fileset(path.module, "*.tf") : length(regexall("resource \"aws_iam_role\" ", file("${path.module}/${name}")))
+    ]) == length(concat([aws_iam_role.execution, aws_iam_role.task], aws_iam_role.codedeploy, aws_iam_role.flow_logs, aws_iam_role.grafana))
+    error_message = "Each role must be among those above."
+  }
+}

@@ -1,5 +1,9 @@
-"""The role of GitHub's workflows: what it may do, what it may not, and who may take it."""
+"""The role of GitHub's workflows: what it may do, what it may not, and who may take it.
 
+And what the service's roles, whose policies it writes, may do at most: their boundary.
+"""
+
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,6 +18,11 @@ ROLE: Final = "zama-challenge-deploy"
 NAME: Final = "zama-challenge"
 REGION: Final = "eu-west-1"
 GITHUB: Final = "token.actions.githubusercontent.com"
+# The service's own, by profile.
+ROLES: Final = {
+    "minimal": {"execution", "task"},
+    "production": {"codedeploy", "execution", "flow-logs", "grafana", "task"},
+}
 
 
 def arn(service: str, resource: str, region: str = REGION) -> str:
@@ -26,6 +35,9 @@ def role(name: str) -> str:
     return arn("iam", f"role/{name}", region="")
 
 
+BOUNDARY: Final = arn("iam", f"policy/{NAME}-boundary", region="")
+# The role that is written has the boundary, or is given it.
+BOUNDED: Final = {"iam:PermissionsBoundary": BOUNDARY}
 BALANCER: Final = arn("elasticloadbalancing", f"loadbalancer/app/{NAME}/1")
 LOGS: Final = f"arn:aws:s3:::{NAME}-access-logs-000000000000-{REGION}"
 STATE: Final = f"arn:aws:s3:::{NAME}-state-000000000000-{REGION}"
@@ -59,7 +71,7 @@ RESOURCES: Final = {
         "*",
     ],
     "grafana": [arn("grafana", "/workspaces/g-1")],
-    "iam": [role(f"{NAME}-{name}") for name in ("codedeploy", "execution", "flow-logs", "task")],
+    "iam": [role(f"{NAME}-{name}") for name in sorted(ROLES["production"])],
     "kms": [arn("kms", "key/1"), arn("kms", f"alias/{NAME}")],
     "logs": [
         arn("logs", f"log-group:/ecs/{NAME}"),
@@ -121,11 +133,35 @@ FORBIDDEN: Final = [
             "UpdateOpenIDConnectProviderThumbprint",
         )
     ),
+    # What the service's roles may do at most, in whatever way they would get more.
+    *(
+        (f"iam:{action}", BOUNDARY, {})
+        for action in (
+            *("CreatePolicyVersion", "SetDefaultPolicyVersion", "DeletePolicyVersion"),
+            *("DeletePolicy", "CreatePolicy"),
+        )
+    ),
+    *(
+        ("iam:DeleteRolePermissionsBoundary", role(f"{NAME}-task"), context)
+        for context in ({}, BOUNDED)
+    ),
+    *(
+        (f"iam:{action}", role(f"{NAME}-task"), context)
+        for action in ("CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy")
+        for context in (
+            {},
+            {"iam:PermissionsBoundary": f"{BOUNDARY}2"},
+            {"iam:PermissionsBoundary": arn("iam", f"policy/{ROLE}-region", region="")},
+            {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"},
+        )
+    ),
     # Other identities.
+    *((f"iam:{action}", role(ROLE), BOUNDED) for action in ("CreateRole", "PutRolePolicy")),
+    ("iam:CreateRole", role("admin"), BOUNDED),
     ("iam:CreateUser", arn("iam", "user/somebody", region=""), {}),
     ("iam:CreateAccessKey", arn("iam", "user/somebody", region=""), {}),
     ("iam:CreateRole", role("admin"), {}),
-    ("iam:AttachRolePolicy", role(f"{NAME}-task"), {}),
+    *(("iam:AttachRolePolicy", role(f"{NAME}-task"), context) for context in ({}, BOUNDED)),
     ("iam:PassRole", role(ROLE), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
     ("iam:PassRole", role(f"{NAME}-task"), {"iam:PassedToService": "lambda.amazonaws.com"}),
     (
@@ -182,6 +218,65 @@ FORBIDDEN: Final = [
 ]
 
 
+# What no role of the service may do, whatever its policies say.
+BEYOND: Final = [
+    *(
+        (f"iam:{action}", role(f"{NAME}-task"), {})
+        for action in ("PutRolePolicy", "AttachRolePolicy", "UpdateAssumeRolePolicy", "CreateRole")
+    ),
+    ("iam:DeleteRolePermissionsBoundary", role(f"{NAME}-task"), BOUNDED),
+    ("iam:CreatePolicyVersion", BOUNDARY, {}),
+    ("iam:CreateUser", arn("iam", "user/somebody", region=""), {}),
+    ("iam:CreateAccessKey", arn("iam", "user/somebody", region=""), {}),
+    *(("sts:AssumeRole", role(name), {}) for name in (ROLE, f"{NAME}-execution", "admin")),
+    # Neither others' roles nor, to other services, its own.
+    ("iam:PassRole", role(ROLE), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
+    ("iam:PassRole", role("admin"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
+    ("iam:PassRole", role(f"{NAME}-task"), {"iam:PassedToService": "lambda.amazonaws.com"}),
+    ("iam:PassRole", role(f"{NAME}-task"), {}),
+    # The state, the logs, the images, the keys and the parameters.
+    *(
+        (f"s3:{action}", f"{STATE}/service/terraform.tfstate", {})
+        for action in ("GetObject", "PutObject")
+    ),
+    ("s3:ListBucket", STATE, {}),
+    ("s3:GetObject", f"{LOGS}/object", {}),
+    ("ecr:PutImage", arn("ecr", "repository/zama-api"), {}),
+    ("ecr:BatchDeleteImage", arn("ecr", "repository/zama-api"), {}),
+    ("ecr:BatchGetImage", arn("ecr", "repository/another"), {}),
+    ("ssm:PutParameter", arn("ssm", "parameter/zama/api/api_key"), {}),
+    ("ssm:GetParametersByPath", arn("ssm", "parameter/zama/"), {}),
+    ("ssm:GetParameters", arn("ssm", "parameter/other/key"), {}),
+    ("kms:Decrypt", arn("kms", "key/1"), {}),
+    (
+        "kms:Decrypt",
+        arn("kms", "key/1"),
+        {"kms:EncryptionContext:PARAMETER_ARN": arn("ssm", "parameter/other/key")},
+    ),
+    ("kms:CreateGrant", arn("kms", "key/1"), {}),
+    ("kms:PutKeyPolicy", arn("kms", "key/1"), {}),
+    ("logs:FilterLogEvents", arn("logs", f"log-group:/ecs/{NAME}:*"), {}),
+    ("logs:PutLogEvents", arn("logs", "log-group:/ecs/another:log-stream:1"), {}),
+    ("logs:DeleteLogGroup", arn("logs", f"log-group:/ecs/{NAME}"), {}),
+    # What runs.
+    ("ecs:RunTask", arn("ecs", f"task-definition/{NAME}:1"), {}),
+    ("ecs:RegisterTaskDefinition", "*", {}),
+    ("ecs:CreateTaskSet", arn("ecs", "service/another/another"), {}),
+    ("ecs:ExecuteCommand", arn("ecs", f"task/{NAME}/1"), {}),
+    (
+        "elasticloadbalancing:ModifyListener",
+        BALANCER.replace("loadbalancer", "listener").replace(NAME, "another"),
+        {},
+    ),
+    ("elasticloadbalancing:DeleteLoadBalancer", BALANCER, {}),
+    ("aps:DeleteWorkspace", arn("aps", "workspace/ws-1"), {}),
+    ("aps:RemoteWrite", arn("aps", "workspace/ws-1", region="us-east-1"), {}),
+    ("cloudwatch:DeleteAlarms", arn("cloudwatch", f"alarm:{NAME}-ServerErrors"), {}),
+    ("ec2:RunInstances", "*", {}),
+    ("lambda:CreateFunction", "*", {}),
+]
+
+
 def entries(context: dict[str, str]) -> list[dict[str, Any]]:
     """Return what a request knows, as a simulation takes it."""
     return [
@@ -224,7 +319,7 @@ def test_the_role_may_do_what_terraform_calls(minimal: Deployment) -> None:
     for service, resources in RESOURCES.items():
         for resource in resources:
             ours = sorted(action for action in refused if action.startswith(f"{service}:"))
-            said = decisions(minimal, ours, resource, {}) if ours else {}
+            said = decisions(minimal, ours, resource, BOUNDED) if ours else {}
             refused -= {action for action, decision in said.items() if decision == "allowed"}
     assert not refused, "say in terraform/bootstrap/github.tf on what"
 
@@ -236,6 +331,16 @@ def test_the_role_may_do_what_aws_demands_besides(minimal: Deployment) -> None:
         assert said == {action: "allowed"}, (action, resource)
 
 
+def test_the_role_writes_the_services_roles_within_their_boundary(minimal: Deployment) -> None:
+    """Each of them; what becomes of it without the boundary is in FORBIDDEN."""
+    actions = [
+        f"iam:{verb}" for verb in ("CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy")
+    ]
+    for name in ROLES["production"]:
+        said = decisions(minimal, actions, role(f"{NAME}-{name}"), BOUNDED)
+        assert set(said.values()) == {"allowed"}, (name, said)
+
+
 def test_the_role_may_do_nothing_else(minimal: Deployment) -> None:
     """Nothing to itself, to other identities, to others' resources, or in other regions."""
     for action, resource, context in FORBIDDEN:
@@ -243,21 +348,28 @@ def test_the_role_may_do_nothing_else(minimal: Deployment) -> None:
         assert said == {action: "implicitDeny"}, (action, resource, context)
 
 
-def policies(deployment: Deployment) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the role's policies, each with whether it is `inline` or `managed`."""
+def policies(deployment: Deployment, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return a role's policies, each with whether it is `inline` or `managed`."""
     iam = deployment.account.client("iam")
-    for name in iam.list_role_policies(RoleName=ROLE)["PolicyNames"]:
-        yield "inline", iam.get_role_policy(RoleName=ROLE, PolicyName=name)["PolicyDocument"]
-    for attached in iam.list_attached_role_policies(RoleName=ROLE)["AttachedPolicies"]:
-        policy = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]
-        version = {"PolicyArn": policy["Arn"], "VersionId": policy["DefaultVersionId"]}
-        yield "managed", iam.get_policy_version(**version)["PolicyVersion"]["Document"]
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        yield "inline", iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+    for attached in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        yield "managed", managed(deployment, attached["PolicyArn"])
+
+
+def managed(deployment: Deployment, policy: str) -> dict[str, Any]:
+    """Return what a managed policy says."""
+    iam = deployment.account.client("iam")
+    version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=policy, VersionId=version)
+    document: dict[str, Any] = found["PolicyVersion"]["Document"]
+    return document
 
 
 def test_every_action_is_named_in_policies_that_aws_takes(minimal: Deployment) -> None:
     """None has a wildcard; and AWS takes 6,144 characters a policy, 10,240 in a role itself."""
     inline = 0
-    for kind, document in policies(minimal):
+    for kind, document in (*policies(minimal, ROLE), ("managed", managed(minimal, BOUNDARY))):
         size = len(json.dumps(document, separators=(",", ":")))
         inline += size if kind == "inline" else 0
         assert kind == "inline" or size <= 6144
@@ -266,6 +378,78 @@ def test_every_action_is_named_in_policies_that_aws_takes(minimal: Deployment) -
             assert "*" not in "".join(statement["Action"]), statement["Sid"]
     assert 0 < inline <= 10240
 
+
+# --- The boundary ---------------------------------------------------------------------------------
+
+
+def test_every_role_of_the_service_has_the_boundary(deployment: Deployment) -> None:
+    """None is left without, and there is none that is not known here."""
+    iam = deployment.account.client("iam")
+    every = {one["RoleName"] for one in iam.list_roles()["Roles"]}
+    names = {name for name in every if name.startswith(f"{NAME}-")}
+    assert names == {ROLE, *(f"{NAME}-{name}" for name in ROLES[deployment.profile])}
+    for name in names - {ROLE}:
+        boundary = iam.get_role(RoleName=name)["Role"].get("PermissionsBoundary", {})
+        assert boundary.get("PermissionsBoundaryArn") == BOUNDARY, name
+
+
+def test_the_boundary_allows_all_that_the_roles_policies_do(deployment: Deployment) -> None:
+    """Or a role would be refused on AWS what its own policy allows."""
+    boundary = managed(deployment, BOUNDARY)
+    for name in ROLES[deployment.profile]:
+        for _, document in policies(deployment, f"{NAME}-{name}"):
+            for statement in document["Statement"]:
+                for action, resource, context in requests(statement):
+                    said = simulated(deployment, boundary, action, resource, context)
+                    assert said == "allowed", (
+                        f"the {name} role's policy allows {action} on {resource}, given {context}:"
+                        " say so in terraform/bootstrap/boundary.tf as well"
+                    )
+
+
+def test_the_boundary_allows_nothing_else(minimal: Deployment) -> None:
+    """So that whoever writes the roles' policies gains nothing by it."""
+    boundary = managed(minimal, BOUNDARY)
+    for action, resource, context in BEYOND:
+        said = simulated(minimal, boundary, action, resource, context)
+        assert said == "implicitDeny", (action, resource, context)
+
+
+def requests(statement: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Return what a statement allows, as requests: action, resource, and what they know."""
+    conditions = {
+        key: listed(values)
+        for keys in statement.get("Condition", {}).values()
+        for key, values in keys.items()
+    }
+    actions, resources = listed(statement["Action"]), listed(statement["Resource"])
+    for action, resource, *values in itertools.product(actions, resources, *conditions.values()):
+        yield action, resource, dict(zip(conditions, values, strict=True))
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """Return a policy's value, which may stand alone, as a list."""
+    return [value] if isinstance(value, str) else value
+
+
+def simulated(
+    deployment: Deployment,
+    document: dict[str, Any],
+    action: str,
+    resource: str,
+    context: dict[str, str],
+) -> str:
+    """Return what a policy says of a request."""
+    result = deployment.account.client("iam").simulate_custom_policy(
+        PolicyInputList=[json.dumps(document)],
+        ActionNames=[action],
+        ResourceArns=[resource],
+        ContextEntries=entries(context),
+    )
+    return str(result["EvaluationResults"][0]["EvalDecision"])
+
+
+# --- Who may take the role ------------------------------------------------------------------------
 
 SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
 
@@ -317,9 +501,4 @@ def trust(deployment: Deployment, token: dict[str, str]) -> str:
     provider = arn("iam", f"oidc-provider/{GITHUB}", region="")
     assert statement.pop("Principal") == {"Federated": provider}
     policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": "*"}]}
-    result = iam.simulate_custom_policy(
-        PolicyInputList=[json.dumps(policy)],
-        ActionNames=["sts:AssumeRoleWithWebIdentity"],
-        ContextEntries=entries(token),
-    )
-    return str(result["EvaluationResults"][0]["EvalDecision"])
+    return simulated(deployment, policy, "sts:AssumeRoleWithWebIdentity", "*", token)

@@ -61,7 +61,10 @@ _TAGS: Final = (
 # https://github.com/hashicorp/terraform-provider-aws/tree/v5.100.0/internal/service
 _OTHER_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "aws_cloudwatch_log_group": ("logs:AssociateKmsKey", "logs:DisassociateKmsKey"),
-    "aws_iam_role": ("iam:UpdateAssumeRolePolicy", "iam:UpdateRoleDescription"),
+    "aws_iam_role": (
+        *("iam:PutRolePermissionsBoundary", "iam:UpdateAssumeRolePolicy"),
+        "iam:UpdateRoleDescription",
+    ),
     "aws_kms_key": ("kms:PutKeyPolicy", "kms:UpdateKeyDescription"),
     "aws_lb": ("elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets"),
     "aws_prometheus_workspace": ("aps:UpdateWorkspaceAlias",),

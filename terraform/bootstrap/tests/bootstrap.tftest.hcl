@@ -18,8 +18,15 @@ mock_provider "aws" {
   mock_resource "aws_iam_policy" {
     defaults = { arn = "arn:aws:iam::123456789012:policy/zama-challenge-deploy" }
   }
+  mock_resource "aws_ecr_repository" {
+    defaults = { arn = "arn:aws:ecr:eu-west-1:123456789012:repository/zama" }
+  }
   mock_resource "aws_iam_openid_connect_provider" {
     defaults = { arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }
+  }
+  override_resource {
+    target = aws_iam_policy.boundary
+    values = { arn = "arn:aws:iam::123456789012:policy/zama-challenge-boundary" }
   }
 }
 
@@ -89,6 +96,40 @@ run "the_state_is_versioned_encrypted_and_private" {
   }
 }
 
+run "the_service_s_roles_are_bounded_by_name" {
+  command = plan
+
+  variables {
+    name_prefix = "another"
+  }
+
+  assert {
+    condition     = aws_iam_policy.boundary.name == "another-boundary"
+    error_message = "The boundary must be there also where no workflow deploys, under the name that ../iam.tf has."
+  }
+  assert {
+    condition     = !strcontains(join("", flatten(data.aws_iam_policy_document.boundary.statement[*].actions)), "*") && alltrue([for statement in data.aws_iam_policy_document.boundary.statement : statement.not_actions == null])
+    error_message = "Each action must be named."
+  }
+  assert {
+    condition = toset([
+      for action in flatten([for statement in data.aws_iam_policy_document.boundary.statement : tolist(statement.actions)]) : action
+      if contains(["iam", "sts", "s3", "organizations"], split(":", action)[0])
+    ]) == toset(["iam:PassRole"])
+    error_message = "A role of the service must neither change nor take another."
+  }
+  assert {
+    condition = one([for statement in data.aws_iam_policy_document.boundary.statement : statement.resources if contains(statement.actions, "iam:PassRole")]) == toset([
+      for name in ["execution", "task"] : "arn:aws:iam::123456789012:role/another-${name}"
+    ])
+    error_message = "It must pass on none but those that start tasks and run in them."
+  }
+  assert {
+    condition     = [for statement in data.aws_iam_policy_document.boundary.statement : statement.sid if contains(statement.resources, "*")] == ["LogInAndRead"]
+    error_message = "What has a name must be held to it."
+  }
+}
+
 run "without_a_repository_nobody_deploys" {
   command = plan
 
@@ -132,12 +173,12 @@ run "what_terraform_calls_is_allowed_on_names_or_in_the_region" {
   }
 
   assert {
-    condition     = toset(concat(local.in_region, flatten([for services in local.on_names : values(services)]))) == local.actions
-    error_message = "Each of actions.json's services must be in by_id or by_name: ${join(", ", setsubtract(local.actions, concat(local.in_region, flatten([for services in local.on_names : values(services)]))))}"
+    condition     = setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)])) == local.actions
+    error_message = "Each of actions.json's services must be in by_id or by_name: ${join(", ", setsubtract(local.actions, setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)]))))}"
   }
   assert {
     condition = alltrue([
-      for statement in flatten([data.aws_iam_policy_document.in_region.statement, values(data.aws_iam_policy_document.on_names)[*].statement]) :
+      for statement in flatten([data.aws_iam_policy_document.in_region.statement, data.aws_iam_policy_document.bounded.statement, values(data.aws_iam_policy_document.on_names)[*].statement]) :
       !strcontains(join("", statement.actions), "*")
     ])
     error_message = "Each action must be named."
@@ -157,7 +198,7 @@ run "what_terraform_calls_is_allowed_on_names_or_in_the_region" {
     error_message = "What has a name must be held to it."
   }
   assert {
-    condition     = length(aws_iam_role_policy_attachment.deploy) == 1 + length(local.by_name)
+    condition     = toset(keys(aws_iam_role_policy_attachment.deploy)) == setunion(["region", "roles"], keys(local.by_name))
     error_message = "The role must have every policy."
   }
 }
@@ -180,5 +221,34 @@ run "the_role_cannot_change_itself" {
   assert {
     condition     = alltrue([for action in local.in_region : !startswith(action, "iam:") && !startswith(action, "s3:") && !startswith(action, "ssm:Get")])
     error_message = "Roles, buckets and parameters have names."
+  }
+}
+
+run "the_service_s_roles_are_written_within_the_boundary_only" {
+  command = plan
+
+  variables {
+    github_repository = "example/zama-challenge"
+  }
+
+  assert {
+    condition     = local.bounded == toset(["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"])
+    error_message = "What makes a role or says what it may do must be bounded."
+  }
+  assert {
+    condition     = length(setintersection(local.bounded, flatten([for services in local.on_names : values(services)]))) == 0
+    error_message = "It must not be allowed elsewhere without the condition."
+  }
+  assert {
+    condition     = !contains(local.actions, "iam:DeleteRolePermissionsBoundary")
+    error_message = "Nobody but who applies this folder takes a boundary off."
+  }
+  assert {
+    condition     = one(data.aws_iam_policy_document.bounded.statement).resources == toset(local.service_role_arns)
+    error_message = "It must be for the service's roles."
+  }
+  assert {
+    condition     = [for condition in one(data.aws_iam_policy_document.bounded.statement).condition : [condition.test, condition.variable, condition.values]] == [["StringEquals", "iam:PermissionsBoundary", tolist([aws_iam_policy.boundary.arn])]]
+    error_message = "It must be for roles with the one boundary, compared to the letter."
   }
 }

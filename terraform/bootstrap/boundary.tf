@@ -1,0 +1,103 @@
+# The most that the service's own roles may ever do, whoever writes their policies: what is not here
+# as well, none of them may. So the workflows' role, which writes those policies, cannot make itself
+# an administrator by way of one of them (github.tf); and it cannot change this policy.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+
+# The service's Terraform knows the name (../iam.tf).
+resource "aws_iam_policy" "boundary" {
+  name        = "${var.name_prefix}-boundary"
+  description = "The most that the roles of ${var.name_prefix} may do"
+  policy      = data.aws_iam_policy_document.boundary.minified_json
+}
+
+data "aws_iam_policy_document" "boundary" {
+  # checkov:skip=CKV_AWS_356:Those of the last statement know no resource, or are no more than reading metrics
+  # --- Execution: start a task ---
+
+  statement {
+    sid       = "ReadKeys"
+    actions   = ["ssm:GetParameters"]
+    resources = [local.parameter_arn]
+  }
+
+  statement {
+    sid       = "DecryptKeys"
+    actions   = ["kms:Decrypt"]
+    resources = ["arn:${local.partition}:kms:${var.region}:${local.account_id}:key/*"]
+    # https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
+    condition {
+      test     = "StringLike"
+      variable = "kms:EncryptionContext:PARAMETER_ARN"
+      values   = [local.parameter_arn]
+    }
+  }
+
+  statement {
+    sid       = "PullImages"
+    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = values(aws_ecr_repository.this)[*].arn
+  }
+
+  # Flow logs, too.
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = [for kind in ["ecs", "vpc"] : "${local.arns.logs}:log-group:/${kind}/${var.name_prefix}:*"]
+  }
+
+  # --- Task: write metrics; Grafana: read them ---
+
+  statement {
+    sid = "Prometheus"
+    actions = [
+      "aps:DescribeWorkspace", "aps:GetLabels", "aps:GetMetricMetadata", "aps:GetSeries", "aps:QueryMetrics",
+      "aps:RemoteWrite",
+    ]
+    # Workspaces have ids.
+    resources = ["${local.arns.aps}:workspace/*"]
+  }
+
+  # --- CodeDeploy: shift traffic ---
+
+  statement {
+    sid     = "TaskSets"
+    actions = ["ecs:CreateTaskSet", "ecs:DeleteTaskSet", "ecs:DescribeServices", "ecs:UpdateServicePrimaryTaskSet"]
+    resources = [
+      "${local.arns.ecs}:service/${var.name_prefix}/${var.name_prefix}",
+      "${local.arns.ecs}:task-set/${var.name_prefix}/${var.name_prefix}/*",
+    ]
+  }
+
+  statement {
+    sid       = "Shift"
+    actions   = ["elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"]
+    resources = ["${local.arns.elasticloadbalancing}:listener/app/${var.name_prefix}/*"]
+  }
+
+  # All of IAM that there is here: two roles, which this policy bounds as well, for a task.
+  statement {
+    sid     = "StartTasks"
+    actions = ["iam:PassRole"]
+    resources = [
+      for name in ["execution", "task"] : "arn:${local.partition}:iam::${local.account_id}:role/${var.name_prefix}-${name}"
+    ]
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+
+  # --- What knows no name ---
+
+  statement {
+    sid = "LogInAndRead"
+    actions = [
+      "aps:ListWorkspaces",
+      "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "cloudwatch:ListMetrics",
+      "ecr:GetAuthorizationToken",
+      "elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetGroups",
+    ]
+    resources = ["*"]
+  }
+}

@@ -108,16 +108,30 @@ data "aws_iam_policy_document" "codedeploy" {
 
   statement {
     sid     = "TaskSets"
-    actions = ["ecs:DescribeServices", "ecs:CreateTaskSet", "ecs:UpdateServicePrimaryTaskSet", "ecs:DeleteTaskSet"]
+    actions = ["ecs:DescribeServices", "ecs:UpdateServicePrimaryTaskSet", "ecs:DeleteTaskSet"]
     resources = [
       "arn:${local.partition}:ecs:${var.region}:${local.account_id}:service/${var.name_prefix}/${var.name_prefix}",
       "arn:${local.partition}:ecs:${var.region}:${local.account_id}:task-set/${var.name_prefix}/${var.name_prefix}/*",
     ]
   }
 
+  # What is to be made has no name yet, but is in this cluster.
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+  statement {
+    sid       = "MakeTaskSets"
+    actions   = ["ecs:CreateTaskSet"]
+    resources = ["*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [aws_ecs_cluster.this.arn]
+    }
+  }
+
+  # Its default action; it has no rules.
   statement {
     sid       = "Shift"
-    actions   = ["elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"]
+    actions   = ["elasticloadbalancing:ModifyListener"]
     resources = [local.listener_arn]
   }
 

@@ -61,16 +61,28 @@ data "aws_iam_policy_document" "boundary" {
 
   statement {
     sid     = "TaskSets"
-    actions = ["ecs:CreateTaskSet", "ecs:DeleteTaskSet", "ecs:DescribeServices", "ecs:UpdateServicePrimaryTaskSet"]
+    actions = ["ecs:DeleteTaskSet", "ecs:DescribeServices", "ecs:UpdateServicePrimaryTaskSet"]
     resources = [
       "${local.arns.ecs}:service/${var.name_prefix}/${var.name_prefix}",
       "${local.arns.ecs}:task-set/${var.name_prefix}/${var.name_prefix}/*",
     ]
   }
 
+  # What is to be made has no name yet, but is in this cluster.
+  statement {
+    sid       = "MakeTaskSets"
+    actions   = ["ecs:CreateTaskSet"]
+    resources = ["*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = ["${local.arns.ecs}:cluster/${var.name_prefix}"]
+    }
+  }
+
   statement {
     sid       = "Shift"
-    actions   = ["elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"]
+    actions   = ["elasticloadbalancing:ModifyListener"]
     resources = ["${local.arns.elasticloadbalancing}:listener/app/${var.name_prefix}/*"]
   }
 

@@ -261,7 +261,8 @@ BEYOND: Final = [
     # What runs.
     ("ecs:RunTask", arn("ecs", f"task-definition/{NAME}:1"), {}),
     ("ecs:RegisterTaskDefinition", "*", {}),
-    ("ecs:CreateTaskSet", arn("ecs", "service/another/another"), {}),
+    ("ecs:CreateTaskSet", "*", {}),
+    ("ecs:CreateTaskSet", "*", {"ecs:cluster": arn("ecs", "cluster/another")}),
     ("ecs:ExecuteCommand", arn("ecs", f"task/{NAME}/1"), {}),
     (
         "elasticloadbalancing:ModifyListener",

@@ -42,7 +42,7 @@ class Deployment:
         """Apply, with these variables from now on.
 
         Raises:
-            AccountError: `apply` failed.
+            CommandError: `apply` failed.
 
         """
         self.variables |= variables

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from zama_ops.account import BOOTSTRAP, SERVICE, AccountError, cli_configuration
+from zama_ops.account import BOOTSTRAP, SERVICE, cli_configuration
+from zama_ops.commands import CommandError
 
 FOLDERS = {"service": SERVICE, "bootstrap": BOOTSTRAP}
 
@@ -16,7 +17,7 @@ def is_there() -> bool:
     """Say whether this machine has Terraform and the AWS provider."""
     try:
         return bool(shutil.which("terraform")) and cli_configuration() is not None
-    except AccountError:
+    except CommandError:
         return False
 
 

@@ -11,7 +11,7 @@ import pytest
 from deployment import Deployment
 from load import Load, Outcome, constant_load
 from stack import AUTHORISED
-from zama_ops.account import AccountError
+from zama_ops.commands import CommandError
 from zama_ops.programs import wait_until
 
 # The emulated load balancer is a Python program that shares this machine with all the rest.
@@ -97,7 +97,7 @@ def test_a_broken_version_does_not_replace_the_running_one(
     running = minimal.service()["taskDefinition"]
     minimal.publish(tag, **image)
     with load(minimal) as calls:
-        with pytest.raises(AccountError, match="The deployment was rolled back"):
+        with pytest.raises(CommandError, match="The deployment was rolled back"):
             minimal.apply(image_tag=tag)
         assert minimal.service()["taskDefinition"] == running
     failed = Counter(who_failed(outcome) for outcome in calls.lost())

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import json
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -22,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from zama_ops.commands import ROOT, CommandError, run
 from zama_ops.emulator import PORTS, environment
+from zama_ops.images import IMAGES
 
-ROOT: Final = Path(__file__).parents[3]
 SERVICE: Final = ROOT / "terraform"
 BOOTSTRAP: Final = SERVICE / "bootstrap"
 EXAMPLE_KEY: Final = "CHANGEME"
@@ -35,7 +35,6 @@ EXAMPLE_REPOSITORY: Final = "example/zama-challenge"
 
 Profile = Literal["minimal", "production"]
 
-_IMAGES: Final = ("api", "nginx")
 # As in profiles/production.tfvars.
 _COLLECTOR_TAG: Final = "v0.45.0"
 _DOMAIN: Final = "api.zama.example"
@@ -44,10 +43,6 @@ _START_SECONDS: Final = 60
 
 # The emulators that this process started, by their process ids.
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
-
-
-class AccountError(Exception):
-    """What went wrong, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Account:
         """Start the emulator in the background.
 
         Raises:
-            AccountError: it ended, or did not answer within a minute.
+            CommandError: it ended, or did not answer within a minute.
 
         """
         self.stop()
@@ -116,7 +111,7 @@ class Account:
             if emulator.poll() is not None or time.monotonic() > deadline:
                 log = self._log.read_text()
                 self.stop()
-                raise AccountError(f"The emulator did not start.\n{log}")
+                raise CommandError(f"The emulator did not start.\n{log}")
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -154,9 +149,9 @@ class Account:
         """
         urls = json.loads(self._bootstrap_output("-json", "repository_urls"))
         inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
-        ids = "".join(run(*inspect, f"zama-{name}:local") for name in _IMAGES)
+        ids = "".join(run(*inspect, f"zama-{name}:local") for name in IMAGES)
         tag = tag or hashlib.sha256(ids.encode()).hexdigest()[:7]
-        for name in _IMAGES:
+        for name in IMAGES:
             run("docker", "tag", f"zama-{name}:local", f"{urls[f'zama-{name}']}:{tag}")
         collector = f"{urls['zama-collector']}:{_COLLECTOR_TAG}"
         run("docker", "build", "--tag", collector, str(ROOT / "ops" / "stand-in-collector"))
@@ -211,13 +206,13 @@ class Account:
         """Return once the service is ready behind its load balancer.
 
         Raises:
-            AccountError: it is not within a minute.
+            CommandError: it is not within a minute.
 
         """
         deadline = time.monotonic() + _START_SECONDS
         while (answer := self._readiness(url)) != "200":
             if time.monotonic() > deadline:
-                raise AccountError(f"{url} is not ready: {answer}")
+                raise CommandError(f"{url} is not ready: {answer}")
             time.sleep(0.5)
 
     def _readiness(self, url: str) -> str:
@@ -325,58 +320,6 @@ def _is_emulator(process: int) -> bool:
     )
 
 
-def require(*commands: str) -> None:
-    """See that these commands are on the PATH, before anything is begun.
-
-    Raises:
-        AccountError: one is not.
-
-    """
-    for command in commands:
-        if not shutil.which(command):
-            package = "graphviz" if command == "dot" else command
-            raise AccountError(f"There is no {command} on the PATH: install {package}.")
-
-
-def build_images(**labels: str) -> None:
-    """Build both images, on base images that this machine can have.
-
-    Arguments:
-        labels: VERSION, REVISION and CREATED, if the images are to say of what they are.
-
-    Raises:
-        AccountError: a build failed.
-
-    """
-    bases = run(str(ROOT / "tests" / "containers" / "base-images")).split()
-    named = [*bases, *(f"{name}={value}" for name, value in labels.items())]
-    arguments = [word for one in named for word in ("--build-arg", one)]
-    for name in _IMAGES:
-        folder = ROOT / "services" / name
-        run("docker", "build", "--tag", f"zama-{name}:local", *arguments, str(folder))
-
-
-def run(*command: str, **environ: str) -> str:
-    """Run a command in the repository's root and return what it prints.
-
-    Raises:
-        AccountError: it failed; with all that it printed.
-
-    """
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise AccountError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
 @functools.cache
 def cli_configuration() -> dict[str, str]:
     """Return the environment by which Terraform finds the AWS provider.
@@ -385,7 +328,7 @@ def cli_configuration() -> dict[str, str]:
     `registry.terraform.io` on this machine serves as the mirror.
 
     Raises:
-        AccountError: there is neither registry nor mirror.
+        CommandError: there is neither registry nor mirror.
 
     """
     if Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser().exists():
@@ -396,7 +339,7 @@ def cli_configuration() -> dict[str, str]:
     search = ["find", "/opt", "/usr", "/var", str(Path.home()), *depth]
     mirror = subprocess.run(search, capture_output=True, text=True, check=False).stdout.strip()
     if not mirror:
-        raise AccountError(
+        raise CommandError(
             "registry.terraform.io does not answer, and there is no folder of that name to take"
             " the AWS provider from (`terraform providers mirror` makes one)."
         )

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from zama_ops.account import AccountError
+from zama_ops.commands import CommandError
 
 
 @contextlib.contextmanager
@@ -12,7 +12,7 @@ def client(service: str) -> Iterator[Any]:
     """Yield a boto3 client for a service, with what the environment says of region and account.
 
     Raises:
-        AccountError: AWS refused something, or does not answer.
+        CommandError: AWS refused something, or does not answer.
 
     """
     # Not at the top: `zama up` does without, and starts faster.
@@ -22,4 +22,4 @@ def client(service: str) -> Iterator[Any]:
     try:
         yield boto3.client(service)
     except (BotoCoreError, ClientError) as error:
-        raise AccountError(f"AWS does not answer: {error}") from None
+        raise CommandError(f"AWS does not answer: {error}") from None

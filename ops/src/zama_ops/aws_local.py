@@ -10,17 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
-from zama_ops.account import (
-    EXAMPLE_TAG,
-    ROOT,
-    Account,
-    Profile,
-    build_images,
-    require,
-    run,
-    temporary_account,
-)
+from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
+from zama_ops.commands import ROOT, require, run
 from zama_ops.console import errors_told, notes, step
+from zama_ops.images import build_images
 
 PLANS: Final[dict[Profile, Path]] = {
     "minimal": ROOT / "plan.txt",

@@ -8,7 +8,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from zama_ops.account import AccountError
+from zama_ops.commands import CommandError
 
 notes: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -27,7 +27,7 @@ def errors_told() -> Iterator[None]:
     """Say in red what went wrong, and end the command with exit code 1."""
     try:
         yield
-    except AccountError as error:
+    except CommandError as error:
         # Terraform tells much before it tells what went wrong.
         before, mark, after = str(error).partition("\nError:")
         notes.print(

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from zama_ops.account import ROOT, AccountError, Profile, run
+from zama_ops.account import Profile
 from zama_ops.aws import client
+from zama_ops.commands import ROOT, CommandError, run
 from zama_ops.console import errors_told, notes, step
 from zama_ops.images import BUILD, IMAGES, Tag, commit, repositories
 from zama_ops.release import (
@@ -76,7 +77,7 @@ def _digests(text: str) -> dict[str, str] | None:
         return {name: str(json.loads(text)[name]) for name in IMAGES}
     except (ValueError, KeyError, TypeError):
         example = '{"api":"sha256:…","nginx":"sha256:…"}'
-        raise AccountError(f"IMAGE_DIGESTS is {text!r}, and not such as {example}.") from None
+        raise CommandError(f"IMAGE_DIGESTS is {text!r}, and not such as {example}.") from None
 
 
 def _saved() -> Path:
@@ -99,7 +100,7 @@ def fetch() -> None:
         of_this_commit += [f"--commit={revision}", "--status=success"]
         found = json.loads(run("gh", "run", "list", *of_this_commit, "--json=databaseId"))
         if not found:
-            raise AccountError(
+            raise CommandError(
                 f"ci.yml has not passed on main for {revision}: wait for it, or mend it."
             )
         shutil.rmtree(PLAN, ignore_errors=True)
@@ -126,7 +127,7 @@ def verify(
     with errors_told():
         release = _read_release()
         if release.digests is None or set(release.digests) != set(IMAGES):
-            raise AccountError("The plan does not name the digests of both images.")
+            raise CommandError("The plan does not name the digests of both images.")
         from_here = ["--repo", repository, "--signer-workflow", workflow]
         from_here += ["--source-ref", "refs/heads/main", "--source-digest", release.commit]
         for name, url in repositories().items():
@@ -164,7 +165,7 @@ def apply(
         try:
             terraform.run("apply", str(_saved()))
             found = _shift_and_check(terraform, connect_to)
-        except AccountError as error:
+        except CommandError as error:
             found = [str(error)]
         outcome = "deployed"
         if found:
@@ -173,7 +174,7 @@ def apply(
             outcome = _roll_back(previous, bucket, connect_to)
         write(bucket, replace(record, ended=_now(), outcome=outcome, found=found))
         if found:
-            raise AccountError(f"{release.tag} is not deployed: {outcome}.")
+            raise CommandError(f"{release.tag} is not deployed: {outcome}.")
     notes.print(f"[green]✓[/] {release.tag} is deployed.")
 
 
@@ -181,17 +182,17 @@ def _read_release() -> Release:
     """Return what build/plan is the plan of.
 
     Raises:
-        AccountError: there is none, or it is not this commit's, or it was changed.
+        CommandError: there is none, or it is not this commit's, or it was changed.
 
     """
     try:
         release = Release(**json.loads((PLAN / "release.json").read_text()))
     except FileNotFoundError:
-        raise AccountError("There is no plan: `zama deploy plan` or `fetch` first.") from None
+        raise CommandError("There is no plan: `zama deploy plan` or `fetch` first.") from None
     if release.commit != commit():
-        raise AccountError(f"The plan is of {release.commit}, and {commit()} is checked out.")
+        raise CommandError(f"The plan is of {release.commit}, and {commit()} is checked out.")
     if release.plan != _sha256(_saved()):
-        raise AccountError("build/plan/tfplan is not the plan that release.json speaks of.")
+        raise CommandError("build/plan/tfplan is not the plan that release.json speaks of.")
     return release
 
 
@@ -232,7 +233,7 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
             terraform.init()
             terraform.run("apply", "-auto-approve", *words)
             found = _shift_and_check(terraform, connect_to)
-    except AccountError as error:
+    except CommandError as error:
         found = [str(error)]
     if found:
         return f"the way back to {previous.tag} failed as well: {'; '.join(found)}"

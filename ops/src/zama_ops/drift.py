@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from zama_ops.account import ROOT, run
+from zama_ops.commands import ROOT, run
 from zama_ops.console import errors_told, notes
 from zama_ops.images import BUILD
 from zama_ops.release import Bucket, Terraform, checkout, last_deployed, variables

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from zama_ops.account import AccountError, require
+from zama_ops.commands import CommandError, require
 from zama_ops.console import notes, step
 from zama_ops.programs import Program
 from zama_ops.stage import KEY, NO_LIMIT, Alert, Stage
@@ -354,7 +354,7 @@ def command(name: str, drill: type[Drill]) -> Callable[..., None]:
         try:
             require("prometheus")
             result = perform(drill(), speed, picture)
-        except (DrillError, AccountError, RuntimeError, TimeoutError) as error:
+        except (DrillError, CommandError, RuntimeError, TimeoutError) as error:
             notes.print(f"zama: {error}", style="red", markup=False)
             raise typer.Exit(1) from None
         if as_json:

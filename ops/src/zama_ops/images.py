@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from zama_ops.account import ROOT, AccountError, build_images, run
 from zama_ops.aws import client
+from zama_ops.commands import ROOT, CommandError, run
 from zama_ops.console import errors_told, notes, step
 
 IMAGES: Final = ("api", "nginx")
@@ -62,7 +62,7 @@ def scan(
     """
     with errors_told():
         if not shutil.which(grype):
-            raise AccountError(f"There is no {grype} on the PATH: github.com/anchore/grype.")
+            raise CommandError(f"There is no {grype} on the PATH: github.com/anchore/grype.")
         found = [name for name in IMAGES if not _is_clean(name, grype)]
     if found:
         raise typer.Exit(1)
@@ -75,7 +75,7 @@ def _is_clean(name: str, grype: str) -> bool:
     command = [grype, f"sbom:{_sbom(name)}", "--fail-on", "high", *outputs]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code not in {0, 2}:
-        raise AccountError(f"Grype could not scan zama-{name}; see above.")
+        raise CommandError(f"Grype could not scan zama-{name}; see above.")
     return code == 0
 
 
@@ -105,7 +105,7 @@ def repositories() -> dict[str, str]:
     """Return where the images are pushed, by their names.
 
     Raises:
-        AccountError: AWS does not answer, or has not all of them.
+        CommandError: AWS does not answer, or has not all of them.
 
     """
     with client("ecr") as ecr:
@@ -124,7 +124,7 @@ def _push(name: str, url: str, tag: str) -> str:
         run("docker", "push", "--quiet", f"{url}:{tag}")
         digest = _digest(name, tag)
     if digest is None:
-        raise AccountError(f"{url}:{tag} was pushed, and is not there.")
+        raise CommandError(f"{url}:{tag} was pushed, and is not there.")
     return digest
 
 
@@ -152,14 +152,32 @@ def _pushed_images() -> dict[str, str]:
     """Return the pushed images as REPOSITORY@DIGEST, by their names.
 
     Raises:
-        AccountError: nothing was pushed.
+        CommandError: nothing was pushed.
 
     """
     try:
         pushed: dict[str, dict[str, Any]] = json.loads(_pushed().read_text())
     except FileNotFoundError:
-        raise AccountError("There is no build/images.json: `zama images push` writes it.") from None
+        raise CommandError("There is no build/images.json: `zama images push` writes it.") from None
     return {name: f"{image['repository']}@{image['digest']}" for name, image in pushed.items()}
+
+
+def build_images(**labels: str) -> None:
+    """Build both images, on base images that this machine can have.
+
+    Arguments:
+        labels: VERSION, REVISION and CREATED, if the images are to say of what they are.
+
+    Raises:
+        CommandError: a build failed.
+
+    """
+    bases = run(str(ROOT / "tests" / "containers" / "base-images")).split()
+    named = [*bases, *(f"{name}={value}" for name, value in labels.items())]
+    arguments = [word for one in named for word in ("--build-arg", one)]
+    for name in IMAGES:
+        folder = ROOT / "services" / name
+        run("docker", "build", "--tag", f"zama-{name}:local", *arguments, str(folder))
 
 
 def commit() -> str:

@@ -18,17 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from zama_ops.account import (
-    BOOTSTRAP,
-    EXAMPLE_TAG,
-    Account,
-    AccountError,
-    Profile,
-    build_images,
-    require,
-    temporary_account,
-)
+from zama_ops.account import BOOTSTRAP, EXAMPLE_TAG, Account, Profile, temporary_account
+from zama_ops.commands import CommandError, require
 from zama_ops.console import notes, step
+from zama_ops.images import build_images
 
 ACTIONS: Final = BOOTSTRAP / "actions.json"
 
@@ -113,7 +106,7 @@ def main() -> None:
     try:
         require("docker", "terraform")
         actions = _actions(_observed())
-    except AccountError as error:
+    except CommandError as error:
         notes.print(f"permissions: {error}", style="red", markup=False)
         sys.exit(1)
     ACTIONS.write_text(json.dumps(actions, indent=2) + "\n")

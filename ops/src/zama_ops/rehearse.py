@@ -16,15 +16,8 @@ from typing import Annotated, Final, Literal
 import typer
 
 from zama_ops import workflow
-from zama_ops.account import (
-    EXAMPLE_KEY,
-    ROOT,
-    Account,
-    cli_configuration,
-    require,
-    run,
-    temporary_account,
-)
+from zama_ops.account import EXAMPLE_KEY, Account, cli_configuration, temporary_account
+from zama_ops.commands import ROOT, require, run
 from zama_ops.console import errors_told, notes
 from zama_ops.images import commit
 from zama_ops.workflow import Job, Step

@@ -18,8 +18,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from zama_ops.account import AccountError, Profile, cli_configuration, run
+from zama_ops.account import Profile, cli_configuration
 from zama_ops.aws import client
+from zama_ops.commands import CommandError, run
 from zama_ops.images import BUILD
 
 _RECORDS: Final = "service/deployments/"
@@ -78,7 +79,7 @@ class Terraform:
         Ctrl-C reaches it as well, and it then stops in good order: it is waited for.
 
         Raises:
-            AccountError: it is not one of `codes`.
+            CommandError: it is not one of `codes`.
 
         """
         command = ["terraform", f"-chdir={self.folder / 'terraform'}", verb, *words]
@@ -88,7 +89,7 @@ class Terraform:
             code = terraform.wait()
             signal.signal(signal.SIGINT, before)
         if code not in codes:
-            raise AccountError(f"`terraform {verb}` failed with exit code {code}; see above.")
+            raise CommandError(f"`terraform {verb}` failed with exit code {code}; see above.")
         return code
 
     def init(self) -> None:
@@ -145,7 +146,7 @@ def last_deployed(bucket: str) -> Release | None:
     """Return what was deployed last and passed its checks; None where nothing was.
 
     Raises:
-        AccountError: AWS does not answer.
+        CommandError: AWS does not answer.
 
     """
     with client("s3") as s3:
@@ -162,7 +163,7 @@ def write(bucket: str, record: Record) -> None:
     """Keep a record, here and in the account.
 
     Raises:
-        AccountError: AWS does not answer.
+        CommandError: AWS does not answer.
 
     """
     text = json.dumps(asdict(record), indent=2) + "\n"

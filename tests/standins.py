@@ -13,6 +13,7 @@ echo "$(basename "$0") $*" >>"$folder/calls"
 case "$*" in
 *"issue list"*) cat "$folder/issues" ;;
 *"run list"*) cat "$folder/runs" ;;
+*"image inspect"*) cat "$folder/base" ;;
 esac
 [ ! -e "$0.code" ] || { echo "refused" >&2; exit "$(cat "$0.code")"; }
 """
@@ -33,8 +34,9 @@ class Programs:
         self.path = f"{folder}:{checkout.path / '.venv' / 'bin'}:/usr/bin:/bin"
 
     def answer(self, name: str, value: object) -> None:
-        """Say what a list has."""
-        (self.folder / name).write_text(json.dumps(value))
+        """Say what is answered to `gh issue list`, `gh run list`, or about an image's base."""
+        text = value if isinstance(value, str) else json.dumps(value)
+        (self.folder / name).write_text(text)
 
     def exit_with(self, name: str, code: int) -> None:
         """Have a program end with this exit code from now on."""

@@ -179,10 +179,18 @@ def test_a_tag_that_is_there_is_not_pushed_again(minimal: Deployment, tmp_path: 
     assert given["api-digest"] == digests["api"] != digests["nginx"]
     assert given["api-repository"] == minimal.outputs["ecr_api_repo_url"]
 
+    programs.answer("base", "docker.io/library/python@sha256:1")
     code, said, called = programs.zama("images", "push", **here)
     tag = workflow.checkout.git("rev-parse", "HEAD")[:7]
     url = f"{minimal.outputs['ecr_api_repo_url']}:{tag}"
-    assert called == [f"docker tag zama-api:local {url}", f"docker push --quiet {url}"]
+    assert called[1:] == [f"docker tag zama-api:local {url}", f"docker push --quiet {url}"]
     # The stand-in has pushed nothing.
     assert code == 1
     assert "was pushed, and is not there" in said
+
+    # Nor would it be, built on what only this machine has.
+    programs.answer("base", "zama-stand-in-python:bookworm")
+    code, said, again = programs.zama("images", "push", **here)
+    assert code == 1
+    assert "built on zama-stand-in-python:bookworm: no image to push" in said
+    assert len(again) == len(called) + 1

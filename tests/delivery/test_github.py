@@ -1,5 +1,6 @@
 """What the workflows ask of GitHub's and Sigstore's programs, which stand-ins note here."""
 
+import contextlib
 import json
 import os
 import signal
@@ -69,9 +70,13 @@ def test_ctrl_c_lets_terraform_stop_in_good_order(programs: Programs) -> None:
     here = {"PATH": programs.path, "STATE_BUCKET": "a-bucket", "TF_CLI_CONFIG_FILE": "/dev/null"}
     command = ["zama", "deploy", "plan"]
     with programs.checkout.start(command, here, group=0) as deploy:
-        wait_until(calls.exists, "the plan begins")
-        os.killpg(deploy.pid, signal.SIGINT)
-        _, said = deploy.communicate(timeout=20)
+        try:
+            wait_until(calls.exists, "the plan begins")
+            os.killpg(deploy.pid, signal.SIGINT)
+            _, said = deploy.communicate(timeout=20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(deploy.pid, signal.SIGKILL)
     assert deploy.returncode == 1
     assert calls.read_text() == "plan begun\nlock given back\n"
     assert "`terraform plan` failed with exit code 1" in said

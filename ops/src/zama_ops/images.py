@@ -13,9 +13,13 @@ from zama_ops.aws import client
 from zama_ops.commands import ROOT, CommandError, run
 from zama_ops.console import errors_told, notes, step
 
-IMAGES: Final = ("api", "nginx")
+IMAGES: Final = {"api": "PYTHON_IMAGE", "nginx": "NGINX_IMAGE"}
+"""The images, and the build argument that names what each is built on."""
+
 BUILD: Final = ROOT / "build"
 """Where what is made of a commit lies; git ignores it."""
+
+_BASE: Final = "org.opencontainers.image.base.name"
 
 app: Final = typer.Typer(help="From a commit to signed images.", no_args_is_help=True)
 
@@ -120,12 +124,24 @@ def _push(name: str, url: str, tag: str) -> str:
     """Return the digest of what has the tag now."""
     digest = _digest(name, tag)
     if digest is None:
+        _refuse_stand_in(name)
         run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
         run("docker", "push", "--quiet", f"{url}:{tag}")
         digest = _digest(name, tag)
     if digest is None:
         raise CommandError(f"{url}:{tag} was pushed, and is not there.")
     return digest
+
+
+def _refuse_stand_in(name: str) -> None:
+    """See that an image is built on the base that its Dockerfile pins."""
+    label = f'{{{{index .Config.Labels "{_BASE}"}}}}'
+    base = run("docker", "image", "inspect", "--format", label, f"zama-{name}:local").strip()
+    if "@sha256:" not in base:
+        raise CommandError(
+            f"zama-{name}:local is built on {base or 'nobody knows what'}: no image to push."
+            " `zama images build` takes the pinned base where its registry answers."
+        )
 
 
 def _digest(name: str, tag: str) -> str | None:
@@ -172,12 +188,13 @@ def build_images(**labels: str) -> None:
         CommandError: a build failed.
 
     """
-    bases = run(str(ROOT / "tests" / "containers" / "base-images")).split()
-    named = [*bases, *(f"{name}={value}" for name, value in labels.items())]
-    arguments = [word for one in named for word in ("--build-arg", one)]
-    for name in IMAGES:
-        folder = ROOT / "services" / name
-        run("docker", "build", "--tag", f"zama-{name}:local", *arguments, str(folder))
+    lines = run(str(ROOT / "tests" / "containers" / "base-images")).split()
+    bases = dict(line.split("=", 1) for line in lines)
+    arguments = {**bases, **labels}
+    for name, argument in IMAGES.items():
+        words = [word for one in arguments.items() for word in ("--build-arg", "=".join(one))]
+        words += ["--label", f"{_BASE}={bases[argument]}"]
+        run("docker", "build", "--tag", f"zama-{name}:local", *words, f"services/{name}")
 
 
 def commit() -> str:

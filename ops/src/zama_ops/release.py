@@ -95,7 +95,7 @@ class Terraform:
     def init(self) -> None:
         """Install the provider, and find the state."""
         where = [f"-backend-config=bucket={self.bucket}"]
-        where += [f"-backend-config=region={os.environ.get('AWS_REGION', 'eu-west-1')}"]
+        where += [f"-backend-config=region={_region()}"]
         self.run("init", "-reconfigure", *where)
 
     def show(self, plan: Path) -> str:
@@ -113,10 +113,15 @@ class Terraform:
         )
 
 
+def _region() -> str:
+    return os.environ.get("AWS_REGION") or "eu-west-1"
+
+
 @contextlib.contextmanager
 def variables(release: Release) -> Iterator[list[str]]:
     """Yield the words that tell Terraform what to deploy, while the files that they name exist."""
-    words = [f"-var-file=profiles/{release.profile}.tfvars", f"-var=image_tag={release.tag}"]
+    words = [f"-var=region={_region()}", f"-var=image_tag={release.tag}"]
+    words.append(f"-var-file=profiles/{release.profile}.tfvars")
     if release.digests:
         words.append(f"-var=image_digests={json.dumps(release.digests)}")
     with tempfile.NamedTemporaryFile("w", suffix=".tfvars") as file:

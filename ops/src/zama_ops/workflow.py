@@ -25,13 +25,12 @@ _PATH: Final = re.compile(r"[a-z]+(?:\.[A-Za-z_][\w-]*)+")
 _RESULTS: Final = "join(needs.*.result, ' ')"
 _COMPARISON: Final = re.compile(rf"({_PATH.pattern}) (==|!=) ('[^']*'|{_PATH.pattern})")
 
-Values = Mapping[str, str]
-"""What expressions stand for, by path, such as `github.sha`."""
-
-
 _RUN: Final = re.compile(r'make (?:--silent )?([a-z-]+)(?: >>"\$GITHUB_OUTPUT")?')
 _TARGET: Final = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 _GITHUB: Final = {"event", "event_name", "ref", "repository", "sha", "token"}
+
+Values = Mapping[str, str]
+"""What expressions stand for, by path, such as `github.sha`."""
 
 
 class ExpressionError(ValueError):
@@ -132,7 +131,8 @@ def faults(path: Path, makefile: str) -> Iterator[str]:
             found = _RUN.fullmatch(step.get("run", "make help").strip())
             if not found or found[1] not in targets:
                 yield f"{where}: `{step['run'].strip()}` is not one target of the Makefile"
-            known.add(f"steps.{step.get('id')}.outputs")
+            if "id" in step:
+                known.add(f"steps.{step['id']}.outputs")
         head = {key: value for key, value in job.contents.items() if key != "steps"}
         yield from _unknown(where, head, known)
 

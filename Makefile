@@ -61,7 +61,7 @@ lint-workflows: $(VENV)/dev.stamp ## Check the workflows' form, and what in them
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/python -m zama_ops.workflow
-	$(BIN)/zizmor --offline --no-progress --persona pedantic .github
+	$(BIN)/zizmor $(if $(GH_TOKEN),,--offline) --no-progress --persona pedantic .github
 
 .PHONY: lint-containers
 lint-containers: $(VENV)/dev.stamp ## Check the Dockerfiles

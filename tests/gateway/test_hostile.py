@@ -68,6 +68,27 @@ def test_an_integer_of_400_digits_is_refused(part: Part) -> None:
     assert b"$.a" in response
 
 
+SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        b"Content-Length: 5\r\nContent-Length: 50\r\n",
+        b"Content-Length: +5\r\n",
+        b"Content-Length: 5, 5\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+    ],
+)
+def test_a_request_of_two_lengths_is_refused(part: Part, lengths: bytes) -> None:
+    """Whoever read it otherwise than the next would let a second request pass unseen."""
+    response = exchange(part.url, HEAD + lengths + b"\r\n0\r\n\r\n" + SMUGGLED)
+    assert status(response) in {400, 501}
+    assert response.count(b"HTTP/1.1 ") == 1
+
+
 @contextlib.contextmanager
 def slowly(url: str, data: bytes, pause: float) -> Iterator[Callable[[], bytes]]:
     """Send `data` a byte at a time while the block runs; yields how to wait for the response."""

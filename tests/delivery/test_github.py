@@ -53,6 +53,14 @@ def test_digests_of_another_form_are_refused(programs: Programs, digests: str) -
     assert said.startswith(f"zama: IMAGE_DIGESTS is {digests!r}")
 
 
+def test_a_deploy_without_a_key_does_not_begin(programs: Programs) -> None:
+    """It would be rolled back, however good it is."""
+    plan(programs, None)
+    code, said, called = programs.zama("deploy", "apply", STATE_BUCKET="a-bucket", API_KEY="")
+    assert (code, called) == (1, [])
+    assert said.startswith("zama: Set API_KEY")
+
+
 INTERRUPTED: Final = """#!/bin/sh
 [ "$2" = plan ] || exit 0
 trap 'sleep 1; echo "lock given back" >>"$0.calls"; exit 1' INT

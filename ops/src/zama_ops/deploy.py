@@ -157,6 +157,8 @@ def apply(
     build/deployment.json says whether the service is as it was.
     """
     with errors_told():
+        if not os.environ.get("API_KEY"):
+            raise CommandError("Set API_KEY to a valid key: without one no check would pass.")
         release = _read_release()
         terraform = Terraform(ROOT, bucket)
         terraform.init()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,9 @@ def targets() -> Iterator[dict[str, Project]]:
     try:
         yield targets
     finally:
-        for project in targets.values():
-            project.down()
+        # Each drains.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Project.down, targets.values()))
 
 
 @pytest.fixture

@@ -257,6 +257,18 @@ def folders_with(pattern: str) -> set[str]:
     return {f"/{folder}" if folder.name else "/" for folder in folders}
 
 
+def test_atlantis_makes_the_same_checks() -> None:
+    """Before it plans; and the outputs and profiles that it names are there."""
+    text = (ROOT / "atlantis.yaml").read_text()
+    first = yaml.safe_load(text)["workflows"]["service"]["plan"]["steps"][0]
+    assert first == {"run": "make -C .. lint-terraform"}
+    outputs = (ROOT / "terraform" / "outputs.tf").read_text()
+    named = re.findall(r"terraform output \S+ (\w+)", text)
+    assert named == ["image_tag", "image_digests"]
+    for name in named:
+        assert f'output "{name}" {{' in outputs
+
+
 # --- What is said of it ---------------------------------------------------------------------------
 
 

@@ -4,8 +4,9 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 
-from engine import Images, run, stamp
+from engine import Images, stamp
 from stack import Part, Stack, answers, with_defaults
+from zama_ops.commands import run
 from zama_ops.programs import free_port, wait_until
 
 # Containers wait for each other's health checks.

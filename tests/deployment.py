@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from engine import run
 from stack import AUTHORISED, SUM, Answer, send
 from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
+from zama_ops.commands import run
 
 # One client's limit is not what the tests under load are about.
 UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}

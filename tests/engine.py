@@ -14,31 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from stack import ROOT
+from zama_ops.commands import run
 from zama_ops.programs import wait_until
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"
-
-
-def run(*command: str, **environ: str) -> str:
-    """Run a command in the repository's root and return what it prints.
-
-    Raises:
-        RuntimeError: it failed; the message has all that it printed.
-
-    """
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{shlex.join(command)}: {done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def answers() -> bool:

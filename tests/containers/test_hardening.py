@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from compose import ComposeStack, Container
-from engine import run
 from stack import UNLIMITED, kernel_says
+from zama_ops.commands import run
 from zama_ops.programs import wait_until
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine import API_IMAGE, NGINX_IMAGE, Images, run, stamp
+from engine import API_IMAGE, NGINX_IMAGE, Images, stamp
 from stack import JSON, KEY, answers, send
+from zama_ops.commands import run
 from zama_ops.programs import free_port, wait_until
 
 pytestmark = pytest.mark.usefixtures("images")

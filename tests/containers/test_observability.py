@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from engine import Images, run, stamp
+from engine import Images, stamp
 from stack import ROOT, UNLIMITED, send
+from zama_ops.commands import run
 from zama_ops.programs import free_port, wait_until
 
 COMPOSE = ["docker-compose", "--profile", "observability"]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from compose import ComposeStack, Project
-from engine import run
 from load import constant_load
 from stack import UNLIMITED, answers, send, with_defaults
+from zama_ops.commands import run
 from zama_ops.programs import free_port, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")

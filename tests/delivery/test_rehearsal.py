@@ -11,8 +11,9 @@ from typing import Any, Final
 import pytest
 
 from checkout import Checkout
-from engine import API_IMAGE, NGINX_IMAGE, Images, run
+from engine import API_IMAGE, NGINX_IMAGE, Images
 from zama_ops import workflow
+from zama_ops.commands import run
 
 pytestmark = [pytest.mark.needs("docker", "terraform"), pytest.mark.timeout(600)]
 

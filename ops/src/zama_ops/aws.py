@@ -15,9 +15,8 @@ def client(service: str) -> Iterator[Any]:
         CommandError: AWS refused something, or does not answer.
 
     """
-    # Not at the top: `zama up` does without, and starts faster.
-    import boto3  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    import boto3  # noqa: PLC0415 - `zama up` does without, and starts faster
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
     try:
         yield boto3.client(service)

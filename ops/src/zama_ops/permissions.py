@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import botocore.session
+
 from zama_ops.account import BOOTSTRAP, EXAMPLE_TAG, Account, Profile, temporary_account
 from zama_ops.commands import CommandError, require
 from zama_ops.console import notes, step
@@ -172,9 +174,6 @@ def _calls(log: str) -> Iterator[tuple[str, Call]]:
 
 def _actions(observed: Mapping[str, Iterable[Call]]) -> dict[str, list[str]]:
     """Return the IAM actions of what was called, and of what changes, undoes and tags it."""
-    # Not at the top: `zama up` does without.
-    import botocore.session  # noqa: PLC0415
-
     session = botocore.session.get_session()
     every = (session.get_service_model(name) for name in session.get_available_services())
     models = {str(model.service_id): model for model in every}

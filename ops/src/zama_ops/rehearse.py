@@ -16,7 +16,13 @@ from typing import Annotated, Final, Literal
 import typer
 
 from zama_ops import workflow
-from zama_ops.account import EXAMPLE_KEY, Account, cli_configuration, temporary_account
+from zama_ops.account import (
+    EXAMPLE_KEY,
+    EXAMPLE_REPOSITORY,
+    Account,
+    cli_configuration,
+    temporary_account,
+)
 from zama_ops.commands import ROOT, require, run
 from zama_ops.console import errors_told, notes
 from zama_ops.images import commit
@@ -198,7 +204,7 @@ def rehearse(
         values = {
             "github.event_name": "push",
             "github.ref": "refs/heads/main",
-            "github.repository": "example/zama-challenge",
+            "github.repository": EXAMPLE_REPOSITORY,
             "github.sha": commit(),
             "vars.AWS_ROLE_ARN": "arn:aws:iam::000000000000:role/zama-challenge-deploy",
             "vars.AWS_REGION": "eu-west-1",

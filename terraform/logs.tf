@@ -27,6 +27,9 @@ locals {
 
     # Who calls, how much, and when last.
     clients = "filter service = 'nginx' and event = 'request' | stats count(*) as requests, max(@timestamp) as last by client | sort requests desc"
+
+    # With which keys, by their fingerprints; `zama keys list` asks it.
+    keys = "filter service = 'nginx' and key != '' | stats count(*) as requests, max(@timestamp) as last by client, key | sort last desc"
   }
 }
 

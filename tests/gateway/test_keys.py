@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stack import ENTRYPOINT, JSON, KEY, SUM, UNLIMITED, Answer, Pair, ProcessStack, Stack, send
+from zama_ops.keyring import fingerprint
 
 KEYS = "acme=first-Key_1 acme=second.Key~2 globex=third+Key/3=="
 
@@ -24,12 +25,13 @@ def post_sum(url: str, key: str) -> Answer:
 
 @pytest.mark.parametrize("pair_of_key", KEYS.split())
 def test_every_key_works_and_its_client_is_logged(several: Pair, pair_of_key: str) -> None:
-    """Each key is accepted, and both logs name its client."""
+    """Each key is accepted; both logs name its client, the gateway's also which key it was."""
     client, key = pair_of_key.split("=", 1)
     answer = post_sum(several.gateway.url, key)
     assert answer.status == 200
     request_id = answer.headers["x-request-id"]
-    assert several.gateway.line(request_id)["client"] == client
+    line = several.gateway.line(request_id)
+    assert (line["client"], line["key"]) == (client, fingerprint(key))
     assert several.api.line(request_id)["client"] == client
 
 
@@ -39,7 +41,9 @@ def test_every_key_works_and_its_client_is_logged(several: Pair, pair_of_key: st
 )
 def test_nothing_near_a_key_works(several: Pair, key: str) -> None:
     """Neither a client's name nor another case nor a trick with the lookup gets in."""
-    assert post_sum(several.gateway.url, key).status == 403
+    answer = post_sum(several.gateway.url, key)
+    assert answer.status == 403
+    assert several.gateway.line(answer.headers["x-request-id"])["key"] == ""
 
 
 def test_a_caller_cannot_name_itself(several: Pair) -> None:
@@ -151,4 +155,4 @@ def test_the_key_stays_out_of_the_list_of_processes_while_it_is_rendered(
     with_key = [line for line in trace.stderr.splitlines() if key in line]
     assert with_key
     commands = {line.lstrip("+ ").split()[0] for line in with_key}
-    assert commands <= {"[", "case", "printf", "register", "consists_of", "API_KEY="}
+    assert commands <= {"[", "case", "printf", "register", "fingerprint", "consists_of", "API_KEY="}

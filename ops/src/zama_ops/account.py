@@ -1,5 +1,6 @@
 """An AWS account on this machine: the emulator, and Terraform applied to it."""
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -235,12 +236,15 @@ class Account:
 
     def curl(self, url: str) -> str:
         """Return a command that calls the service by its own name, which only AWS's DNS knows."""
-        https = url.startswith("https:")
-        insecure, port = ("-k ", self.port + 1) if https else ("", self.port)
+        insecure = "-k " if url.startswith("https:") else ""
         return (
-            f"curl -s {insecure}--connect-to ::127.0.0.1:{port} -H 'X-Api-Key: {EXAMPLE_KEY}'"
+            f"curl -s {insecure}--connect-to ::{self.address(url)} -H 'X-Api-Key: {EXAMPLE_KEY}'"
             f""" -H 'Content-Type: application/json' -d '{{"a": 2, "b": 40}}' {url}/sum"""
         )
+
+    def address(self, url: str) -> str:
+        """Return the host and port on which the emulator serves what AWS would serve as `url`."""
+        return f"127.0.0.1:{self.port + url.startswith('https:')}"
 
     # --- Terraform ----------------------------------------------------------------------------
 
@@ -342,7 +346,9 @@ def cli_configuration() -> dict[str, str]:
             "registry.terraform.io does not answer, and there is no folder of that name to take"
             " the AWS provider from (`terraform providers mirror` makes one)."
         )
-    path = Path(tempfile.mkdtemp(prefix="zama-terraform-")) / "terraform.rc"
+    directory = Path(tempfile.mkdtemp(prefix="zama-terraform-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    path = directory / "terraform.rc"
     folder = json.dumps(str(Path(mirror).parent))
     path.write_text(f"provider_installation {{ filesystem_mirror {{ path = {folder} }} }}\n")
     return {"TF_CLI_CONFIG_FILE": str(path)}

@@ -1,5 +1,6 @@
 """`zama aws-local`: the whole deployment on an AWS that runs on this machine."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
-from zama_ops.commands import ROOT, require, run
+from zama_ops.commands import ROOT, CommandError, require, run
 from zama_ops.console import errors_told, notes, step
 from zama_ops.images import build_images
 
@@ -68,7 +69,7 @@ def up(
     notes.print(
         f"\nThe service answers as {outputs['url']} (`make aws-local-down` ends it). Try:\n\n"
         f"  {_ACCOUNT.curl(outputs['url'])}\n\n"
-        "aws, terraform and boto3 find this AWS after:\n\n"
+        "aws, terraform, boto3 and zama find this AWS after:\n\n"
         '  eval "$(.venv/bin/zama aws-local env)"\n'
     )
 
@@ -82,8 +83,15 @@ def down() -> None:
 
 @app.command()
 def env() -> None:
-    """Print the settings by which aws, terraform and boto3 find the emulator, for `eval`."""
-    for name, value in _ACCOUNT.environ().items():
+    """Print the settings by which aws, terraform, boto3 and zama find the emulator, for `eval`.
+
+    CONNECT_TO stands for AWS's DNS, which alone knows the load balancer's name.
+    """
+    settings = _ACCOUNT.environ()
+    if _ACCOUNT.runs():
+        with contextlib.suppress(CommandError, KeyError):  # nothing is deployed
+            settings["CONNECT_TO"] = _ACCOUNT.address(_ACCOUNT.outputs()["url"])
+    for name, value in settings.items():
         typer.echo(f"export {name}={value}")
 
 

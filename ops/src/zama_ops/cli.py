@@ -1,22 +1,59 @@
 """The commands; each lives in the module of its name."""
 
+from typing import Final
+
 import typer
 
-from zama_ops import aws_local, deploy, drift, drill, images
+from zama_ops import aws_local, deploy, drift, drill, images, keys
+from zama_ops.load import load
 from zama_ops.logs import logs
 from zama_ops.rehearse import rehearse
 from zama_ops.smoke import smoke
+from zama_ops.status import status
 from zama_ops.up import up
 
+_HELP: Final = """\
+Run, operate and deliver the service.
+
+Each command tells what it does with `--help`. What a script needs goes to standard output, and with
+`--json` as JSON; all else to standard error. Exit codes: 0, done and well; 1, not, and it was said
+why; 2, the command was not understood.
+"""
+_EPILOG: Final = """\
+**On a new machine**: `make up`, then `zama smoke http://localhost:8081`.
+
+**On call**: `zama status`; the runbook of what fires is in docs/runbooks; `zama logs` answers its
+questions.
+
+**A key in a wrong hand**: `zama keys whose`, then `zama keys rotate CLIENT --retire`.
+
+**Which deployment**: AWS credentials and AWS_REGION say which account; NAME_PREFIX, or `--prefix`,
+which service in it. `eval "$(zama aws-local env)"` sets them for the AWS of `zama aws-local up`.
+
+**Completion**: `zama --install-completion` writes it for your shell.
+"""
+_HERE: Final = "On this machine"
+_RUNNING: Final = "A running service"
+_DELIVERY: Final = "From a commit to AWS"
+
 app = typer.Typer(
-    help="Run and operate the service.", no_args_is_help=True, pretty_exceptions_show_locals=False
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
 )
-app.command()(up)
-app.command()(smoke)
-app.command()(logs)
-app.command()(rehearse)
-app.add_typer(images.app, name="images")
-app.add_typer(deploy.app, name="deploy")
-app.add_typer(drift.app, name="drift")
-app.add_typer(aws_local.app, name="aws-local")
-app.add_typer(drill.app, name="drill")
+app.command(rich_help_panel=_HERE)(up)
+app.add_typer(aws_local.app, name="aws-local", rich_help_panel=_HERE)
+app.add_typer(drill.app, name="drill", rich_help_panel=_HERE)
+
+app.command(rich_help_panel=_RUNNING)(status)
+app.add_typer(keys.app, name="keys", rich_help_panel=_RUNNING)
+app.command(rich_help_panel=_RUNNING)(logs)
+app.command(rich_help_panel=_RUNNING)(smoke)
+app.command(rich_help_panel=_RUNNING)(load)
+
+app.command(rich_help_panel=_DELIVERY)(rehearse)
+app.add_typer(images.app, name="images", rich_help_panel=_DELIVERY)
+app.add_typer(deploy.app, name="deploy", rich_help_panel=_DELIVERY)
+app.add_typer(drift.app, name="drift", rich_help_panel=_DELIVERY)

@@ -8,12 +8,11 @@ import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from zama_ops.account import Profile
-from zama_ops.aws import client
 from zama_ops.commands import ROOT, CommandError, run
 from zama_ops.console import errors_told, notes, step
 from zama_ops.images import BUILD, IMAGES, Tag, commit, repositories
@@ -27,6 +26,7 @@ from zama_ops.release import (
     variables,
     write,
 )
+from zama_ops.service import shift
 from zama_ops.smoke import CHECKS, Deployment, perform
 
 PLAN: Final = BUILD / "plan"
@@ -202,7 +202,7 @@ def _shift_and_check(terraform: Terraform, connect_to: str | None) -> list[str]:
     """Have CodeDeploy shift the traffic where it does; return what the checks found."""
     outputs = terraform.outputs()
     if outputs.get("codedeploy_deployment"):
-        _shift(json.loads(outputs["codedeploy_deployment"]))
+        shift(json.loads(outputs["codedeploy_deployment"]))
     url = str(outputs["url"])
     # Where that is another's address, no certificate can be for it.
     key, elsewhere = os.environ.get("API_KEY", ""), connect_to is not None
@@ -215,13 +215,6 @@ def _shift_and_check(terraform: Terraform, connect_to: str | None) -> list[str]:
     with step(f"Checking {url} against the contract"):
         results = [perform(name, deployment) for name in CHECKS]
     return [f"{one.check}: {one.detail}" for one in results if not one.passed]
-
-
-def _shift(deployment: dict[str, Any]) -> None:
-    """Shift the traffic to the new tasks; CodeDeploy shifts it back where alarms fire."""
-    with step("Shifting the traffic"), client("codedeploy") as codedeploy:
-        identity = codedeploy.create_deployment(**deployment)["deploymentId"]
-        codedeploy.get_waiter("deployment_successful").wait(deploymentId=identity)
 
 
 def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from zama_ops.aws import client
+from zama_ops.commands import CommandError
 from zama_ops.console import errors_told, notes, step
+from zama_ops.service import PREFIX, Prefix
 
 _PATIENCE_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.5
@@ -21,7 +23,7 @@ def logs(
     ] = None,
     *,
     minutes: Annotated[int, typer.Option(min=1, help="How far to look back.")] = 60,
-    prefix: Annotated[str, typer.Option(help="The deployment's name_prefix.")] = "zama-challenge",
+    prefix: Prefix = PREFIX,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Ask the deployment's log a question that Terraform has saved (terraform/logs.tf).
@@ -33,12 +35,7 @@ def logs(
 
 
 def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_json: bool) -> None:
-    saved = {
-        query["name"].removeprefix(f"{prefix}/"): query
-        for query in aws.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")[
-            "queryDefinitions"
-        ]
-    }
+    saved = questions(aws, prefix)
     if question is None:
         for name in sorted(saved):
             typer.echo(name)
@@ -48,7 +45,7 @@ def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_jso
         notes.print(f"zama: there is no question {question!r}. Known: {known}", style="red")
         raise typer.Exit(1)
     with step(f"Asking {question} of the last {minutes} minutes"):
-        rows = _ask(aws, saved[question], minutes)
+        rows = ask(aws, saved[question], minutes)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -61,8 +58,19 @@ def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_jso
     Console().print(table)
 
 
-def _ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
-    """Return what a query finds, a dictionary a row."""
+def questions(aws: Any, prefix: str) -> dict[str, dict[str, Any]]:
+    """Return the saved queries, by their names."""
+    found = aws.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")
+    return {one["name"].removeprefix(f"{prefix}/"): one for one in found["queryDefinitions"]}
+
+
+def ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
+    """Return what a query finds, a dictionary a row.
+
+    Raises:
+        CommandError: it failed, or took more than a minute.
+
+    """
     now = int(time.time())
     identity = aws.start_query(
         logGroupNames=query["logGroupNames"],
@@ -76,8 +84,7 @@ def _ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
         if answer["status"] == "Complete":
             break
         if answer["status"] not in {"Scheduled", "Running"} or time.monotonic() > deadline:
-            notes.print(f"zama: the query ended as {answer['status']}", style="red")
-            raise typer.Exit(1)
+            raise CommandError(f"The query ended as {answer['status']}.")
         time.sleep(_POLL_SECONDS)
     rows = [{one["field"]: one["value"] for one in result} for result in answer["results"]]
     columns = {name: None for row in rows for name in row if name != "@ptr"}

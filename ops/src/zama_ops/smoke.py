@@ -18,8 +18,12 @@ from zama_ops.account import EXAMPLE_KEY
 from zama_ops.console import notes
 
 _REQUEST_ID: Final = "zama-smoke"
-_SUM: Final = b'{"a": 2, "b": 40}'
+SUM: Final = b'{"a": 2, "b": 40}'
 _TIMEOUT_SECONDS: Final = 5
+ConnectTo = Annotated[
+    str | None,
+    typer.Option(help="HOST:PORT to connect to instead; then certificates are for another."),
+]
 # Over the limit one waits as one is told to; more often than this is no accident.
 _PATIENCE: Final = 3
 # More than the default limit allows at once.
@@ -177,7 +181,7 @@ def _adds(a: int, b: int) -> Check:
 
 
 def _refuses(
-    status: int, body: bytes = _SUM, answer_header: str | None = None, **headers: str
+    status: int, body: bytes = SUM, answer_header: str | None = None, **headers: str
 ) -> Check:
     def check(deployment: Deployment) -> None:
         answer = deployment.ask(status, "POST", "/sum", body, **headers)
@@ -221,7 +225,7 @@ def _protects_browsers(deployment: Deployment) -> None:
 
 def _limits(deployment: Deployment) -> None:
     for _ in range(_BURST):
-        answer = deployment.send("POST", "/sum", _SUM, x_api_key="")
+        answer = deployment.send("POST", "/sum", SUM, x_api_key="")
         if answer.status == 429:
             _expect_problem(answer)
             expected = {"retry-after": "1", "ratelimit": '"default";r=0;t=1'}
@@ -260,10 +264,7 @@ CHECKS: Final[dict[str, Check]] = {
 def smoke(
     url: Annotated[str, typer.Argument(help="Such as http://localhost:8081 or https://...")],
     *,
-    connect_to: Annotated[
-        str | None,
-        typer.Option(help="HOST:PORT to connect to instead; with https only if --insecure."),
-    ] = None,
+    connect_to: ConnectTo = None,
     insecure: Annotated[bool, typer.Option(help="Accept any certificate.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -271,6 +272,25 @@ def smoke(
 
     A valid key comes from the environment, API_KEY, so that no list of processes shows it; on this
     machine it is CHANGEME unless set. Exit code 1: a check failed; 2: there is no key or no URL.
+    """
+    deployment = Deployment(url, key_for(url), connect_to, insecure=insecure)
+    results = [perform(name, deployment) for name in CHECKS]
+    passed = all(result.passed for result in results)
+    if as_json:
+        report = {"url": url, "passed": passed, "checks": [asdict(one) for one in results]}
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        Console().print(_table(results))
+    if not passed:
+        raise typer.Exit(1)
+
+
+def key_for(url: str) -> str:
+    """Return the key to call a deployment with.
+
+    Raises:
+        typer.Exit: that is no URL, or there is no key; with code 2, and it was said.
+
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
@@ -282,16 +302,7 @@ def smoke(
     if not key:
         notes.print("zama: set API_KEY to a valid key of this deployment", style="red")
         raise typer.Exit(2)
-    deployment = Deployment(url, key, connect_to, insecure=insecure)
-    results = [perform(name, deployment) for name in CHECKS]
-    passed = all(result.passed for result in results)
-    if as_json:
-        report = {"url": url, "passed": passed, "checks": [asdict(one) for one in results]}
-        typer.echo(json.dumps(report, indent=2))
-    else:
-        Console().print(_table(results))
-    if not passed:
-        raise typer.Exit(1)
+    return key
 
 
 def perform(name: str, deployment: Deployment) -> Result:

@@ -29,6 +29,7 @@ def correct() -> None:
     replace(cloudwatch, "_put_metric_alarm", _put_metric_alarm)
     replace(cloudwatch, "_describe_alarms", _describe_alarms)
     replace(cloudwatch, "_evaluate_alarm", _evaluate_alarm)
+    replace(cloudwatch, "_stat_value", _stat_value)
 
 
 # --- Descriptions ---------------------------------------------------------------------------------
@@ -181,9 +182,13 @@ def _statistic(stat: dict[str, Any], number: int) -> float | None:
     ]
     if not points:
         return None
-    name = stat["Stat"]
+    value = cloudwatch._stat_value(cloudwatch._calc_stats(points), stat["Stat"], points)
+    return None if value is None else float(value)
+
+
+def _stat_value(original: Original, stats: Any, name: str, points: Any = None) -> Any:
+    """A statistic can also be how many values were at most so great, such as TC(:0.1)."""
     if name.startswith("TC(:"):
         most = float(name.removeprefix("TC(:").removesuffix(")"))
         return sum(float(one.get("Count", 1)) for one in points if one["Value"] <= most)
-    value = cloudwatch._stat_value(cloudwatch._calc_stats(points), name, points)
-    return None if value is None else float(value)
+    return original(stats, name, points)

@@ -1,0 +1,159 @@
+"""A key's whole life on a running service, under load, and where its text has been meanwhile."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from deployment import Deployment
+from load import Load, constant_load
+from stack import AUTHORISED, KEY
+from zama_ops.commands import run
+from zama_ops.keyring import fingerprint
+from zama_ops.programs import wait_until
+from zama_ops.service import Service
+
+ZAMA: Final = Path(sys.executable).with_name("zama")
+REQUESTS_PER_SECOND: Final = 10
+
+
+class Operator:
+    """Who runs `zama keys` on a deployment; remembers what was shown on standard error."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        address = deployment.account.address(deployment.outputs["url"])
+        self.environ = {**os.environ, **deployment.account.environ(), "CONNECT_TO": address}
+        self.shown = ""
+
+    def keys(self, *words: str) -> str:
+        """Run a command that ends well; return what it printed on standard output."""
+        command = [str(ZAMA), "keys", *words]
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.shown += done.stderr
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def arguments_seen() -> Iterator[set[str]]:
+    """Collect the arguments of all processes of this machine while the block runs."""
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.02):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    seen.add(path.read_text(errors="replace"))
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        looker.join()
+
+
+def load(deployment: Deployment, key: str) -> AbstractContextManager[Load]:
+    """Call the service with a key while the block runs."""
+    headers = {**AUTHORISED, **deployment.host, "X-Api-Key": key}
+    return constant_load(deployment.url, REQUESTS_PER_SECOND, headers)
+
+
+def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
+    minimal: Deployment, report: Callable[[str], None]
+) -> None:
+    """Whoever has a valid key notices nothing; a revoked one is refused after one deployment."""
+    operator = Operator(minimal)
+    with arguments_seen() as arguments, load(minimal, KEY) as others:
+        first = operator.keys("issue", "acme")
+        second = operator.keys("rotate", "acme", "--keep")
+        with load(minimal, first) as with_old, load(minimal, second) as with_new:
+            time.sleep(3)
+        listed = json.loads(operator.keys("list", "--days", "1", "--json"))["keys"]
+        with load(minimal, second) as with_new_alone:
+            operator.keys("revoke", "acme", fingerprint(first), "--yes")
+        after_retiring = [minimal.sum(X_Api_Key=key).status for key in (first, second)]
+        operator.keys("revoke", "acme", "--yes")
+        after_revoking = [minimal.sum(X_Api_Key=key).status for key in (second, KEY)]
+
+    loads = {"others": others, "old": with_old, "new": with_new, "new alone": with_new_alone}
+    lost = Counter({name: len(one.lost()) for name, one in loads.items()})
+    sent = sum(len(one.outcomes) for one in loads.values())
+    report(f"key rotation on ECS: {sent} requests with valid keys, lost {lost.total()}")
+    assert lost.total() == 0, {name: one.breakage() for name, one in loads.items()}
+    assert sent > 30 * REQUESTS_PER_SECOND
+    assert after_retiring == [403, 200]
+    assert after_revoking == [403, 200]
+
+    used = {one["fingerprint"]: one for one in listed}
+    for key in (KEY, first, second):
+        assert used[fingerprint(key)]["requests"] > 0
+        assert used[fingerprint(key)]["last_used"] > "2026"
+
+    # Where its text is not. Where it is: the parameter, the task's environment, the one print.
+    wait_until(lambda: fingerprint(second) in minimal.log(), "the log is written")
+    places = {
+        "the log": minimal.log(),
+        "Terraform's state": minimal.account.state(),
+        "what the operator was shown": operator.shown,
+        "the arguments of processes": "\n".join(arguments),
+    }
+    assert {
+        name for name, text in places.items() for key in (first, second) if key in text
+    } == set()
+
+
+def test_only_the_gateway_is_given_the_keys(minimal: Deployment) -> None:
+    """Of a task's containers."""
+    environments: dict[str, list[str]] = {}
+    for container in minimal.containers():
+        (found,) = json.loads(run("docker", "inspect", container))
+        given: dict[str, Any] = found["Config"]
+        name = found["Name"].rpartition("-")[2]
+        environments.setdefault(name, []).append("\n".join([*given["Env"], *(given["Cmd"] or [])]))
+    assert set(environments) == {"api", "nginx"}
+    assert all(KEY in text for text in environments["nginx"])
+    assert not any(KEY in text for text in environments["api"])
+
+
+def test_codedeploy_is_told_what_terraform_would_tell_it(
+    production: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it shifts the traffic, `zama keys deploy` starts a deployment of the same version."""
+    for name, value in production.account.environ().items():
+        monkeypatch.setenv(name, value)
+    told = Service(production.outputs["cluster_name"]).codedeploy_deployment()
+    expected = json.loads(production.outputs["codedeploy_deployment"])
+    for one in (told, expected):
+        one["revision"]["appSpecContent"] = json.loads(one["revision"]["appSpecContent"]["content"])
+    assert told == expected
+
+
+def test_where_a_service_is_called_is_found(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, or with HTTPS by its certificate's; and so is its parameter."""
+    for name, value in deployment.account.environ().items():
+        monkeypatch.setenv(name, value)
+    service = Service(deployment.outputs["cluster_name"])
+    assert service.url() == deployment.outputs["url"]
+    assert service.parameter() == deployment.outputs["api_key_parameter_name"]

@@ -1,0 +1,290 @@
+"""`zama keys`, as far as it needs no running service."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from zama_ops.account import Account, temporary_account
+from zama_ops.commands import CommandError
+from zama_ops.keyring import MOST_BYTES, Key, Keyring, joined, parse
+
+ZAMA: Final = Path(sys.executable).with_name("zama")
+PREFIX: Final = "zama-challenge"
+PARAMETER: Final = "/zama/api/api_key"
+
+
+class Operator:
+    """Who runs `zama keys` on an account with a service of no tasks."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.ssm = account.client("ssm")
+        self.key_id = account.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        ecs = account.client("ecs")
+        ecs.create_cluster(clusterName=PREFIX)
+        arn = f"arn:aws:ssm:eu-west-1:000000000000:parameter{PARAMETER}"
+        containers = [
+            {"name": "api", "image": "api:1a2b3c4"},
+            {
+                "name": "nginx",
+                "image": "nginx:1a2b3c4",
+                "secrets": [{"name": "API_KEYS", "valueFrom": arn}],
+            },
+        ]
+        ecs.register_task_definition(family=PREFIX, containerDefinitions=containers)
+        ecs.create_service(
+            cluster=PREFIX, serviceName=PREFIX, taskDefinition=PREFIX, desiredCount=0
+        )
+
+    def put(self, text: str, tier: str = "Standard") -> None:
+        """Write the parameter as Terraform or a person would."""
+        self.ssm.put_parameter(
+            Name=PARAMETER,
+            Value=text,
+            Type="SecureString",
+            Overwrite=True,
+            KeyId=self.key_id,
+            Description="API keys",
+            Tier=tier,
+        )
+
+    def text(self) -> str:
+        """Return what the parameter holds."""
+        found = self.ssm.get_parameter(Name=PARAMETER, WithDecryption=True)
+        return str(found["Parameter"]["Value"])
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Begin a command, with nothing on standard input yet."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [str(ZAMA), "keys", *words],
+            env={**os.environ, **self.account.environ()},
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
+
+    def keys(self, *words: str, given: str = "") -> tuple[int, str, str]:
+        """Run a command; return its exit code and what it printed."""
+        with self.start(*words) as process:
+            stdout, stderr = process.communicate(given)
+        return process.returncode, stdout, stderr
+
+
+@pytest.fixture(scope="module")
+def operator() -> Iterator[Operator]:
+    """Return an operator of an account of its own."""
+    with temporary_account() as account:
+        yield Operator(account)
+
+
+def test_a_key_is_printed_once_and_added(operator: Operator) -> None:
+    """On standard output, so that a script can take it; all else of the parameter stays."""
+    operator.put("default=CHANGEME")
+    code, stdout, stderr = operator.keys("issue", "acme")
+    assert code == 0
+    old, new = parse(operator.text())
+    assert (old.client, new.client) == ("default", "acme")
+    assert stdout == new.secret + "\n"
+    assert new.secret not in stderr
+    assert "zama keys deploy" in stderr
+    (described,) = operator.ssm.describe_parameters(
+        ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": [PARAMETER]}]
+    )["Parameters"]
+    # Without its key's id, SSM would encrypt with another key, which the tasks may not use.
+    assert described["KeyId"] == operator.key_id
+    assert (described["Type"], described["Description"]) == ("SecureString", "API keys")
+    assert [one["Name"] for one in operator.ssm.describe_parameters()["Parameters"]] == [PARAMETER]
+
+
+def test_the_first_key_takes_the_place_of_terraforms_word(operator: Operator) -> None:
+    """That was none."""
+    operator.put("unset")
+    assert operator.keys("issue", "acme", "--json")[0] == 0
+    assert [key.client for key in parse(operator.text())] == ["acme"]
+
+
+def test_ten_at_once_lose_nothing(operator: Operator) -> None:
+    """Ten operators issue a key at the same moment: ten keys are there."""
+    operator.put("default=CHANGEME")
+    started = [operator.start("issue", f"client-{number}", "--json") for number in range(10)]
+    printed = []
+    for process in started:
+        with process:
+            stdout, stderr = process.communicate()
+        assert process.returncode == 0, stderr
+        printed.append(json.loads(stdout))
+    _, *keys = parse(operator.text())
+    assert sorted((one["client"], one["key"]) for one in printed) == sorted(
+        (key.client, key.secret) for key in keys
+    )
+    assert len(keys) == 10
+
+
+def test_keys_are_listed_without_their_secrets(operator: Operator) -> None:
+    """Client, fingerprint, age, and how full the parameter is."""
+    key = Key.issue("acme")
+    text = joined((Key("default", "CHANGEME"), key))
+    operator.put(text)
+    code, stdout, _ = operator.keys("list", "--days", "0", "--json")
+    assert code == 0
+    listed: dict[str, Any] = json.loads(stdout)
+    assert (listed["bytes"], listed["most_bytes"]) == (len(text), 4096)
+    assert [one["client"] for one in listed["keys"]] == ["default", "acme"]
+    assert [one["fingerprint"] for one in listed["keys"]][1] == key.fingerprint
+    assert [one["days"] for one in listed["keys"]] == [None, 0]
+    shown = operator.keys("list", "--days", "0")
+    assert key.fingerprint in shown[1]
+    for secret in ("CHANGEME", key.secret):
+        assert secret not in stdout + "".join(shown[1:])
+
+
+def test_whose_a_key_is_and_why_it_is_nobodys(operator: Operator) -> None:
+    """It comes from standard input, and is not repeated."""
+    key, revoked = Key.issue("acme"), Key.issue("globex")
+    operator.put(joined((Key("default", "CHANGEME"), key)))
+    code, stdout, _ = operator.keys("whose", given=f" {key.secret}\n")
+    assert (code, stdout) == (0, f"acme {key.fingerprint}\n")
+    miscopied = key.secret[:-1] + ("1" if key.secret[-1] != "1" else "2")
+    for secret, reason in (
+        (revoked.secret, f"a key of ours, {revoked.fingerprint}, which was revoked"),
+        (miscopied, "not copied right"),
+        ("password", "not of the form of our keys"),
+    ):
+        code, stdout, stderr = operator.keys("whose", given=secret)
+        assert (code, stdout) == (1, "")
+        assert reason in stderr
+        assert secret not in stderr
+    # Not as an argument: every list of processes and the shell's history would have it.
+    code, _, stderr = operator.keys("whose", key.secret)
+    assert code == 2
+    assert key.secret not in stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("revoke", "nobody", "--yes"), "nobody has no such key. Who has: acme, default"),
+        (
+            ("revoke", "acme", "0123456789ab", "--yes"),
+            "acme has no such key as 0123456789ab. It has: ",
+        ),
+        (("rotate", "nobody"), "nobody has no such key. Who has: acme, default"),
+        (("issue", "two words"), "'two words' cannot be a client's name"),
+        (("list", "--prefix", "other"), "There is no service other in this account and region"),
+    ],
+)
+def test_a_mistake_is_told_and_changes_nothing(
+    operator: Operator, words: tuple[str, ...], told: str
+) -> None:
+    """In one line that says what there is."""
+    operator.put(joined((Key("default", "CHANGEME"), Key.issue("acme"))))
+    before = operator.text()
+    code, stdout, stderr = operator.keys(*words)
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith("zama: ")
+    assert told in stderr
+    assert operator.text() == before
+
+
+def test_the_last_key_is_not_revoked(operator: Operator) -> None:
+    """The gateway does not start without any; and who does not say yes changes nothing."""
+    operator.put("default=CHANGEME")
+    code, _, stderr = operator.keys("revoke", "default", "--yes")
+    assert code == 1
+    assert "No key would be left" in stderr
+    assert operator.keys("revoke", "default", given="n\n")[0] == 1
+    assert operator.text() == "default=CHANGEME"
+
+
+def test_a_revoked_key_can_be_given_back(operator: Operator) -> None:
+    """By its fingerprint, from what SSM remembers; one that is not there changes nothing."""
+    wanted, other = Key.issue("acme"), Key.issue("acme")
+    operator.put(joined((Key("default", "CHANGEME"), wanted, other)))
+    operator.put("malformed")
+    operator.put("default=CHANGEME")
+    code, _, stderr = operator.keys("restore", "acme", "0123456789ab")
+    assert code == 1
+    assert f"It has: {wanted.fingerprint}, {other.fingerprint}" in stderr
+    code, stdout, stderr = operator.keys("restore", "acme", wanted.fingerprint)
+    assert (code, stdout) == (0, "")
+    assert "zama keys deploy" in stderr
+    assert parse(operator.text()) == (Key("default", "CHANGEME"), wanted)
+
+
+def test_what_does_not_fit_is_refused_before_it_is_written(operator: Operator) -> None:
+    """At 4 KiB, unless the larger tier is wished for; it warns before."""
+    almost = [Key.issue(f"client-{number:04}") for number in range(54)]
+    operator.put(joined(tuple(almost)))
+    size = len(operator.text())
+    assert 0.9 * MOST_BYTES["Standard"] < size < MOST_BYTES["Standard"]
+    code, _, stderr = operator.keys("issue", "one-more")
+    assert code == 0
+    assert "of 4096 bytes for keys are taken" in stderr
+    before = operator.text()
+    code, stdout, stderr = operator.keys("issue", "one-too-many")
+    assert (code, stdout) == (1, "")
+    assert "do not fit into 4096" in stderr
+    assert "--advanced" in stderr
+    assert operator.text() == before
+    assert operator.keys("issue", "one-too-many", "--advanced")[0] == 0
+    assert len(parse(operator.text())) == 56
+    # And from then on it is of that tier.
+    assert operator.keys("issue", "and-another")[0] == 0
+
+
+def test_who_meets_a_dead_lock_is_told_how_to_end_it(operator: Operator) -> None:
+    """Whose it is, since when, and the command; nothing has changed."""
+    operator.put("default=CHANGEME")
+    lock = f"{PARAMETER}.lock"
+    operator.ssm.put_parameter(Name=lock, Value="ops@laptop", Type="String")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zama_ops.keyring._LOCK_SECONDS", 1)
+        with pytest.raises(CommandError) as error:
+            Keyring(operator.ssm, PARAMETER).change(lambda keys: (*keys, Key.issue("acme")))
+    assert "ops@laptop is changing the keys since" in str(error.value)
+    assert f"aws ssm delete-parameter --name {lock}" in str(error.value)
+    assert operator.text() == "default=CHANGEME"
+    operator.ssm.delete_parameter(Name=lock)
+
+
+def test_a_write_that_went_around_the_lock_is_noticed(operator: Operator) -> None:
+    """Such as Terraform's, in the very moment: it is said which version has what."""
+    operator.put("default=CHANGEME")
+
+    def meanwhile(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        operator.put("default=other")
+        return (*keys, Key.issue("acme"))
+
+    with pytest.raises(CommandError, match="was written by something else at the same time"):
+        Keyring(operator.ssm, PARAMETER).change(meanwhile)
+
+
+def test_a_crash_shows_no_key(operator: Operator) -> None:
+    """Its traceback names places, not values; the key was printed before, and is kept."""
+    operator.put("default=CHANGEME")
+    script = (
+        "import zama_ops.cli, zama_ops.keys\n"
+        "zama_ops.keys.Service.roll_out = lambda self: 1 / 0\n"
+        "zama_ops.cli.app(['keys', 'rotate', 'default', '--keep'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **operator.account.environ()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    _, new = parse(operator.text())
+    assert done.returncode == 1
+    assert done.stdout == new.secret + "\n"
+    assert "ZeroDivisionError" in done.stderr
+    for secret in ("CHANGEME", new.secret):
+        assert secret not in done.stderr

@@ -1,0 +1,73 @@
+"""`zama status`: what is told of a running service."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from deployment import Deployment
+
+ZAMA: Final = Path(sys.executable).with_name("zama")
+
+
+def status(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would."""
+    environ = {**os.environ, **deployment.account.environ(), "COLUMNS": "160"}
+    return subprocess.run(
+        [str(ZAMA), "status", *words], env=environ, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def _traffic(minimal: Deployment) -> None:
+    """Have a quarter of a budget used up, by so many requests that no others count."""
+    (balancer,) = minimal.account.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    name = balancer["LoadBalancerArn"].partition("loadbalancer/")[2]
+    counts = {"RequestCount": 1e12, "HTTPCode_Target_5XX_Count": 0.25e9}
+    minimal.account.client("cloudwatch").put_metric_data(
+        Namespace="AWS/ApplicationELB",
+        MetricData=[
+            {
+                "MetricName": metric,
+                "Dimensions": [{"Name": "LoadBalancer", "Value": name}],
+                "Value": value,
+                # Days ago, so that no alarm sees it.
+                "Timestamp": datetime.fromtimestamp(
+                    datetime.now(UTC).timestamp() - 10 * 86400, UTC
+                ),
+            }
+            for metric, value in counts.items()
+        ],
+    )
+
+
+@pytest.mark.usefixtures("_traffic")
+def test_a_running_service_is_described(minimal: Deployment) -> None:
+    """Deployment, tasks, targets, alarms, budget, keys; and what is wrong decides the exit code."""
+    done = status(minimal, "--json")
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["url"] == minimal.outputs["url"]
+    assert found["version"] == minimal.variables["image_tag"]
+    assert found["rollout"] == "COMPLETED"
+    assert [task["state"] for task in found["tasks"]] == ["RUNNING"] * found["desired_count"]
+    assert found["targets"]["healthy"] == found["desired_count"]
+    assert sum(found["alarms"].values()) > 10
+    assert found["alarms"].get("ALARM", 0) >= len(found["firing"])
+    assert found["budgets"]["availability"] == pytest.approx(0.75, abs=0.001)
+    assert [key["client"] for key in found["old_keys"]] == ["default"]
+    # No metric comes from an emulated load balancer by itself, and some alarms ask for them.
+    assert found["wrong"] == [f"{name} is firing: docs/runbooks" for name in found["firing"]]
+    assert done.returncode == bool(found["wrong"])
+
+
+def test_it_fits_on_one_screen(minimal: Deployment) -> None:
+    """And says what to do."""
+    shown = status(minimal).stdout
+    assert len(shown.splitlines()) < 40
+    for phrase in ("2 wanted", "RUNNING", "2 healthy", "left", "zama keys rotate default"):
+        assert phrase in shown

@@ -1,0 +1,60 @@
+"""`zama --help` reads like a manual, and shells complete the command."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import typer
+
+from zama_ops.cli import app
+
+ZAMA: Final = Path(sys.executable).with_name("zama")
+
+
+def commands(command: Any, *words: str) -> dict[str, Any]:
+    """Return each command, by the words that call it."""
+    if not isinstance(command, typer.core.TyperGroup):
+        return {" ".join(words): command}
+    return {
+        name: one
+        for word, inner in command.commands.items()
+        for name, one in commands(inner, *words, word).items()
+    }
+
+
+COMMANDS: Final = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_teaches(words: str) -> None:
+    """What it does, in a sentence, and what each option is for."""
+    command = COMMANDS[words]
+    assert command.help
+    assert command.help.partition("\n")[0].endswith(".")
+    for parameter in command.params:
+        if isinstance(parameter, typer.core.TyperOption) and parameter.name != "help":
+            assert parameter.help or parameter.name == "profile", parameter.name
+
+
+def test_the_first_page_leads_everywhere() -> None:
+    """Every group and command is on it, and what to do when."""
+    environ = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(
+        [str(ZAMA), "--help"], env=environ, capture_output=True, text=True, check=True
+    )
+    for name in {words.partition(" ")[0] for words in COMMANDS}:
+        assert f" {name} " in done.stdout
+    for phrase in ("On this machine", "A running service", "On call", "--install-completion"):
+        assert phrase in done.stdout
+
+
+def test_a_shell_completes_it() -> None:
+    """As the script asks that `zama --install-completion` installs."""
+    asked = {"_ZAMA_COMPLETE": "complete_bash", "COMP_WORDS": "zama keys re", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [str(ZAMA)], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["revoke", "restore"]

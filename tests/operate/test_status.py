@@ -1,0 +1,43 @@
+"""What `zama status` finds wrong."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from zama_ops.status import Status, wrong
+
+WELL = Status(
+    url="http://zama",
+    version="1a2b3c4",
+    rollout="COMPLETED",
+    deployed="2026-11-25 04:00",
+    tasks=2 * [{"state": "RUNNING"}],
+    desired_count=2,
+    targets={"healthy": 2, "draining": 1},
+    alarms={"OK": 9},
+    firing=[],
+    budgets={"availability": 0.5, "latency": None},
+    keys=1,
+    old_keys=[],
+)
+
+
+def test_nothing_is_wrong_with_what_is_well() -> None:
+    """A drain, a budget that is not used up and one without data are no faults."""
+    assert wrong(WELL, "") == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"rollout": "FAILED"}, ["the last deployment failed: tasks failed to start"]),
+        ({"tasks": [{"state": "RUNNING"}, {"state": "PENDING"}]}, ["1 of 2 tasks run"]),
+        ({"targets": {"unhealthy": 2}}, ["the load balancer finds 0 of 2 tasks healthy"]),
+        ({"firing": ["ServerErrors"]}, ["ServerErrors is firing: docs/runbooks"]),
+        ({"budgets": {"latency": -0.1}}, ["the latency budget is used up: docs/slo.md"]),
+    ],
+)
+def test_each_fault_is_named(changed: dict[str, Any], told: list[str]) -> None:
+    """In a line of its own, with where to look."""
+    assert wrong(replace(WELL, **changed), "tasks failed to start") == told

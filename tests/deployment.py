@@ -112,11 +112,19 @@ class Deployment:
         return run("docker", "ps", "--all", "--quiet", "--filter", label).split()
 
     def log(self) -> str:
-        """Return all that is in the service's log group."""
+        """Return all that is in the service's log group, stream by stream.
+
+        MiniStack returns the oldest 10,000 events of what it is asked for, and no page after them.
+        """
         logs = self.account.client("logs")
-        group = self.outputs["log_group_name"]
-        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-        return "\n".join(event["message"] for page in pages for event in page["events"])
+        group = {"logGroupName": self.outputs["log_group_name"]}
+        pages = logs.get_paginator("describe_log_streams").paginate(**group)
+        streams = [one["logStreamName"] for page in pages for one in page["logStreams"]]
+        return "\n".join(
+            event["message"]
+            for stream in streams
+            for event in logs.filter_log_events(**group, logStreamNames=[stream])["events"]
+        )
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Return the lines of the log group, but for those of nginx's own error log."""

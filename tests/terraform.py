@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,3 +31,19 @@ def terraform(folder: Path, data: Path, *words: str) -> subprocess.CompletedProc
         text=True,
         check=False,
     )
+
+
+def run_own_tests(folder: Path, data: Path) -> int:
+    """Run a folder's own tests, file by file; return how many runs passed.
+
+    Raises:
+        AssertionError: one did not.
+
+    """
+    passed = 0
+    for file in sorted((folder / "tests").glob("*.tftest.hcl")):
+        done = terraform(folder, data, "test", "-no-color", f"-filter=tests/{file.name}")
+        result = re.search(r"Success! (\d+) passed, 0 failed", done.stdout)
+        assert result, done.stdout + done.stderr
+        passed += int(result[1])
+    return passed

@@ -20,7 +20,7 @@ def zama(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
 def test_help_teaches() -> None:
     """Every subcommand says what it does and what it needs."""
     shown = " ".join(zama("--help").stdout.split())
-    for phrase in ("without an account", "Docker and terraform", "Write plan.txt", "for `eval`"):
+    for phrase in ("without an account", "Docker and terraform", "Write plan.txt", "for eval"):
         assert phrase in shown
 
 

@@ -124,6 +124,7 @@ def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
 
 def test_only_the_gateway_is_given_the_keys(minimal: Deployment) -> None:
     """Of a task's containers."""
+    wait_until(lambda: len(minimal.containers()) == 4, "only the newest tasks are left", seconds=90)
     environments: dict[str, list[str]] = {}
     for container in minimal.containers():
         (found,) = json.loads(run("docker", "inspect", container))

@@ -153,6 +153,8 @@ def test_a_second_signal_ends_it(processes: ProcessStack, name: str, first: sign
     assert time.monotonic() - began < 5
 
 
+# About the API alone.
+@pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
 def test_25_seconds_end_it(processes: ProcessStack) -> None:
     """A caller that stalls in the middle of a body does not keep the API from stopping."""
     api = processes.start_api()

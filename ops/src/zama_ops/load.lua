@@ -32,7 +32,7 @@ function init()
     wrk.headers["Host"] = os.getenv("HOST_HEADER")
     wrk.headers["Content-Type"] = "application/json"
     wrk.headers["X-Api-Key"] = os.getenv("API_KEY")
-    io.stdout:setvbuf("line")
+    io.stdout:setvbuf(os.getenv("BUFFERING"))
 end
 
 -- A connection is free: milliseconds until it sends.

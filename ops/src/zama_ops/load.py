@@ -6,8 +6,9 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,37 +117,68 @@ def load(  # noqa: PLR0913 - a command's options
         raise typer.Exit(1)
 
 
+def measure(plan: Plan, key: str, prefix: Sequence[str] = ()) -> list[Answer]:
+    """Return the answers, which are read when all is over, so that nothing else takes CPU time.
+
+    Arguments:
+        plan: what to send.
+        key: a valid API key.
+        prefix: put before wrk's command, such as to choose its core.
+
+    """
+    with tempfile.TemporaryFile("w+") as output:
+        command = [*prefix, *_command(plan, None)]
+        subprocess.run(command, env=_environ(plan, key, "full"), stdout=output, check=True)
+        output.seek(0)
+        return list(_read(output))
+
+
 def _answers(plan: Plan, key: str, connect_to: str | None) -> Iterator[Answer]:
-    """Run wrk, and yield the answers as they come."""
-    parts = urlsplit(plan.url)
-    # Connections over the number of requests would have nothing to send.
-    command = ["wrk", "--threads=1", f"--connections={min(plan.connections, plan.requests)}"]
-    command += [f"--duration={math.ceil(plan.seconds) + _GRACE_SECONDS}", f"--script={_SCRIPT}"]
-    command.append(f"{parts.scheme}://{connect_to or parts.netloc}/sum")
-    settings = {
-        "API_KEY": key,
-        "BODY": SUM.decode(),
-        "HOST_HEADER": parts.netloc,
-        "RATE": str(plan.rate),
-        "REQUESTS": str(plan.requests),
-    }
+    """Run wrk, show its progress, and yield the answers as they come."""
     with (
         subprocess.Popen(
-            command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True
+            _command(plan, connect_to),
+            env=_environ(plan, key, "line"),
+            stdout=subprocess.PIPE,
+            text=True,
         ) as wrk,
         Progress(console=notes, transient=True) as progress,
     ):
         assert wrk.stdout  # noqa: S101 - for mypy
         task = progress.add_task("Answers", total=plan.requests)
-        seen = 0
-        for line in wrk.stdout:
-            if match := _ANSWER.fullmatch(line):
-                due, status, latency = map(int, match.groups())
-                yield Answer(due / 1e6, status, latency / 1e3)
-                progress.advance(task)
-                seen += 1
-                if seen == plan.requests:
-                    wrk.send_signal(signal.SIGINT)
+        for seen, answer in enumerate(_read(wrk.stdout), 1):
+            yield answer
+            progress.advance(task)
+            if seen == plan.requests:
+                wrk.send_signal(signal.SIGINT)
+
+
+def _command(plan: Plan, connect_to: str | None) -> list[str]:
+    parts = urlsplit(plan.url)
+    # Connections over the number of requests would have nothing to send.
+    command = ["wrk", "--threads=1", f"--connections={min(plan.connections, plan.requests)}"]
+    command += [f"--duration={math.ceil(plan.seconds) + _GRACE_SECONDS}", f"--script={_SCRIPT}"]
+    return [*command, f"{parts.scheme}://{connect_to or parts.netloc}/sum"]
+
+
+def _environ(plan: Plan, key: str, buffering: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "API_KEY": key,
+        "BODY": SUM.decode(),
+        "BUFFERING": buffering,
+        "HOST_HEADER": urlsplit(plan.url).netloc,
+        "RATE": str(plan.rate),
+        "REQUESTS": str(plan.requests),
+    }
+
+
+def _read(lines: Iterable[str]) -> Iterator[Answer]:
+    """Yield the answers among what load.lua and wrk print."""
+    for line in lines:
+        if match := _ANSWER.fullmatch(line):
+            due, status, latency = map(int, match.groups())
+            yield Answer(due / 1e6, status, latency / 1e3)
 
 
 def _summary(plan: Plan, began: str, answers: list[Answer]) -> Report:
@@ -159,14 +191,14 @@ def _summary(plan: Plan, began: str, answers: list[Answer]) -> Report:
         began=began,
         unanswered=plan.requests - len(answers),
         statuses=dict(sorted(Counter(answer.status for answer in answers).items())),
-        milliseconds=_percentiles([one for many in by_second.values() for one in many]),
+        milliseconds=percentiles([one for many in by_second.values() for one in many]),
         by_second=[
-            {"second": second, **_percentiles(many)} for second, many in sorted(by_second.items())
+            {"second": second, **percentiles(many)} for second, many in sorted(by_second.items())
         ],
     )
 
 
-def _percentiles(milliseconds: list[float]) -> dict[str, float]:
+def percentiles(milliseconds: list[float]) -> dict[str, float]:
     """Return the percentiles by their names, by nearest rank; none of nothing."""
     ordered = sorted(milliseconds)
     return {

@@ -1,0 +1,54 @@
+"""The README's commands for AWS, as they stand there, against the emulated one."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from engine import Images
+from stack import ROOT
+from zama_ops.account import cli_configuration, temporary_account
+
+# What a shell on this machine must do otherwise: build on base images that it has, push nowhere,
+# find the load balancer without DNS, and say yes.
+HELPERS: Final = """
+set -eu
+docker() {{
+    case $1 in
+    build) shift; command docker build {bases} "$@" ;;
+    login | push) cat </dev/null ;;
+    esac
+}}
+curl() {{ command curl --connect-to ::127.0.0.1:{port} "$@"; }}
+export TF_CLI_ARGS_apply=-auto-approve
+"""
+
+
+def commands_for_aws() -> str:
+    """Return the lines of the blocks from `### To AWS` to the first request."""
+    section = (ROOT / "README.md").read_text().partition("### To AWS\n")[2]
+    blocks = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return "".join(blocks[:3])
+
+
+def run_commands_for_aws(images: Images, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Paste them into a shell in a copy of the repository, with an account of its own."""
+    for part in ("terraform", "observability", "services"):
+        shutil.copytree(ROOT / part, folder / part)
+    for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "-m", "first"]):
+        git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", *command]
+        subprocess.run(git, cwd=folder, check=True)
+    with temporary_account() as account:
+        helpers = HELPERS.format(bases=" ".join(images.arguments()), port=account.port)
+        environ = {**os.environ, **account.environ(), **cli_configuration()}
+        return subprocess.run(
+            ["sh", "-c", helpers + commands_for_aws()],
+            cwd=folder,
+            env={**environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )

@@ -189,7 +189,7 @@ succeeded: ## Fail unless all of RESULTS are successes
 # --- Measure --------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/bench.stamp ## Compare the API's throughput with that of the same service in Go
+bench: $(VENV)/bench.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; ten minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/compare.py
 
 .PHONY: bench-task

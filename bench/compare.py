@@ -1,109 +1,267 @@
-"""Compare the API's throughput with that of the same service in Go.
+"""Compare this service with its like in Go and FastAPI, and with what nginx itself can do.
 
-Both run on one core, the load generator on another; they take turns round by round, so that the
-ratio of a round holds however the machine's speed drifts. Access lines go to a file in both.
+All answer on one core, the load generator has another; they take turns round by round, so that the
+ratio of a round holds however the machine's speed drifts. Logs go to files.
 
-Needs `wrk` and `taskset` on the PATH; the Go toolchain comes from the package index.
+Needs `wrk` and `taskset` on the PATH; the Go toolchain and FastAPI come from the package index.
+Writes bench/results/DATE.json, .md and .png. Takes about ten minutes.
 """
 
-import contextlib
 import json
 import os
-import socket
+import platform
+import re
+import secrets
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import measure
+import report
+from contestants import API_FEATURES, GATEWAY_FEATURES, KEY, Contestant, Starter
+from zama_ops.load import Plan, percentiles
+from zama_ops.load import measure as send_on_schedule
+from zama_ops.programs import Programs
 
-GO_SOURCE: Final = Path(__file__).parent / "go_reference" / "main.go"
-SERVER_CORE, LOAD_CORE = 0, 1
+RESULTS: Final = Path(__file__).parent / "results"
+LOAD_CORE: Final = 1
+ON_ITS_CORE: Final = ("taskset", "-c", str(LOAD_CORE))
+STARTS: Final = 5
+HALF_LOAD_SECONDS: Final = 10
+CONNECTIONS: Final = (1, 8, 32, 128, 512, 1000)
+# With the 17 bytes of the JSON, the largest body that is taken.
+PADDING: Final = 1024 - 17
+
+# Name to who is divided by whom.
+RATIOS: Final = {
+    "api_vs_go": ("api", "go"),
+    "gateway_vs_original": ("gateway", "original"),
+    "gateway_vs_static_limit": ("gateway", "nginx to static nginx"),
+    "gateway_vs_fastapi": ("gateway", "fastapi"),
+}
 
 
 def main() -> int:
-    """Run the comparison and print it; the exit code is 0 when it could be run."""
+    """Run the comparison, write and print it; the exit code is 0 when it could be run."""
     options = measure.options(__doc__, rounds=7, seconds=3, tools=("wrk", "taskset", "go"))
     if len(os.sched_getaffinity(0)) <= LOAD_CORE:
-        print("two cores are needed: one for the server, one for the load", file=sys.stderr)
+        print("two cores are needed: one for the servers, one for the load", file=sys.stderr)
         return 2
-
-    with tempfile.TemporaryDirectory() as directory:
-        result = compare(Path(directory), options.rounds, options.seconds)
-    print(json.dumps(result, indent=2) if options.json else table(result))
+    with tempfile.TemporaryDirectory(prefix="zama-bench-") as directory:
+        Path(directory).chmod(0o711)  # nginx' workers are another user.
+        result = Comparison(Path(directory), options.rounds, options.seconds).run()
+    text = json.dumps(result, indent=2)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{result['date']}.json"
+    path.write_text(text + "\n")
+    path.with_suffix(".md").write_text(report.markdown(result))
+    report.draw(result, path.with_suffix(".png"))
+    print(text if options.json else report.markdown(result))
     return 0
 
 
-def compare(directory: Path, rounds: int, seconds: int) -> dict[str, Any]:
-    """Return requests/s of each turn, and the median, least and largest ratio of a round."""
-    go = directory / "go_reference"
-    subprocess.run(["go", "build", "-o", str(go), str(GO_SOURCE)], check=True)
-    contestants = {
-        "go": ([str(go)], {"GOMAXPROCS": "1"}),
-        "api": ([sys.executable, "-m", "zama_api"], {"READY_DELAY_SECONDS": "0"}),
-    }
-    with contextlib.ExitStack() as stack:
-        urls = {
-            name: stack.enter_context(serving(command, settings, directory / name))
-            for name, (command, settings) in contestants.items()
+class Comparison:
+    """One run.
+
+    Arguments:
+        directory: for what the contestants print.
+        rounds: how often each takes its turn.
+        seconds: of load a turn.
+
+    """
+
+    def __init__(self, directory: Path, rounds: int, seconds: int) -> None:
+        self._directory = directory
+        self._rounds = rounds
+        self._seconds = seconds
+
+    def run(self) -> dict[str, Any]:
+        """Return all that was measured."""
+        ready = {name: self._ready_ms(start) for name, start in _LIKES.items()}
+        with Programs(self._directory) as programs:
+            starter = Starter(programs)
+            go, api, fastapi = starter.go(), starter.api(), starter.fastapi()
+            gateway = starter.gateway(api)
+            proxy, alone = starter.limits()
+            every = [go, api, gateway, starter.original(go), proxy, alone]
+            every.append(starter.gateway(fastapi, "fastapi"))
+            turns = self._turns("contestants", {one.name: Load(one) for one in every})
+            half = {
+                one.name: self._half_load(one, turns[one.name])
+                for one in every
+                if one.name not in {proxy.name, alone.name}
+            }
+            contestants = {
+                one.name: {
+                    **turns[one.name].summary(),
+                    "memory_mib": round(one.memory_mib(), 1),
+                    "ready_ms": ready.get(one.name),
+                }
+                for one in every
+            }
+            growth = self._growth(starter, api, gateway)
+            features = self._features(starter, api, gateway)
+        return {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "machine": machine(),
+            "rounds": self._rounds,
+            "seconds": self._seconds,
+            "connections": measure.CONNECTIONS,
+            "ratios": {
+                name: ratio(turns[one], turns[other]) for name, (one, other) in RATIOS.items()
+            },
+            "contestants": contestants,
+            "half_load": half,
+            "features": features,
+            "growth": growth,
         }
-        on_its_core = ("taskset", "-c", str(LOAD_CORE))
-        for url in urls.values():
-            measure.load(url, 1, directory, on_its_core)  # Warm up.
-        turns: dict[str, list[float]] = {name: [] for name in urls}
-        for number in range(1, rounds + 1):
-            print(f"round {number} of {rounds} ...", file=sys.stderr)
-            for name, url in urls.items():
-                turn = measure.load(url, seconds, directory, on_its_core)
-                turns[name].append(turn.requests_per_second)
-    ratios = [api / go for api, go in zip(turns["api"], turns["go"], strict=True)]
-    return {
-        "requests_per_second": turns,
-        "ratios": {"api_vs_go": measure.spread(ratios)},
-    }
 
+    def _turns(self, what: str, loads: Mapping[str, "Load"]) -> dict[str, "Turns"]:
+        """Let each have its turn in each round, after a warm-up that does not count."""
+        for load in loads.values():
+            self._turn(load, 1)
+        turns: dict[str, Turns] = {name: Turns() for name in loads}
+        for number in range(1, self._rounds + 1):
+            print(f"{what}: round {number} of {self._rounds} ...", file=sys.stderr)
+            for name, load in loads.items():
+                began, logged = load.on.cpu_seconds(), load.on.log_bytes()
+                turn = self._turn(load, self._seconds)
+                turns[name].add(turn, load.on.cpu_seconds() - began, load.on.log_bytes() - logged)
+        return turns
 
-@contextlib.contextmanager
-def serving(command: list[str], settings: dict[str, str], log: Path) -> Iterator[str]:
-    """Run a contestant on its core while the block runs; yields its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with log.open("wb") as lines:
-        process = subprocess.Popen(
-            ["taskset", "-c", str(SERVER_CORE), *command],
-            env={**os.environ, **settings, "PORT": str(port), "DRAIN_SECONDS": "0"},
-            stdout=lines,
+    def _turn(self, load: "Load", seconds: int) -> measure.Turn:
+        return measure.load(
+            load.on.url,
+            seconds,
+            self._directory,
+            ON_ITS_CORE,
+            connections=load.connections,
+            padding=load.padding,
         )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(100):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/healthz"):
-                break
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+
+    def _ready_ms(self, start: Callable[[Starter], Contestant]) -> float:
+        """Return the median time from the start of a process to its first answer."""
+        taken = []
+        for _ in range(STARTS):
+            with Programs(self._directory) as programs:
+                began = time.monotonic()
+                start(Starter(programs))
+                taken.append((time.monotonic() - began) * 1000)
+        return round(statistics.median(taken))
+
+    def _half_load(self, contestant: Contestant, turns: "Turns") -> dict[str, float]:
+        """Return the latencies at half of what it can do, by `zama load`'s schedule."""
+        rate = round(statistics.median(turns.rates) / 2)
+        print(f"{contestant.name}: {rate} requests/s ...", file=sys.stderr)
+        plan = Plan(contestant.url, rate, HALF_LOAD_SECONDS, measure.CONNECTIONS)
+        answers = send_on_schedule(plan, KEY, prefix=ON_ITS_CORE)
+        wrong = plan.requests - sum(answer.status == 200 for answer in answers)
+        if wrong:
+            raise RuntimeError(f"{contestant.name}: {wrong} of {plan.requests} requests failed")
+        return {"rate": rate, **percentiles([one.milliseconds for one in answers])}
+
+    def _growth(
+        self, starter: Starter, api: Contestant, gateway: Contestant
+    ) -> dict[str, dict[str, Any]]:
+        """Return throughput as a share of the usual: more connections, keys, bytes."""
+        keys = [f"client-{number}={secrets.token_hex(32)}" for number in range(999)]
+        many = starter.gateway(api, "1,000 keys", API_KEYS=" ".join([*keys, f"client={KEY}"]))
+        loads = {
+            **{f"connections {count}": Load(gateway, count) for count in CONNECTIONS},
+            "keys 1000": Load(many),
+            "body_bytes 1024": Load(gateway, padding=PADDING),
+        }
+        turns = self._turns("growth", loads)
+        growth: dict[str, dict[str, Any]] = {}
+        for name in loads:
+            what, count = name.split()
+            usual = turns[f"connections {measure.CONNECTIONS}"]
+            growth.setdefault(what, {})[count] = ratio(turns[name], usual)
+        return growth
+
+    def _features(
+        self, starter: Starter, api: Contestant, gateway: Contestant
+    ) -> dict[str, dict[str, Any]]:
+        """Return throughput with each feature, as a share of that without it."""
+        found = {}
+        for with_all, others in (
+            (api, {name: starter.api(name) for name in API_FEATURES}),
+            (gateway, {name: starter.gateway(api, without=name) for name in GATEWAY_FEATURES}),
+        ):
+            loads = {"": with_all, **others}
+            turns = self._turns(
+                f"{with_all.name}'s features", {name: Load(one) for name, one in loads.items()}
+            )
+            found[with_all.name] = {name: ratio(turns[""], turns[name]) for name in others}
+        return found
 
 
-def table(result: dict[str, Any]) -> str:
-    """Return the result as a Markdown table and a line with the ratio."""
-    rows = "\n".join(
-        f"| {name} | {statistics.median(turns):,.0f} | {min(turns):,.0f} | {max(turns):,.0f} |"
-        for name, turns in result["requests_per_second"].items()
-    )
-    ratio = result["ratios"]["api_vs_go"]
-    return (
-        "| requests/s on one core | median | min | max |\n| --- | --- | --- | --- |\n"
-        f"{rows}\n\napi / go, median of {ratio['rounds']} paired rounds:"
-        f" {ratio['median']:.2f} (min {ratio['min']:.2f}, max {ratio['max']:.2f})"
-    )
+@dataclass(frozen=True)
+class Load:
+    """A load on a contestant; spaces after the JSON make its body larger."""
+
+    on: Contestant
+    connections: int = measure.CONNECTIONS
+    padding: int = 0
+
+
+class Turns:
+    """What one contestant's turns gave."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self._requests = 0
+        self._cpu_seconds = 0.0
+        self._log_bytes = 0
+
+    def add(self, turn: measure.Turn, cpu_seconds: float, log_bytes: int) -> None:
+        """Take one turn, and what it took."""
+        self.rates.append(turn.requests_per_second)
+        self._requests += turn.requests
+        self._cpu_seconds += cpu_seconds
+        self._log_bytes += log_bytes
+
+    def summary(self) -> dict[str, Any]:
+        """Return requests/s of each turn, and what one request takes."""
+        return {
+            "requests_per_second": [round(rate) for rate in self.rates],
+            "cpu_us_per_request": round(self._cpu_seconds / self._requests * 1e6, 1),
+            "log_bytes_per_request": round(self._log_bytes / self._requests),
+        }
+
+
+def ratio(one: Turns, other: Turns) -> dict[str, float]:
+    """Return the median, least and largest ratio of a round."""
+    return measure.spread([a / b for a, b in zip(one.rates, other.rates, strict=True)])
+
+
+_LIKES: Final[dict[str, Callable[[Starter], Contestant]]] = {
+    "go": Starter.go,
+    "api": Starter.api,
+    "fastapi": Starter.fastapi,
+    "gateway": lambda starter: starter.gateway(starter.api()),
+}
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures were measured on."""
+    model = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    version = ["go", "version"]
+    go = subprocess.run(version, capture_output=True, text=True, check=True).stdout.split()[2]
+    return {
+        "cpu": model[0] if model else platform.machine(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "go": go.removeprefix("go"),
+    }
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Final
 CONNECTIONS: Final = 32
 _SCRIPT: Final = """\
 wrk.method = "POST"
-wrk.body = '{"a": 2, "b": 40}'
+wrk.body = '{"a": 2, "b": 40}PADDING'
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["X-Api-Key"] = "CHANGEME"
 """
@@ -60,16 +60,32 @@ def spread(ratios: Sequence[float]) -> dict[str, float]:
     }
 
 
-def load(url: str, seconds: int, directory: Path, prefix: Sequence[str] = ()) -> Turn:
-    """Load a service; `prefix` is put before the command, to choose its core.
+def load(  # noqa: PLR0913 - each but the first three has a plain default
+    url: str,
+    seconds: int,
+    directory: Path,
+    prefix: Sequence[str] = (),
+    *,
+    connections: int = CONNECTIONS,
+    padding: int = 0,
+) -> Turn:
+    """Load a service.
+
+    Arguments:
+        url: of the service.
+        seconds: of load.
+        directory: for wrk's script.
+        prefix: put before the command, to choose its core.
+        connections: kept alive, each with one request at a time.
+        padding: spaces after the JSON, for a larger body.
 
     Raises:
         RuntimeError: some requests failed.
 
     """
     script = directory / "sum.lua"
-    script.write_text(_SCRIPT)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", str(script)]
+    script.write_text(_SCRIPT.replace("PADDING", " " * padding))
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script)]
     done = subprocess.run(
         [*prefix, *command, f"{url}/sum"], capture_output=True, text=True, check=True
     )

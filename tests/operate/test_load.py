@@ -58,6 +58,12 @@ def test_the_rate_is_kept_and_reported(pair: Pair, tmp_path: Path) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_api_alone_is_loaded_alike(pair: Pair, tmp_path: Path) -> None:
+    """It writes its headers' names otherwise."""
+    code, report, _ = load(pair.api.url, tmp_path, "--rate", "20", "--seconds", "1")
+    assert (code, report["statuses"]) == (0, {"200": 20})
+
+
 def test_one_slow_answer_does_not_hide_how_long_others_would_have_waited(
     pair: Pair, tmp_path: Path
 ) -> None:

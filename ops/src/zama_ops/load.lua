@@ -63,7 +63,9 @@ end
 
 function response(status, headers)
     local now = now_us()
-    local number = tonumber((headers["X-Request-Id"] or ""):match("^load%-(%d+)$"))
+    -- wrk leaves names as they came; the API writes them small.
+    local id = headers["X-Request-Id"] or headers["x-request-id"] or ""
+    local number = tonumber(id:match("^load%-(%d+)$"))
     if number then
         local due = (number - 1) * interval_us
         print(("%d %.0f %d %.0f"):format(number, due, status, now - since_us[number]))

@@ -1,0 +1,134 @@
+"""A comparison's result as a Markdown table and as pictures."""
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# What was asked of each ratio.
+LEAST: Final = {
+    "api_vs_go": ("the API alone / the same in Go", 1.0),
+    "gateway_vs_original": ("gateway and API / a plain nginx and Go", 2.0),
+    "gateway_vs_static_limit": ("gateway and API / nginx to a static nginx", 0.65),
+    "gateway_vs_fastapi": ("gateway and API / the gateway and FastAPI", 3.0),
+}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return the result in tables."""
+    machine = result["machine"]
+    head = (
+        f"Measured on {result['date']} by `make bench`: {result['rounds']} rounds of"
+        f" {result['seconds']} s in turn, `POST /sum` on {result['connections']} kept-alive"
+        " connections, all that serves on one core, `wrk` on another; logs, metrics, key check and"
+        f" limiter on. {machine['cpu']}, {machine['cores']} cores; {machine['system']};"
+        f" Python {machine['python']}, Go {machine['go']}."
+    )
+    parts = [
+        head,
+        _table(
+            ["", "median of paired rounds", "least", "most", "promised"],
+            [
+                [LEAST[name][0], *_spread(ratio), f"≥ {LEAST[name][1]:g}"]
+                for name, ratio in result["ratios"].items()
+            ],
+        ),
+        _table(
+            ["", "requests/s", "CPU µs/request", "log bytes/request", "memory, MiB", "ready, ms"],
+            [
+                [
+                    name,
+                    f"{statistics.median(one['requests_per_second']):,.0f}",
+                    f"{one['cpu_us_per_request']:.0f}",
+                    str(one["log_bytes_per_request"]),
+                    f"{one['memory_mib']:.0f}",
+                    "" if one["ready_ms"] is None else str(one["ready_ms"]),
+                ]
+                for name, one in result["contestants"].items()
+            ],
+        ),
+        "At half of that, sent on a schedule, in milliseconds from when a request was due:",
+        _table(
+            ["", "requests/s", "p50", "p99", "p99.9"],
+            [
+                [name, f"{one['rate']:,}", *(f"{one[p]:.2f}" for p in ("p50", "p99", "p99.9"))]
+                for name, one in result["half_load"].items()
+            ],
+        ),
+        "Throughput with a feature, as a share of that without it:",
+        _table(
+            ["", "median", "least", "most"],
+            [
+                [f"{who}: {name}", *_spread(ratio)]
+                for who, features in result["features"].items()
+                for name, ratio in features.items()
+            ],
+        ),
+        "Throughput of the gateway, as a share of that with 32 connections, one key, a short body:",
+        _table(
+            ["", "median", "least", "most"],
+            [
+                [f"{count} {what.replace('_', ' ')}", *_spread(ratio)]
+                for what, counts in result["growth"].items()
+                for count, ratio in counts.items()
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _spread(ratio: Mapping[str, float]) -> list[str]:
+    return [f"{ratio[name]:.2f}" for name in ("median", "min", "max")]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+# --- Pictures -------------------------------------------------------------------------------------
+
+
+def draw(result: Mapping[str, Any], path: Path) -> None:
+    """Draw throughput, latency at half of it, and growth."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure.suptitle(f"POST /sum, {result['date']}, {result['machine']['cpu']}")
+    throughput, latency, growth = figure.subplots(1, 3)
+    _draw_throughput(throughput, result["contestants"])
+    _draw_latency(latency, result["half_load"])
+    _draw_growth(growth, result["growth"]["connections"])
+    figure.savefig(path, dpi=120)
+
+
+def _draw_throughput(axes: Axes, contestants: Mapping[str, Any]) -> None:
+    rates = {name: one["requests_per_second"] for name, one in contestants.items()}
+    medians = [statistics.median(turns) for turns in rates.values()]
+    errors = [
+        [median - min(turns) for median, turns in zip(medians, rates.values(), strict=True)],
+        [max(turns) - median for median, turns in zip(medians, rates.values(), strict=True)],
+    ]
+    ours = ["tab:blue" if name in {"api", "gateway"} else "tab:gray" for name in rates]
+    axes.barh(list(rates), medians, xerr=errors, color=ours)
+    axes.invert_yaxis()
+    axes.set_title("requests/s on one core; least, median, most")
+
+
+def _draw_latency(axes: Axes, half_load: Mapping[str, Any]) -> None:
+    for name, one in half_load.items():
+        percentiles = [percentile for percentile in one if percentile != "rate"]
+        axes.plot(percentiles, [one[percentile] for percentile in percentiles], ".-", label=name)
+    axes.set_yscale("log")
+    axes.set_title("latency at half of that, ms")
+    axes.legend()
+    axes.grid(visible=True, alpha=0.3)
+
+
+def _draw_growth(axes: Axes, connections: Mapping[str, Mapping[str, float]]) -> None:
+    axes.plot(list(connections), [one["median"] for one in connections.values()], ".-")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("connections")
+    axes.set_title("gateway and API: share of 32 connections")
+    axes.grid(visible=True, alpha=0.3)

@@ -1,0 +1,23 @@
+"""Run the API without one of its features: `python bench/without.py FEATURE`, for `make bench`."""
+
+import re
+import sys
+from collections.abc import Sequence
+
+from zama_api import __main__, app
+from zama_api.logs import Request
+from zama_api.metrics import Metrics
+
+feature = sys.argv.pop()
+if feature == "metrics":
+
+    def observe(_metrics: Metrics, _requests: Sequence[Request]) -> None:
+        """Count nothing."""
+
+    Metrics.observe = observe  # type: ignore[method-assign, assignment]
+elif feature == "request id":
+    # Whatever the caller sent, be it nothing.
+    app._is_request_id = re.compile("").match  # type: ignore[misc]  # noqa: SLF001
+else:
+    sys.exit(f"there is no feature {feature}")
+__main__.main()

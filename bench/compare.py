@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import signal
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,8 @@ RATIOS: Final = {
 
 def main() -> int:
     """Run the comparison, write and print it; the exit code is 0 when it could be run."""
+    # So that the contestants end as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = measure.options(__doc__, rounds=7, seconds=3, tools=("wrk", "taskset", "go"))
     if len(os.sched_getaffinity(0)) <= LOAD_CORE:
         print("two cores are needed: one for the servers, one for the load", file=sys.stderr)

@@ -59,25 +59,28 @@ def markdown(result: Mapping[str, Any]) -> str:
             ],
         ),
         "Throughput with a feature, as a share of that without it:",
-        _table(
-            ["", "median", "least", "most"],
-            [
-                [f"{who}: {name}", *_spread(ratio)]
+        _shares(
+            {
+                f"{who}: {name}": ratio
                 for who, features in result["features"].items()
                 for name, ratio in features.items()
-            ],
+            }
         ),
         "Throughput of the gateway, as a share of that with 32 connections, one key, a short body:",
-        _table(
-            ["", "median", "least", "most"],
-            [
-                [f"{count} {what.replace('_', ' ')}", *_spread(ratio)]
+        _shares(
+            {
+                f"{count} {what.replace('_', ' ')}": ratio
                 for what, counts in result["growth"].items()
                 for count, ratio in counts.items()
-            ],
+            }
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _shares(ratios: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [[name, *_spread(ratio)] for name, ratio in ratios.items()]
+    return _table(["", "median", "least", "most"], rows)
 
 
 def _spread(ratio: Mapping[str, float]) -> list[str]:

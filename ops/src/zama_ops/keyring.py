@@ -220,8 +220,6 @@ class Keyring:
         return {name: found[name] for name in names if found.get(name)}
 
     def _write(self, text: str, version: int) -> None:
-        from botocore.exceptions import ClientError  # noqa: PLC0415 - as zama_ops.aws
-
         settings = self._settings()
         if len(text) > MOST_BYTES["Standard"] and self.advanced:
             settings["Tier"] = "Advanced"
@@ -235,7 +233,7 @@ class Keyring:
             written = self.ssm.put_parameter(
                 Name=self.name, Value=text, Type="SecureString", Overwrite=True, **settings
             )["Version"]
-        except ClientError as error:
+        except self.ssm.exceptions.ClientError as error:
             # Not the message: AWS's can quote what it was sent.
             code = error.response["Error"]["Code"]
             raise CommandError(f"{self.name} was not written: {code}.") from None

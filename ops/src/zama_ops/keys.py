@@ -29,7 +29,7 @@ app: Final = typer.Typer(
     no_args_is_help=True,
 )
 
-Client = Annotated[str, typer.Argument(help="Whose key; as in logs and metrics.")]
+Client = Annotated[str, typer.Argument(metavar="CLIENT", help="Whose key; as the logs name it.")]
 Advanced = Annotated[
     bool, typer.Option("--advanced", help="Pay for 8 KiB of keys where 4 KiB are not enough.")
 ]
@@ -42,7 +42,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 @app.command()
 def issue(
-    client_name: Annotated[str, typer.Argument(metavar="CLIENT", help="Whose key it is to be.")],
+    client_name: Client,
     *,
     prefix: Prefix = PREFIX,
     advanced: Advanced = False,
@@ -87,7 +87,7 @@ def list_keys(
 
 @app.command()
 def rotate(  # noqa: PLR0913 - a command's options
-    client_name: Annotated[str, typer.Argument(metavar="CLIENT", help="Who gets another key.")],
+    client_name: Client,
     *,
     retire: Annotated[
         bool | None,

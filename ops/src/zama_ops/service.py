@@ -1,5 +1,6 @@
 """The deployed service, found by its name_prefix, which all of its parts are named after."""
 
+import functools
 import json
 import re
 import time
@@ -54,6 +55,7 @@ class Service:
         service: dict[str, Any] = active[0]
         return service
 
+    @functools.cached_property
     def containers(self) -> dict[str, dict[str, Any]]:
         """Return the containers of its task definition, by name."""
         with client("ecs") as ecs:
@@ -62,14 +64,22 @@ class Service:
 
     def parameter(self) -> str:
         """Return the name of the parameter that its gateway takes the keys from."""
-        secrets = self.containers()["nginx"]["secrets"]
+        secrets = self.containers["nginx"]["secrets"]
         (arn,) = [one["valueFrom"] for one in secrets if one["name"] == "API_KEYS"]
         return str(re.sub(r"^arn:.*:parameter/?", "/", arn))
 
+    @functools.cached_property
+    def load_balancer(self) -> dict[str, Any]:
+        """Return how its load balancer is described."""
+        with client("elbv2") as elbv2:
+            (found,) = elbv2.describe_load_balancers(Names=[self.prefix])["LoadBalancers"]
+        balancer: dict[str, Any] = found
+        return balancer
+
     def url(self) -> str:
         """Return where it is called."""
+        balancer = self.load_balancer
         with client("elbv2") as elbv2:
-            (balancer,) = elbv2.describe_load_balancers(Names=[self.prefix])["LoadBalancers"]
             listeners = elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])
         for listener in listeners["Listeners"]:
             if listener["Protocol"] == "HTTPS":

@@ -70,7 +70,7 @@ def _ask(prefix: str, key_days: int) -> Status:
     service = Service(prefix)
     described = service.describe()
     newest = next(one for one in described["deployments"] if one["status"] == "PRIMARY")
-    image = service.containers()["api"]["image"]
+    image = service.containers["api"]["image"]
     alarms = _alarms(prefix)
     # Those that nobody is told of are parts of others.
     firing = [
@@ -87,7 +87,7 @@ def _ask(prefix: str, key_days: int) -> Status:
         deployed=_minute(newest["createdAt"]),
         tasks=_tasks(prefix),
         desired_count=described["desiredCount"],
-        targets=_targets(prefix),
+        targets=_targets(service.load_balancer),
         alarms=dict(Counter(one["StateValue"] for one in alarms)),
         firing=firing,
         budgets=_budgets(alarms),
@@ -119,10 +119,9 @@ def _tasks(prefix: str) -> list[dict[str, str]]:
     ]
 
 
-def _targets(prefix: str) -> dict[str, int]:
+def _targets(balancer: dict[str, Any]) -> dict[str, int]:
     """Return how many targets the load balancer finds in which state, over all its groups."""
     with client("elbv2") as elbv2:
-        (balancer,) = elbv2.describe_load_balancers(Names=[prefix])["LoadBalancers"]
         groups = elbv2.describe_target_groups(LoadBalancerArn=balancer["LoadBalancerArn"])
         states = Counter(
             target["TargetHealth"]["State"]

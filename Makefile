@@ -189,7 +189,7 @@ succeeded: ## Fail unless all of RESULTS are successes
 # --- Measure --------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/bench.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; ten minutes
+bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; ten minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/compare.py
 
 .PHONY: bench-task

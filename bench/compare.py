@@ -26,14 +26,21 @@ from typing import Any, Final
 
 import measure
 import report
-from contestants import API_FEATURES, GATEWAY_FEATURES, KEY, Contestant, Starter
+from contestants import (
+    API_FEATURES,
+    GATEWAY_FEATURES,
+    KEY,
+    LOAD_CORE,
+    NGINX,
+    ON_LOAD_CORE,
+    Contestant,
+    Starter,
+)
 from zama_ops.load import Plan, percentiles
 from zama_ops.load import measure as send_on_schedule
 from zama_ops.programs import Programs
 
 RESULTS: Final = Path(__file__).parent / "results"
-LOAD_CORE: Final = 1
-ON_ITS_CORE: Final = ("taskset", "-c", str(LOAD_CORE))
 STARTS: Final = 5
 HALF_LOAD_SECONDS: Final = 10
 CONNECTIONS: Final = (1, 8, 32, 128, 512, 1000)
@@ -92,7 +99,8 @@ class Comparison:
             starter = Starter(programs)
             go, api, fastapi = starter.go(), starter.api(), starter.fastapi()
             gateway = starter.gateway(api)
-            proxy, alone = starter.limits()
+            alone = starter.static()
+            proxy = starter.proxy(alone)
             every = [go, api, gateway, starter.original(go), proxy, alone]
             every.append(starter.gateway(fastapi, "fastapi"))
             turns = self._turns("contestants", {one.name: Load(one) for one in every})
@@ -144,7 +152,7 @@ class Comparison:
             load.on.url,
             seconds,
             self._directory,
-            ON_ITS_CORE,
+            ON_LOAD_CORE,
             connections=load.connections,
             padding=load.padding,
         )
@@ -164,7 +172,7 @@ class Comparison:
         rate = round(statistics.median(turns.rates) / 2)
         print(f"{contestant.name}: {rate} requests/s ...", file=sys.stderr)
         plan = Plan(contestant.url, rate, HALF_LOAD_SECONDS, measure.CONNECTIONS)
-        answers = send_on_schedule(plan, KEY, prefix=ON_ITS_CORE)
+        answers = send_on_schedule(plan, KEY, prefix=ON_LOAD_CORE)
         wrong = plan.requests - sum(answer.status == 200 for answer in answers)
         if wrong:
             raise RuntimeError(f"{contestant.name}: {wrong} of {plan.requests} requests failed")
@@ -256,14 +264,17 @@ _LIKES: Final[dict[str, Callable[[Starter], Contestant]]] = {
 def machine() -> dict[str, str]:
     """Return what the figures were measured on."""
     model = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    version = ["go", "version"]
-    go = subprocess.run(version, capture_output=True, text=True, check=True).stdout.split()[2]
+    go, nginx = (
+        subprocess.run(command, capture_output=True, text=True, check=True)
+        for command in (["go", "version"], [NGINX, "-v"])
+    )
     return {
         "cpu": model[0] if model else platform.machine(),
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "go": go.removeprefix("go"),
+        "go": go.stdout.split()[2].removeprefix("go"),
+        "nginx": nginx.stderr.split("/")[1].strip(),
     }
 
 

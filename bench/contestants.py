@@ -21,10 +21,14 @@ from zama_ops.programs import Program, Programs, free_port
 ROOT: Final = Path(__file__).parents[1]
 REFERENCES: Final = ROOT / "bench" / "references"
 SERVER_CORE: Final = 0
+LOAD_CORE: Final = 1
+# Put before the command that loads them.
+ON_LOAD_CORE: Final = ("taskset", "-c", str(LOAD_CORE))
 KEY: Final = "CHANGEME"
 
 _ENTRYPOINT: Final = ROOT / "services" / "nginx" / "entrypoint"
-_NGINX: Final = str(nginx_binary())
+# The one that every machine has. The container's is faster, being built with another C library.
+NGINX: Final = os.environ.get("NGINX_BINARY") or str(nginx_binary())
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 
@@ -127,7 +131,7 @@ class Starter:
         """Start this service's gateway in front of another, without one of its features if told."""
         port = free_port()
         own = {
-            "NGINX_BINARY": _NGINX,
+            "NGINX_BINARY": NGINX,
             "LISTEN_HOST": "127.0.0.1",
             "LISTEN_PORT": str(port),
             "API_PORT": behind.url.rpartition(":")[2],
@@ -154,27 +158,30 @@ class Starter:
         """Start a gateway in the plain way."""
         return self._reference("original", "original.conf", behind)
 
-    def limits(self) -> tuple[Contestant, Contestant]:
-        """Start an nginx that proxies to itself, and return it and the one that it proxies to."""
-        alone_port = free_port()
-        alone = Contestant("nginx alone", f"http://127.0.0.1:{alone_port}", ())
-        proxy = self._reference("nginx to static nginx", "limit.conf", alone)
-        return proxy, Contestant(alone.name, alone.url, proxy.programs)
+    def static(self) -> Contestant:
+        """Start an nginx that answers by itself."""
+        return self._reference("nginx alone", "static.conf")
 
-    def _reference(self, name: str, file: str, behind: Contestant) -> Contestant:
+    def proxy(self, behind: Contestant) -> Contestant:
+        """Start an nginx that does nothing but proxy."""
+        return self._reference("nginx to static nginx", "proxy.conf", behind)
+
+    def _reference(self, name: str, file: str, behind: Contestant | None = None) -> Contestant:
         port = free_port()
         folder = self.programs.directory / name.replace(" ", "-")
         (folder / "temp").mkdir(parents=True)
         folder.chmod(0o711)
         text = (REFERENCES / "nginx" / file).read_text()
         text = text.replace("${LISTEN_PORT}", str(port))
-        (folder / file).write_text(text.replace("${API_PORT}", behind.url.rpartition(":")[2]))
+        if behind:
+            text = text.replace("${API_PORT}", behind.url.rpartition(":")[2])
+        (folder / file).write_text(text)
         return self._nginx(name, folder, file, port, behind)
 
     def _nginx(
-        self, name: str, folder: Path, file: str, port: int, behind: Contestant
+        self, name: str, folder: Path, file: str, port: int, behind: Contestant | None
     ) -> Contestant:
-        command = [_NGINX, "-e", "stderr", "-p", str(folder), "-c", str(folder / file)]
+        command = [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(folder / file)]
         if os.geteuid() == 0:
             group = next(one for one in ("nogroup", "nobody") if _has_group(one))
             command += ["-g", f"user nobody {group};"]

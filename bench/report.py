@@ -25,7 +25,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         f" {result['seconds']} s in turn, `POST /sum` on {result['connections']} kept-alive"
         " connections, all that serves on one core, `wrk` on another; logs, metrics, key check and"
         f" limiter on. {machine['cpu']}, {machine['cores']} cores; {machine['system']};"
-        f" Python {machine['python']}, Go {machine['go']}."
+        f" Python {machine['python']}, Go {machine['go']}, nginx {machine['nginx']}."
     )
     parts = [
         head,

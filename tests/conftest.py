@@ -30,6 +30,10 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         lambda: shutil.which("haproxy"),
         "no haproxy on the PATH (Debian: apt install haproxy)",
     ),
+    "cores": (
+        lambda: shutil.which("taskset") and len(os.sched_getaffinity(0)) > 1,
+        "no second core, or no taskset on the PATH (Debian: apt install util-linux)",
+    ),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
     "prometheus": (
         lambda: shutil.which("prometheus") and shutil.which("promtool"),

@@ -18,10 +18,12 @@ from zama_api.logs import Handler, Log
 # Longer than the 60 s for which the gateway keeps idle connections to the API, so that it is
 # always the gateway that closes them: a request never meets a connection that is going away.
 KEEP_ALIVE_SECONDS: Final = 75
-# Fewer make each request wait for a switch of threads, more contend for the interpreter: 8 is the
-# fastest on one core (docs/decisions/0001). A body that arrives slowly holds one; the gateway
-# sends only whole bodies.
-THREADS: Final = 8
+# One would be as fast, more contend for the interpreter (docs/decisions/0001). A body that arrives
+# slowly holds one; the gateway sends only whole bodies.
+THREADS: Final = 4
+# Granian takes no more connections than this, the others wait. The gateway has 2,000 at most, so
+# that there is always one left for the health check.
+CONNECTIONS: Final = 4096
 STOP_SECONDS: Final = 25
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -47,6 +49,7 @@ class Server(MTServer):
             address=settings.host,
             port=settings.port,
             interface=Interfaces.WSGI,
+            backlog=CONNECTIONS,
             blocking_threads=THREADS,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(

@@ -60,6 +60,10 @@ lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, 
 lint-workflows: $(VENV)/dev.stamp ## Check the workflows' form, and what in them an attacker could use
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		.github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config \
+		.github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/python -m zama_ops.workflow
 	$(BIN)/zizmor $(if $(GH_TOKEN),,--offline) --no-progress --persona pedantic .github
 
@@ -189,7 +193,7 @@ succeeded: ## Fail unless all of RESULTS are successes
 # --- Measure --------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; ten minutes
+bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; eight minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/compare.py
 
 .PHONY: bench-task

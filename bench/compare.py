@@ -4,7 +4,7 @@ All answer on one core, the load generator has another; they take turns round by
 ratio of a round holds however the machine's speed drifts. Logs go to files.
 
 Needs `wrk` and `taskset` on the PATH; the Go toolchain and FastAPI come from the package index.
-Writes bench/results/DATE.json, .md and .png. Takes about ten minutes.
+Writes bench/results/DATE.json, .md and .png. Takes about eight minutes.
 """
 
 import json
@@ -60,7 +60,7 @@ def main() -> int:
     """Run the comparison, write and print it; the exit code is 0 when it could be run."""
     # So that the contestants end as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    options = measure.options(__doc__, rounds=7, seconds=3, tools=("wrk", "taskset", "go"))
+    options = measure.options(__doc__, rounds=5, seconds=3, tools=("wrk", "taskset", "go"))
     if len(os.sched_getaffinity(0)) <= LOAD_CORE:
         print("two cores are needed: one for the servers, one for the load", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import typer
 from zama_ops import aws_local, deploy, drift, drill, images, keys
 from zama_ops.load import load
 from zama_ops.logs import logs
+from zama_ops.new import new
 from zama_ops.rehearse import rehearse
 from zama_ops.smoke import smoke
 from zama_ops.status import status
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command(rich_help_panel=_HERE)(up)
 app.add_typer(aws_local.app, name="aws-local", rich_help_panel=_HERE)
 app.add_typer(drill.app, name="drill", rich_help_panel=_HERE)
+app.command(rich_help_panel=_HERE)(new)
 
 app.command(rich_help_panel=_RUNNING)(status)
 app.add_typer(keys.app, name="keys", rich_help_panel=_RUNNING)

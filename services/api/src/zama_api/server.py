@@ -20,7 +20,7 @@ from zama_api.logs import Handler, Log
 KEEP_ALIVE_SECONDS: Final = 75
 # One would be as fast, more contend for the interpreter (docs/decisions/0001). A body that arrives
 # slowly holds one; the gateway sends only whole bodies.
-THREADS: Final = 4
+THREADS: Final = 2
 # Granian takes no more connections than this, the others wait. The gateway has 2,000 at most, so
 # that there is always one left for the health check.
 CONNECTIONS: Final = 4096

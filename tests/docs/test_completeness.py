@@ -1,0 +1,54 @@
+"""What there is, is documented, and once."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from conftest import SETTINGS
+
+ROOT: Final = Path(__file__).parents[2]
+README: Final = (ROOT / "README.md").read_text()
+
+
+def test_each_setting_is_described_once() -> None:
+    """README's table has each that the entrypoint or the API reads, in one row."""
+    table = README.partition("## Settings\n")[2].partition("\n## ")[0]
+    rows = Counter(
+        name
+        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`([A-Z_]+)`", row)
+    )
+    assert rows == Counter(SETTINGS)
+
+
+def test_the_settings_are_those_that_are_read() -> None:
+    """Of the environment, by the API and by the gateway."""
+    config = (ROOT / "services/api/src/zama_api/config.py").read_text()
+    entrypoint = (ROOT / "services/nginx/entrypoint").read_text()
+    metrics = (ROOT / "services/api/src/zama_api/gateway_metrics.py").read_text()
+    read = set(re.findall(r'(?:read\(|environ\.get\(|environ\[)"([A-Z_]+)"', config + metrics))
+    read |= set(re.findall(r"\$\{([A-Z]+(?:_[A-Z]+)*):[-+]", entrypoint))
+    assert read == set(SETTINGS)
+
+
+def test_each_target_says_what_it_does() -> None:
+    """`make` lists it: each has one line of description."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^\.PHONY: (\S+)$", makefile, re.MULTILINE)
+    described = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
+    assert Counter(described) == Counter(targets)
+
+
+def test_each_folder_of_tests_says_what_it_promises() -> None:
+    """Its README is its contract."""
+    folders = {path.parent for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert all((folder / "README.md").exists() for folder in folders)
+
+
+def test_each_decision_is_linked_from_a_page() -> None:
+    """Nobody finds a record that no page mentions."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]
+    text = "".join(page.read_text() for page in pages)
+    records = {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}
+    assert records == {name for name in records if f"decisions/{name}" in text}

@@ -1,0 +1,23 @@
+"""What is said about performance is what was measured last."""
+
+import json
+from pathlib import Path
+
+import report as benchmark
+
+REPOSITORY = Path(__file__).parents[2]
+NEWEST = max((REPOSITORY / "bench" / "results").glob("*.json"))
+RESULT = json.loads(NEWEST.read_text())
+
+
+def test_the_report_is_of_the_result() -> None:
+    """Each figure of the Markdown beside the newest result is in the result."""
+    assert NEWEST.with_suffix(".md").read_text() == benchmark.markdown(RESULT)
+
+
+def test_the_readme_has_the_newest_figures() -> None:
+    """The table of ratios, and links to the rest."""
+    readme = (REPOSITORY / "README.md").read_text()
+    assert benchmark.ratios(RESULT) in readme
+    for suffix in (".md", ".png"):
+        assert f"(bench/results/{NEWEST.with_suffix(suffix).name})" in readme

@@ -27,7 +27,7 @@ ON_LOAD_CORE: Final = ("taskset", "-c", str(LOAD_CORE))
 KEY: Final = "CHANGEME"
 
 _ENTRYPOINT: Final = ROOT / "services" / "nginx" / "entrypoint"
-# The one that every machine has. The container's is faster, being built with another C library.
+# The one that every machine can have; one built with another C library is faster.
 NGINX: Final = os.environ.get("NGINX_BINARY") or str(nginx_binary())
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}

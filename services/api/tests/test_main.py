@@ -20,10 +20,19 @@ MakeServe = Callable[[Serve], None]
 
 
 @pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """Take back that the program blocks signals: whatever the tests start would inherit it."""
+def policies(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Take back that the program blocks signals, and note instead of letting it be a batch job.
+
+    Whatever the tests start would inherit both.
+    """
+    given: list[int] = []
+    monkeypatch.setattr(
+        os, "sched_setscheduler", lambda _pid, policy, _: given.append(policy), raising=False
+    )
+    monkeypatch.setattr(os, "sched_param", int, raising=False)
+    monkeypatch.setattr(os, "SCHED_BATCH", 3, raising=False)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    yield
+    yield given
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
@@ -66,6 +75,28 @@ def add(application: WSGIApplication) -> bytes:
 def events(capture: Capture) -> list[str]:
     """Return the names of the events that were logged to standard output."""
     return [json.loads(line)["event"] for line in capture.readouterr().out.splitlines()]
+
+
+@pytest.mark.usefixtures("environ")
+def test_it_is_a_batch_job(policies: list[int], serving: MakeServe) -> None:
+    """So that it does not take the core from the gateway for each request."""
+    serving(lambda _: None)
+    assert program.main() == 0
+    assert policies == [os.SCHED_BATCH]
+
+
+@pytest.mark.usefixtures("environ")
+def test_a_sandbox_may_refuse_that(monkeypatch: pytest.MonkeyPatch, serving: MakeServe) -> None:
+    """It serves all the same."""
+    served: list[WSGIApplication] = []
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    serving(served.append)
+    assert program.main() == 0
+    assert served
 
 
 @pytest.mark.usefixtures("environ")

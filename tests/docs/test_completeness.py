@@ -2,12 +2,11 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
 from conftest import SETTINGS
+from stack import ROOT
 
-ROOT: Final = Path(__file__).parents[2]
 README: Final = (ROOT / "README.md").read_text()
 
 

@@ -1,12 +1,11 @@
 """What is said about performance is what was measured last."""
 
 import json
-from pathlib import Path
 
 import report as benchmark
+from stack import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
-NEWEST = max((REPOSITORY / "bench" / "results").glob("*.json"))
+NEWEST = max((ROOT / "bench" / "results").glob("*.json"))
 RESULT = json.loads(NEWEST.read_text())
 
 
@@ -17,7 +16,7 @@ def test_the_report_is_of_the_result() -> None:
 
 def test_the_readme_has_the_newest_figures() -> None:
     """The table of ratios, and links to the rest."""
-    readme = (REPOSITORY / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     assert benchmark.ratios(RESULT) in readme
     for suffix in (".md", ".png"):
         assert f"(bench/results/{NEWEST.with_suffix(suffix).name})" in readme

@@ -49,7 +49,7 @@ def copy(name: str, target: Path) -> None:
         )
     if target.exists():
         raise CommandError(f"{target} is there already: name another directory")
-    for path in run("git", "-C", str(ROOT), "ls-files").splitlines():
+    for path in run("git", "ls-files").splitlines():
         source, copied = ROOT / path, target / _renamed(path, name)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, copied)

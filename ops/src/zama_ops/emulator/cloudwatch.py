@@ -164,7 +164,8 @@ def _value(alarm: dict[str, Any], number: int) -> float | None:
         "IF": lambda condition, then, other: then if condition else other,
     }
     try:
-        # CloudWatch's arithmetic is Python's, as far as terraform/ uses it.
+        # CloudWatch's arithmetic is Python's, as far as terraform/ uses it; none but the
+        # account's own alarms are read here.
         return float(eval(expression, {"__builtins__": {}}, {**functions, **known}))  # noqa: S307
     except (TypeError, ZeroDivisionError):
         return None

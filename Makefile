@@ -41,7 +41,7 @@ test: $(VENV)/dev.stamp ## Run all tests that need only Python
 		--cov-fail-under=100
 
 .PHONY: test-all
-test-all: test $(VENV)/aws.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
+test-all: test $(VENV)/aws.stamp $(VENV)/docs.stamp $(VENV)/bench.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
 	$(PYTEST) -m needs
 
 .PHONY: lint
@@ -52,7 +52,8 @@ lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/shellcheck .ci/packages .ci/run services/api/healthcheck services/nginx/entrypoint \
+	$(BIN)/shellcheck .ci/packages .ci/run services/api/healthcheck \
+		services/nginx/bundle services/nginx/entrypoint \
 		ops/stand-in-collector/healthcheck tests/containers/base-images
 	$(BIN)/yamllint --strict .
 
@@ -94,6 +95,10 @@ openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves 
 	$(BIN)/python -c 'import json, sys, yaml; \
 		json.dump(yaml.safe_load(sys.stdin), sys.stdout, indent=2); print()' \
 		<services/api/openapi.yaml >services/nginx/docs/openapi.json
+
+.PHONY: diagrams
+diagrams: $(VENV)/docs.stamp ## Draw arch_diagram.png; needs dot, of Graphviz
+	@$(BIN)/python docs/arch_diagram.py
 
 .PHONY: slo
 slo: $(VENV)/run.stamp ## Write Prometheus' rules for observability/slo.yaml
@@ -218,9 +223,12 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 		--group dev -o requirements-dev.txt
 	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt -c requirements-dev.txt \
 		--group security -o ops/requirements-security.txt
+	$(LOCK) --upgrade --no-deps --group portal -o services/nginx/requirements.txt
 	$(LOCK) --upgrade --group checkov -o terraform/requirements.txt
 	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt -c requirements-dev.txt \
 		--group bench -o bench/requirements.txt
+	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt -c requirements-dev.txt \
+		--group docs -o docs/requirements.txt
 
 .PHONY: permissions
 permissions: $(VENV)/aws.stamp ## Write what the workflows' role may do; needs Docker and terraform
@@ -229,9 +237,10 @@ permissions: $(VENV)/aws.stamp ## Write what the workflows' role may do; needs D
 # --- Set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/security.stamp $(VENV)/checkov.stamp ## Install all that the other targets would when called
+setup: $(patsubst %,$(VENV)/%.stamp,dev aws bench checkov docs security) ## Install all that the other targets would when called
 
-$(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyproject.toml
+$(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyproject.toml \
+		services/nginx/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
 		". Name another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -239,6 +248,7 @@ $(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyprojec
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --require-hashes -r ops/requirements.txt
 	@$(PIP) --no-deps --no-build-isolation -e services/api -e ops
+	@services/nginx/bundle $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
@@ -261,6 +271,11 @@ $(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp
 	@$(PYTHON) -m venv $(VENV)/checkov
 	@$(VENV)/checkov/bin/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes -r terraform/requirements.txt
+	@touch $@
+
+$(VENV)/docs.stamp: docs/requirements.txt $(VENV)/run.stamp
+	@echo 'Adding what draws, and what drives a browser, to $(VENV) ...' >&2
+	@$(PIP) --require-hashes -r docs/requirements.txt
 	@touch $@
 
 $(VENV)/bench.stamp: bench/requirements.txt $(VENV)/run.stamp

@@ -1,9 +1,12 @@
 """What a test may need beyond Python, and what becomes of it where that is missing."""
 
+import importlib.util
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -16,6 +19,10 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         lambda: shutil.which("prometheus-alertmanager") and shutil.which("amtool"),
         "no Alertmanager on the PATH (Debian: apt install prometheus-alertmanager)",
     ),
+    "browser": (
+        lambda: shutil.which("chromium") and importlib.util.find_spec("playwright"),
+        "no chromium on the PATH (Debian: apt install chromium) or no Playwright (make setup)",
+    ),
     "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
     "docker": (
         engine.is_there,
@@ -24,6 +31,10 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "terraform": (
         terraform.is_there,
         "no terraform on the PATH, or no AWS provider for it (see README.md, Deploy it)",
+    ),
+    "go": (
+        lambda: Path(sys.executable).with_name("go").exists(),
+        "no Go beside this Python (make setup)",
     ),
     "graphviz": (lambda: shutil.which("dot"), "no dot on the PATH (Debian: apt install graphviz)"),
     "haproxy": (
@@ -35,6 +46,7 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         "no second core, or no taskset on the PATH (Debian: apt install util-linux)",
     ),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
+    "node": (lambda: shutil.which("node"), "no node on the PATH (Debian: apt install nodejs)"),
     "prometheus": (
         lambda: shutil.which("prometheus") and shutil.which("promtool"),
         "no Prometheus on the PATH (Debian: apt install prometheus)",

@@ -58,7 +58,7 @@ def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
         "no key: 401 with WWW-Authenticate",
         "a wrong key: 403",
         "GET /metrics and what is not there: 404",
-        "the contract and the developer page",
+        "the contract and the developer portal",
         "headers of every response",
         "over the limit: 429 that says when to come back",
     }

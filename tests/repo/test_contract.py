@@ -1,5 +1,6 @@
-"""The contract, the code, the gateway's problems and the developer page say the same."""
+"""The contract, the code, the gateway's problems and the developer portal say the same."""
 
+import functools
 import json
 import os
 import re
@@ -47,6 +48,7 @@ def read_map(variable: str) -> dict[int, str]:
     return {500 if status == "default" else int(status): text for status, text in entries}
 
 
+PAGE: Final = (GATEWAY / "docs" / "index.html").read_text()
 CONTENTS: Final[dict[str, Any]] = yaml.safe_load(CONTRACT.read_text())
 TITLES: Final = read_map("problem_title")
 SLUGS: Final = read_map("problem_slug")
@@ -183,8 +185,9 @@ def test_only_operations_need_a_key() -> None:
         assert ("security" in operation) == (path in OPERATIONS)
 
 
-def test_example_problems_are_real() -> None:
-    """Every problem in the contract is one that the API or the gateway makes, to the letter."""
+@functools.cache
+def real_problems() -> list[dict[str, Any]]:
+    """Return what the API and the gateway make of what may go wrong, but for the ids."""
     up, starting, stopping = Health(0), Health(60), Health(0)
     stopping.drain()
     made = [
@@ -208,11 +211,14 @@ def test_example_problems_are_real() -> None:
         }
         for status in TITLES
     ]
-    # An id is anyone's.
-    made = [{**problem, "request_id": ""} for problem in made]
+    return [{**problem, "request_id": ""} for problem in made]
+
+
+def test_example_problems_are_real() -> None:
+    """Every problem in the contract is one that the API or the gateway makes, to the letter."""
     for response in CONTENTS["components"]["responses"].values():
         for example in examples(response["content"][PROBLEM]):
-            assert {**example, "request_id": ""} in made
+            assert {**example, "request_id": ""} in real_problems()
 
 
 # --- The API's problems and the gateway's ---------------------------------------------------------
@@ -245,16 +251,16 @@ def test_slugs_are_titles_in_lower_kebab() -> None:
     assert {status: kebab(title) for status, title in TITLES.items()} == SLUGS
 
 
-# --- The developer page ---------------------------------------------------------------------------
+# --- The developer portal ---------------------------------------------------------------------------
 
 
 class Page(HTMLParser):
-    """The tags of the developer page."""
+    """The tags of the developer portal."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed((GATEWAY / "docs" / "index.html").read_text())
+        self.feed(PAGE)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Keep a tag."""
@@ -266,9 +272,21 @@ class Page(HTMLParser):
 
 
 def test_every_problem_is_explained() -> None:
-    """The `type` of every problem leads to a place in the developer page."""
+    """The `type` of every problem leads to a place in the developer portal."""
     titles = {**problems.TITLES, **TITLES}
     assert {kebab(title) for title in titles.values()} <= set(Page().values("id"))
+
+
+def test_the_problems_shown_are_real() -> None:
+    """Each entry shows a problem of its own, to the letter but for the id."""
+    entry = r'<section id="([a-z-]+)">\n    <h3>(\d+) .*?<pre><code>[^{]*({.*?})</code></pre>'
+    shown = re.findall(entry, PAGE, re.DOTALL)
+    assert len(shown) == len({**problems.TITLES, **TITLES})
+    for slug, status, problem in shown:
+        decoded = json.loads(problem)
+        assert decoded["type"] == f"/docs#{slug}"
+        assert decoded["status"] == int(status)
+        assert {**decoded, "request_id": ""} in real_problems()
 
 
 def test_the_page_has_an_id_once() -> None:

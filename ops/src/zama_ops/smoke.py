@@ -251,7 +251,7 @@ CHECKS: Final[dict[str, Check]] = {
     "a body of another type: 415": _refuses(415, content_type="text/plain"),
     "another method: 405 with Allow": _refuses_other_method,
     "GET /metrics and what is not there: 404": _hides_the_rest,
-    "the contract and the developer page": _documents_itself,
+    "the contract and the developer portal": _documents_itself,
     "headers of every response": _protects_browsers,
     "over the limit: 429 that says when to come back": _limits,
 }

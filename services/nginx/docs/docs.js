@@ -1,144 +1,97 @@
-// Builds the part to try the API from its contract.
-// Numbers stay text all the way: JavaScript would round those beyond 2^53.
+// Shows the contract with Swagger UI, and mends by plugins what it lacks here: whole numbers beyond
+// 2^53, one field for the key, labels.
 
-const METHODS = ["get", "head", "post", "put", "patch", "delete"];
-const SHOWN_HEADERS = [
-  "X-Request-Id",
-  "Retry-After",
-  "RateLimit",
-  "RateLimit-Policy",
-  "WWW-Authenticate",
-  "Allow",
-];
+/* global SwaggerUIBundle */
 
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
-const MARK = "\ue000";
-const MARKED = new RegExp(`"${MARK}([^"]*)"`, "g");
-// A string, a sign, or a word: a number, true, false or null.
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+// Unseen where it is shown.
+const MARK = "\u2060";
 
-/** Parse JSON, with each number as a string that begins with a mark. */
+/** Parse JSON, where an integer that JavaScript would round becomes its digits behind a mark. */
 function parse(json) {
-  const mark = (token) => (token.startsWith('"') ? token : `"${MARK}${token}"`);
-  return JSON.parse(json.replace(STRING_OR_NUMBER, mark));
+  return JSON.parse(json, (_, value, context) =>
+    Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source
+      ? MARK + context.source
+      : value,
+  );
 }
 
-/** Encode what `parse` returned. */
-function encode(value) {
-  return JSON.stringify(value).replace(MARKED, "$1");
+/** Return JSON with such integers as what they are. */
+function unmark(json) {
+  return json.replace(new RegExp(`"${MARK}([^"]*)"`, "g"), "$1");
 }
 
 /** Indent JSON; what is none stays as it is. */
 function indent(text) {
   try {
-    JSON.parse(text);
+    return unmark(JSON.stringify(parse(text), null, 2));
   } catch {
     return text;
   }
-  let laidOut = "";
-  let depth = 0;
-  let previous = "";
-  for (const [token] of text.matchAll(TOKEN)) {
-    const opened = previous === "{" || previous === "[";
-    const closes = token === "}" || token === "]";
-    if (opened) depth += 1;
-    if (closes) depth -= 1;
-    // An empty object or array stays on its line.
-    if (opened !== closes || previous === ",") laidOut += `\n${"  ".repeat(depth)}`;
-    laidOut += token === ":" ? ": " : token;
-    previous = token;
-  }
-  return laidOut;
 }
 
-function element(name, text, className = "") {
-  const made = document.createElement(name);
-  made.textContent = text;
-  made.className = className;
-  return made;
+/** Return a wrapper that gives an input field a name. */
+function labelled(name) {
+  return (Original, { React }) => (props) =>
+    React.createElement(
+      "label",
+      null,
+      React.createElement("span", { className: "unseen" }, name(props)),
+      React.createElement(Original, props),
+    );
 }
 
-/** Show an answer's status and what it means, the headers a caller acts on, and the body. */
-function present(answer, response, meaning, text) {
-  const status = meaning ? `${response.status}: ${meaning}` : `${response.status}`;
-  answer.replaceChildren(element("p", status, `status ${response.ok ? "good" : "bad"}`));
-
-  const headers = document.createElement("dl");
-  for (const name of SHOWN_HEADERS.filter((name) => response.headers.has(name))) {
-    headers.append(element("dt", name), element("dd", response.headers.get(name)));
-  }
-  answer.append(headers);
-
-  if (text === "") {
-    answer.append(element("p", "No body.", "note"));
-    return;
-  }
-  const json = /json/.test(response.headers.get("Content-Type"));
-  answer.append(element("pre", json ? indent(text) : text));
-
-  const anchor = /^\{"type":"\/docs(#[a-z-]+)"/.exec(text);
-  if (anchor) {
-    const link = element("a", "What this means and what to do");
-    link.href = anchor[1];
-    answer.append(link);
-  }
+function nothing() {
+  return null;
 }
 
-/** Return the form to try one operation. */
-function form(contract, path, method, operation) {
-  const resolve = (node) =>
-    node?.$ref ? node.$ref.slice(2).split("/").reduce((at, name) => at[name], contract) : node;
+const portal = {
+  components: {
+    // The page has these in its own words.
+    InfoContainer: nothing,
+    ServersContainer: nothing,
+    authorizeBtn: nothing,
+    authorizeOperationBtn: nothing,
+  },
+  wrapComponents: {
+    ExamplesSelect: labelled(() => "Example"),
+    JsonSchema_string: labelled(({ description }) => description),
+    TextArea: labelled(() => "Body"),
+    // Anything but JSON it shows as it is.
+    responseBody: (Original, { React }) => ({ content, ...props }) =>
+      React.createElement(Original, { ...props, content: indent(content), contentType: "text/plain" }),
+  },
+  afterLoad() {
+    const samples = this.fn.jsonSchema202012;
+    const sample = samples.getJsonSampleSchema;
+    samples.getJsonSampleSchema = (...which) => {
+      const made = sample(...which);
+      return typeof made === "string" ? unmark(made) : made;
+    };
+  },
+};
 
-  const made = document.getElementById("operation").content.cloneNode(true).firstElementChild;
-  const find = (selector) => made.querySelector(selector);
-  const verb = method.toUpperCase();
-  find(".method").textContent = verb;
-  find(".path").textContent = path;
-  find(".summary").textContent = operation.summary;
-  find("button").setAttribute("aria-label", `Send ${verb} ${path}`);
-
-  const content = resolve(operation.requestBody)?.content ?? {};
-  const [mediaType, media] = Object.entries(content)[0] ?? [];
-  const body = find("textarea");
-  if (mediaType) {
-    const example = media.example ?? resolve(Object.values(media.examples ?? {})[0])?.value;
-    if (example !== undefined) body.value = indent(encode(example));
-  } else {
-    find(".body").remove();
-  }
-
-  made.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const answer = find(".answer");
-    answer.replaceChildren(element("p", "Waiting …", "note"));
-    try {
-      const request = { method: verb, headers: {}, cache: "no-store", credentials: "omit" };
-      if (mediaType) {
-        request.headers["Content-Type"] = mediaType;
-        request.body = body.value;
-      }
-      const key = document.getElementById("key").value;
-      if (operation.security?.length && key) request.headers["X-Api-Key"] = key;
-      const response = await fetch(path, request);
-      const meaning = resolve(operation.responses[response.status])?.description;
-      present(answer, response, meaning, await response.text());
-    } catch (error) {
-      answer.replaceChildren(element("p", `No answer: ${error.message}`, "status bad"));
-    }
-  });
-  return made;
+function paint({ matches }) {
+  document.documentElement.classList.toggle("dark-mode", matches);
 }
 
-document.getElementById("origin").textContent = location.origin;
-const tryIt = document.getElementById("try-it");
-try {
-  const contract = parse(await (await fetch("/openapi.json")).text());
-  for (const [path, item] of Object.entries(contract.paths)) {
-    for (const method of METHODS.filter((method) => method in item)) {
-      tryIt.append(form(contract, path, method, item[method]));
-    }
-  }
-  document.getElementById("credentials").hidden = false;
-} catch (error) {
-  tryIt.append(element("p", `The contract cannot be read: ${error.message}`, "status bad"));
-}
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", paint);
+paint(dark);
+
+for (const origin of document.querySelectorAll(".origin")) origin.textContent = location.origin;
+
+const ui = SwaggerUIBundle({
+  spec: parse(await (await fetch("/openapi.json")).text()),
+  domNode: document.getElementById("contract"),
+  plugins: [portal],
+  defaultModelsExpandDepth: -1,
+  syntaxHighlight: { theme: "monokai" },
+  tryItOutEnabled: true,
+  validatorUrl: null,
+  // What a problem's `type` leads to has moved down.
+  onComplete: () => document.querySelector(":target")?.scrollIntoView(),
+});
+document.getElementById("key").addEventListener("input", ({ target }) => {
+  if (target.value) ui.preauthorizeApiKey("ApiKey", target.value);
+  else ui.authActions.logout(["ApiKey"]);
+});

@@ -46,7 +46,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     def body(self, request_id: str) -> bytes:
         """Encode the members of RFC 9457, section 3.1, and the request's id.
 
-        `type` is the place in the developer page that explains the problem and its cure.
+        `type` is the place in the developer portal that explains the problem and its cure.
         """
         return _ENCODER.encode(
             {

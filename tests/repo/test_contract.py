@@ -251,7 +251,7 @@ def test_slugs_are_titles_in_lower_kebab() -> None:
     assert {status: kebab(title) for status, title in TITLES.items()} == SLUGS
 
 
-# --- The developer portal ---------------------------------------------------------------------------
+# --- The developer portal -------------------------------------------------------------------------
 
 
 class Page(HTMLParser):

@@ -1,0 +1,76 @@
+"""arch_diagram.png shows what the profiles choose."""
+
+import ast
+import re
+from typing import Final
+
+import pytest
+
+from stack import ROOT
+
+TERRAFORM: Final = ROOT / "terraform"
+PROFILES: Final = ("minimal", "production")
+SCRIPT: Final = ast.parse((ROOT / "docs" / "arch_diagram.py").read_text())
+
+
+def labels() -> dict[str, tuple[str, str]]:
+    """Return the script's table, without the package that the script needs."""
+    (table,) = (
+        node.value
+        for node in SCRIPT.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id == "OPTIONS"
+        and node.value
+    )
+    return dict(ast.literal_eval(table))
+
+
+def chosen(profile: str) -> dict[str, str]:
+    """Return what a profile sets, as it is written."""
+    text = (TERRAFORM / "profiles" / f"{profile}.tfvars").read_text()
+    return dict(re.findall(r"^(\w+) += (.+)$", text, re.MULTILINE))
+
+
+def defaults() -> dict[str, str]:
+    """Return the defaults of the variables that have one."""
+    text = (TERRAFORM / "variables.tf").read_text()
+    return {
+        name: default[1]
+        for name, body in re.findall(
+            r'^variable "(\w+)" \{$(.+?)^\}$', text, re.MULTILINE | re.DOTALL
+        )
+        if (default := re.search(r"^  default += (.+)$", body, re.MULTILINE))
+    }
+
+
+def test_each_choice_of_the_profiles_is_drawn() -> None:
+    """A new one needs a label, and a place in the picture."""
+    drawn = {
+        argument.value
+        for call in ast.walk(SCRIPT)
+        if isinstance(call, ast.Call)
+        for argument in call.args
+        if isinstance(argument, ast.Constant)
+    }
+    names = set().union(*map(chosen, PROFILES))
+    assert names == set(labels())
+    assert names <= drawn
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_labels_say_what_the_profile_says(profile: str) -> None:
+    """What is on has one, what production sets is on, and a number is the profile's."""
+    values = defaults() | chosen(profile)
+    for name, label in labels().items():
+        said = label[PROFILES.index(profile)]
+        assert said or values[name] in {"false", "null"}, name
+        assert set(re.findall(r"\b\d+\b", said)) <= set(re.findall(r"\d+", values[name])), name
+    assert profile == "minimal" or not {"false", "null"} & set(chosen(profile).values())
+
+
+def test_the_picture_is_sharp_and_not_too_large() -> None:
+    """A PNG of twice the width that README has on GitHub, or more."""
+    head = (ROOT / "arch_diagram.png").read_bytes()[:24]
+    assert head.startswith(b"\x89PNG\r\n\x1a\n")
+    assert 1800 <= int.from_bytes(head[16:20]) <= 4000

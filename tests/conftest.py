@@ -13,6 +13,7 @@ import pytest
 
 import engine
 import terraform
+from zama_ops.commands import run
 
 NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "alertmanager": (
@@ -108,6 +109,18 @@ def images(
         for name, image in images.bases.items():
             report(f"{name} of the containers: {image}")
         yield images
+
+
+@pytest.fixture
+def own_images(images: engine.Images) -> Iterator[None]:
+    """Let other tests have their images again, when a command under test builds its own."""
+    del images
+    inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
+    names = (engine.API_IMAGE, engine.NGINX_IMAGE)
+    before = {name: run(*inspect, name).strip() for name in names}
+    yield
+    for name, identity in before.items():
+        run("docker", "tag", identity, name)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,7 @@ from typing import Any, Final
 import pytest
 
 from checkout import Checkout
-from engine import API_IMAGE, NGINX_IMAGE, Images
 from zama_ops import workflow
-from zama_ops.commands import run
 from zama_ops.keyring import Key
 
 pytestmark = [pytest.mark.needs("docker", "terraform"), pytest.mark.timeout(600)]
@@ -72,18 +70,7 @@ def rehearse(checkout: Checkout, tests: str) -> tuple[int, list[dict[str, Any]]]
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.fixture
-def _own_images(images: Images) -> Iterator[None]:
-    """Let other tests have their images again, when a rehearsal has built its own."""
-    del images
-    inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
-    before = {name: run(*inspect, name).strip() for name in (API_IMAGE, NGINX_IMAGE)}
-    yield
-    for name, identity in before.items():
-        run("docker", "tag", identity, name)
-
-
-@pytest.mark.usefixtures("_own_images")
+@pytest.mark.usefixtures("own_images")
 def test_a_good_commit_is_deployed(tmp_path: Path, report: Callable[[str], None]) -> None:
     """Each step of ci.yml and deploy.yml passes, in order, or says why only GitHub can do it."""
     checkout = Checkout.make(tmp_path / "checkout")

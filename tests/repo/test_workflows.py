@@ -273,7 +273,7 @@ def test_atlantis_makes_the_same_checks() -> None:
 
 
 def test_a_site_is_told_what_to_set() -> None:
-    """docs/delivery.md explains each variable and secret of the workflows, and no other."""
+    """README explains each variable and secret of the workflows, and no other."""
     used = {
         path.partition(".")[2]
         for file in ALL
@@ -281,8 +281,9 @@ def test_a_site_is_told_what_to_set() -> None:
         for path in workflow.paths(expression)
         if path.startswith(("vars.", "secrets."))
     }
-    page = (ROOT / "docs" / "delivery.md").read_text()
-    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == used
+    readme = (ROOT / "README.md").read_text()
+    section = readme.partition("### What to set\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)) == used
 
 
 @pytest.mark.parametrize(

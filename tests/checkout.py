@@ -17,6 +17,13 @@ _LEFT_BEHIND: Final = shutil.ignore_patterns(
 _PACKAGES: Final = ("ops", "services/api")
 
 
+def pages() -> list[Path]:
+    """Return the Markdown files that git knows or would add."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / line for line in done.stdout.splitlines() if (ROOT / line).exists()]
+
+
 @dataclass(frozen=True)
 class Checkout:
     """A copy of the working tree with a history of its own, which shares the installed packages."""

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from deployment import Deployment
+from zama_ops.account import Account
+from zama_ops.commands import CommandError
 from zama_ops.emulator import PORTS
 
 ZAMA = Path(sys.executable).with_name("zama")
@@ -36,6 +40,13 @@ def test_what_is_missing_is_named_before_anything_begins() -> None:
     done = zama("up", PATH=str(ZAMA.parent))
     assert done.returncode == 1
     assert done.stderr == "zama: There is no terraform on the PATH: install terraform.\n"
+
+
+def test_anothers_emulator_is_not_taken_for_ones_own(minimal: Deployment, tmp_path: Path) -> None:
+    """A second clone says that the port has an emulator, and whose business that is."""
+    second = Account(tmp_path / "account", minimal.account.port)
+    with pytest.raises(CommandError, match="end it where it was started"):
+        second.start()
 
 
 def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> None:

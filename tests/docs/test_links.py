@@ -1,23 +1,16 @@
 """Links within the repository lead somewhere."""
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from checkout import pages
 from stack import ROOT
 
 _FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\]\(<?([^)\s>]+)>?\)")
-
-
-def pages() -> list[Path]:
-    """Return the Markdown files that git knows or would add."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return [ROOT / line for line in done.stdout.splitlines() if (ROOT / line).exists()]
 
 
 def anchors(page: Path) -> set[str]:

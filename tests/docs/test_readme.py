@@ -15,9 +15,10 @@ import pytest
 
 from checkout import Checkout
 from stack import ROOT
+from zama_ops.account import Account
 from zama_ops.programs import STOP_SECONDS, wait_until
 
-BLOCKS: Final = re.findall(
+BLOCKS: Final[list[str]] = re.findall(
     r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
 )
 
@@ -153,6 +154,6 @@ def test_from_a_clone_to_an_aws_on_this_machine(clone: Path) -> None:
         assert set(re.findall(r"(\w+) is firing", status)) == {"NoHealthyTask", "NoRequests"}
     finally:
         paste(clone, block("make aws-local-down"))
-    account = f"{socket.gethostname()}:4566"
+    account = f"{socket.gethostname()}:{Account(clone).port}"
     left = ["docker", "ps", "--quiet", "--filter", f"label=ministack.instance={account}"]
     assert subprocess.run(left, capture_output=True, check=True).stdout == b""

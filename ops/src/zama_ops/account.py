@@ -78,8 +78,9 @@ class Account:
 
     def runs(self) -> bool:
         """Say whether the emulator runs and answers."""
-        if not self._process.exists():
-            return False
+        return self._process.exists() and self._answers()
+
+    def _answers(self) -> bool:
         url = f"http://127.0.0.1:{self.port}/_ministack/health"
         try:
             with urllib.request.urlopen(url, timeout=2):
@@ -91,10 +92,15 @@ class Account:
         """Start the emulator in the background.
 
         Raises:
-            CommandError: it ended, or did not answer within a minute.
+            CommandError: it ended, or did not answer within a minute; another has its port.
 
         """
         self.stop()
+        if self._answers():
+            raise CommandError(
+                f"An emulator that is not of {ROOT} has port {self.port}: end it where it was"
+                " started, by `make aws-local-down`."
+            )
         self.directory.mkdir(parents=True)
         with self._log.open("wb") as output:
             emulator = subprocess.Popen(
@@ -316,7 +322,8 @@ def temporary_account() -> Iterator[Account]:
 
 def _is_emulator(process: int) -> bool:
     """Say whether this number is an emulator's still, and not another's by now."""
-    ps = ["ps", "-o", "args=", "-p", str(process)]
+    # In full, however narrow the terminal.
+    ps = ["ps", "-ww", "-o", "args=", "-p", str(process)]
     return (
         "zama_ops.emulator"
         in subprocess.run(ps, capture_output=True, text=True, check=False).stdout

@@ -79,7 +79,8 @@ def answer(sum_: "Locator", status: int) -> str:
     """Return what is shown of an answer with this status."""
     shown = sum_.locator(".live-responses-table")
     shown.locator(f'.response-col_status:text-is("{status}")').wait_for()
-    return shown.inner_text()
+    text: str = shown.inner_text()
+    return text
 
 
 def test_a_sum_is_tried_with_a_key(visit: Open) -> None:

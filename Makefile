@@ -240,7 +240,7 @@ permissions: $(VENV)/aws.stamp ## Write what the workflows' role may do; needs D
 setup: $(patsubst %,$(VENV)/%.stamp,dev aws bench checkov docs security) ## Install all that the other targets would when called
 
 $(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyproject.toml \
-		services/nginx/requirements.txt
+		services/nginx/bundle services/nginx/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
 		". Name another: make PYTHON=python3.12 $(MAKECMDGOALS)")'

@@ -60,6 +60,7 @@ const portal = {
     responseBody: (Original, { React }) => ({ content, ...props }) =>
       React.createElement(Original, { ...props, content: indent(content), contentType: "text/plain" }),
   },
+  // Where it makes an example of JSON.
   afterLoad() {
     const samples = this.fn.jsonSchema202012;
     const sample = samples.getJsonSampleSchema;

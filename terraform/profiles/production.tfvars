@@ -1,7 +1,7 @@
 # Everything on. `domain` and `alarm_email` are each site's own: terraform.tfvars.example.
+# With blue/green autoscaling goes by the CPU alone (autoscaling.tf).
 desired_count                = 3
 task_size                    = { cpu = 512, memory = 1024 }
-# With blue/green the CPU alone counts (autoscaling.tf).
 autoscaling                  = { max_count = 30, cpu_percent = 60, requests_per_minute = 120000 }
 deployment_strategy          = "blue_green"
 vpc                          = { cidr = "10.20.0.0/16", zones = ["a", "b", "c"] }

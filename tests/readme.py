@@ -1,4 +1,4 @@
-"""The README's commands for AWS, as they stand there, against the emulated one."""
+"""The README's commands, as they stand there; those for AWS against the emulated one."""
 
 import os
 import re
@@ -27,11 +27,20 @@ export TF_CLI_ARGS_apply=-auto-approve
 """
 
 
+BLOCKS: Final[list[str]] = re.findall(
+    r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+)
+
+
+def block(beginning: str) -> str:
+    """Return the block that begins so."""
+    return next(block for block in BLOCKS if block.startswith(beginning))
+
+
 def commands_for_aws() -> str:
-    """Return the lines of the blocks from `### To AWS` to the first request."""
-    section = (ROOT / "README.md").read_text().partition("### To AWS\n")[2]
-    blocks = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return "".join(blocks[:3])
+    """Return the lines of the blocks from bootstrap to the first request."""
+    first = BLOCKS.index(block("export AWS_REGION"))
+    return "".join(BLOCKS[first : first + 3])
 
 
 def run_commands_for_aws(images: Images, folder: Path) -> subprocess.CompletedProcess[str]:

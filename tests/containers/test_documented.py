@@ -1,7 +1,6 @@
 """The README's `docker` and `docker-compose` commands, as they stand there."""
 
 import os
-import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -9,17 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from engine import Images, documented, stamp
+from readme import block
 from stack import ROOT, SUM, answers, send
 from zama_ops.programs import wait_until
-
-
-def block(first: str) -> list[str]:
-    """Return the lines of the README's code block that begins with `first`."""
-    match = re.search(
-        rf"^```sh\n({first}.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    assert match
-    return match[1].splitlines()
 
 
 @pytest.fixture
@@ -39,7 +30,7 @@ def test_the_compose_commands_in_order(environ: dict[str, str]) -> None:
         )
         return done.stdout if done.returncode == 0 else ""
 
-    up, healthz, readyz, post_sum, down = block("docker-compose up")
+    up, healthz, readyz, post_sum, down = block("docker-compose up").splitlines()
     assert up == "docker-compose up -d --build"
     assert down == "docker-compose down"
     subprocess.run(shlex.split(up), cwd=ROOT, env=environ, check=True)

@@ -14,13 +14,10 @@ from typing import Final
 import pytest
 
 from checkout import Checkout
+from readme import BLOCKS, block
 from stack import ROOT
 from zama_ops.account import Account
 from zama_ops.programs import STOP_SECONDS, wait_until
-
-BLOCKS: Final[list[str]] = re.findall(
-    r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-)
 
 CI: Final = ".ci/run"
 HERE: Final = "docs/test_readme.py::"
@@ -49,11 +46,6 @@ PASTED: Final = {
     "make rehearse": "delivery/test_rehearsal.py::test_a_good_commit_is_deployed",
 }
 """How each block begins, in README's order, to who pastes it or walks the same way."""
-
-
-def block(beginning: str) -> str:
-    """Return the block that begins so."""
-    return next(block for block in BLOCKS if block.startswith(beginning))
 
 
 def test_every_block_is_pasted_somewhere() -> None:

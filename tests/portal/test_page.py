@@ -173,6 +173,7 @@ def test_the_keyboard_is_enough(visit: Open) -> None:
 @pytest.mark.parametrize("screen", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desk"])
 def test_everybody_can_use_it(visit: Open, scheme: str, screen: dict[str, int]) -> None:
     """Axe finds nothing serious, with everything open and an answer there; nothing sticks out."""
+    # As in conftest.py.
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     page = visit(color_scheme=scheme, viewport=screen)

@@ -42,6 +42,13 @@ def test_what_is_missing_is_named_before_anything_begins() -> None:
     assert done.stderr == "zama: There is no terraform on the PATH: install terraform.\n"
 
 
+def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
+    """What made a call fail is often told there alone, and a temporary account's log goes."""
+    (tmp_path / "emulator.log").write_text("An error of the emulator's own\n")
+    with pytest.raises(CommandError, match=r"terraform[\s\S]*An error of the emulator's own"):
+        Account(tmp_path).state()
+
+
 def test_anothers_emulator_is_not_taken_for_ones_own(minimal: Deployment, tmp_path: Path) -> None:
     """A second clone says that the port has an emulator, and whose business that is."""
     second = Account(tmp_path / "account", minimal.account.port)

@@ -40,6 +40,7 @@ Profile = Literal["minimal", "production"]
 _COLLECTOR_TAG: Final = "v0.45.0"
 _DOMAIN: Final = "api.zama.example"
 _START_SECONDS: Final = 60
+_LOG_LINES: Final = 40
 
 
 # The emulators that this process started, by their process ids.
@@ -293,7 +294,14 @@ class Account:
             "TF_VAR_api_key_value": f"default={EXAMPLE_KEY}",
         }
         plain = ["-no-color"] if verb not in {"graph", "state"} else []
-        return run("terraform", f"-chdir={folder}", verb, *plain, *words, **environ)
+        try:
+            return run("terraform", f"-chdir={folder}", verb, *plain, *words, **environ)
+        except CommandError as error:
+            # Temporary accounts take it along when they end.
+            lines = self._log.read_text().splitlines()[-_LOG_LINES:]
+            raise CommandError(
+                "\n".join([str(error), "The emulator's log ends with:", *lines])
+            ) from None
 
     @property
     def _bootstrap_state(self) -> str:

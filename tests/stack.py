@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from zama_ops.programs import STOP_SECONDS, Program, Programs, free_port, wait_until
 
 ROOT: Final = Path(__file__).parents[1]
+# The command, as it is installed beside this Python.
+ZAMA: Final = Path(sys.executable).with_name("zama")
 ENTRYPOINT: Final = ROOT / "services" / "nginx" / "entrypoint"
 
 KEY: Final = "CHANGEME"

@@ -2,17 +2,15 @@
 
 import contextlib
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from deployment import Deployment
+from stack import ZAMA
 from zama_ops.account import Account
 from zama_ops.commands import CommandError
 from zama_ops.emulator import PORTS
-
-ZAMA = Path(sys.executable).with_name("zama")
 
 
 def zama(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:

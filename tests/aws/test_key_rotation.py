@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,13 +16,12 @@ import pytest
 
 from deployment import Deployment
 from load import Load, constant_load
-from stack import AUTHORISED, KEY
+from stack import AUTHORISED, KEY, ZAMA
 from zama_ops.commands import run
 from zama_ops.keyring import fingerprint
 from zama_ops.programs import wait_until
 from zama_ops.service import Service
 
-ZAMA: Final = Path(sys.executable).with_name("zama")
 REQUESTS_PER_SECOND: Final = 10
 
 

@@ -5,16 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from stack import ZAMA
 from zama_ops.account import Account, temporary_account
 from zama_ops.commands import CommandError
 from zama_ops.keyring import MOST_BYTES, Key, Keyring, joined, parse
 
-ZAMA: Final = Path(sys.executable).with_name("zama")
 PREFIX: Final = "zama-challenge"
 PARAMETER: Final = "/zama/api/api_key"
 

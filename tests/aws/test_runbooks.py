@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from deployment import Deployment
-from stack import ROOT
+from stack import ROOT, ZAMA
 from zama_ops.programs import wait_until
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
@@ -50,10 +50,9 @@ def test_a_command_runs(minimal: Deployment, command: str) -> None:
 
 def zama_logs(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `zama logs` as a runbook does."""
-    zama = Path(sys.executable).with_name("zama")
     environ = {**os.environ, **deployment.account.environ()}
     return subprocess.run(
-        [str(zama), "logs", *words], env=environ, capture_output=True, text=True, check=False
+        [str(ZAMA), "logs", *words], env=environ, capture_output=True, text=True, check=False
     )
 
 
@@ -97,9 +96,8 @@ def test_the_questions_are_listed(minimal: Deployment) -> None:
 
 def test_without_credentials_it_says_so() -> None:
     """In one line, not with a traceback."""
-    zama = Path(sys.executable).with_name("zama")
     environ = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
-    command = [str(zama), "logs", "errors"]
+    command = [str(ZAMA), "logs", "errors"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("zama: AWS does not answer:")

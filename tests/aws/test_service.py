@@ -5,12 +5,10 @@ import http.client
 import os
 import ssl
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 from deployment import Deployment
-from stack import KEY, read
+from stack import KEY, ZAMA, read
 from zama_ops.programs import wait_until
 
 
@@ -38,7 +36,7 @@ def test_the_deployment_keeps_the_contract(deployment: Deployment) -> None:
     connect_to = f"127.0.0.1:{port + 1 if https else port}"
     options = ["--connect-to", connect_to, *(["--insecure"] if https else [])]
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("zama")), "smoke", url, *options],
+        [str(ZAMA), "smoke", url, *options],
         env={**os.environ, "API_KEY": KEY},
         capture_output=True,
         text=True,

@@ -3,16 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from deployment import Deployment
-
-ZAMA: Final = Path(sys.executable).with_name("zama")
+from stack import ZAMA
 
 
 def status(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:

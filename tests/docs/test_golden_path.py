@@ -1,15 +1,12 @@
 """docs/golden-path.md: a copy under another name is a service that works."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from checkout import Checkout
-from stack import ROOT
-
-ZAMA = Path(sys.executable).with_name("zama")
+from stack import ROOT, ZAMA
 
 
 def begin(name: str, target: Path) -> subprocess.CompletedProcess[str]:

@@ -3,17 +3,13 @@
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
-from stack import UNLIMITED, Pair, ProcessStack, Stack
+from stack import UNLIMITED, ZAMA, Pair, ProcessStack, Stack
 from zama_ops.programs import free_port
 from zama_ops.smoke import CHECKS
-
-ZAMA: Final = Path(sys.executable).with_name("zama")
 
 
 def smoke(url: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -6,17 +6,14 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
 
-from stack import KEY, ROOT
+from stack import KEY, ROOT, ZAMA
 from zama_ops.programs import STOP_SECONDS, free_port, wait_until
-
-ZAMA = Path(sys.executable).with_name("zama")
 
 
 class Up:

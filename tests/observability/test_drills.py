@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Final
 
 import pytest
 
+from stack import ZAMA
 from zama_ops.drill import DRILLS
 from zama_ops.picture import DASHBOARD
 from zama_ops.slo import ServiceLevels
 from zama_ops.stage import faster_expression, faster_rules
 
-ZAMA: Final = Path(sys.executable).with_name("zama")
 SPEED: Final = 20
 AT_ONCE: Final = 4
 

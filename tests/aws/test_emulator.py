@@ -1,0 +1,71 @@
+"""The emulator as a program: who reaches it, what it tells, and that it answers in turn."""
+
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployment import Deployment
+from zama_ops.account import Account
+from zama_ops.commands import CommandError
+from zama_ops.emulator import PORTS
+
+
+def test_anothers_emulator_is_not_taken_for_ones_own(minimal: Deployment, tmp_path: Path) -> None:
+    """A second clone says that the port has an emulator, and whose business that is."""
+    second = Account(tmp_path / "account", minimal.account.port)
+    with pytest.raises(CommandError, match="end it where it was started"):
+        second.start()
+
+
+def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> None:
+    """All its listening sockets have the loopback address (proc(5), net/tcp)."""
+    process = Path("/proc") / (minimal.account.directory / "emulator.pid").read_text()
+    sockets = set()
+    for link in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # Closed meanwhile.
+            sockets.add(str(link.readlink()))
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in (process / "net" / table).read_text().splitlines()[1:]:
+            _, address, _, state, _, _, _, _, _, inode, *_ = line.split()
+            if state == "0A" and f"socket:[{inode}]" in sockets:
+                listening.append(address)
+    assert len(listening) == PORTS, listening
+    assert all(address.startswith("0100007F:") for address in listening), listening
+
+
+def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
+    """What made a call fail is often told there alone, and a temporary account's log goes."""
+    (tmp_path / "emulator.log").write_text("An error of the emulator's own\n")
+    with pytest.raises(CommandError, match=r"terraform[\s\S]*An error of the emulator's own"):
+        Account(tmp_path).state()
+
+
+def test_motos_requests_are_answered_in_turn() -> None:
+    """No request changes what another reads: a response that fails is asked for twice."""
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - not installed for `make test`
+        DomainDispatcherApplication,
+    )
+
+    from zama_ops.emulator import moto_services  # noqa: PLC0415
+
+    moto_services.correct()
+    running: list[None] = []
+    at_once = []
+
+    def answer(*_: Any) -> list[bytes]:
+        running.append(None)
+        at_once.append(len(running))
+        time.sleep(0.05)
+        running.pop()
+        return []
+
+    application: Any = answer
+    served = DomainDispatcherApplication(lambda _: application)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: served({"PATH_INFO": "/moto-api/"}, None), range(4)))
+    assert at_once == [1] * 4

@@ -4,7 +4,6 @@ import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from deployment import Deployment
 from zama_ops.account import Account
 from zama_ops.commands import CommandError
 from zama_ops.emulator import PORTS
+from zama_ops.emulator.patching import answer_in_turn
 
 
 def test_anothers_emulator_is_not_taken_for_ones_own(minimal: Deployment, tmp_path: Path) -> None:
@@ -45,27 +45,23 @@ def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
         Account(tmp_path).state()
 
 
-def test_motos_requests_are_answered_in_turn() -> None:
-    """No request changes what another reads: a response that fails is asked for twice."""
-    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - not installed for `make test`
-        DomainDispatcherApplication,
-    )
-
-    from zama_ops.emulator import moto_services  # noqa: PLC0415
-
-    moto_services.correct()
+def test_threads_answer_in_turn() -> None:
+    """While one is in a function, none begins it or another that reads the same tables."""
     running: list[None] = []
     at_once = []
 
-    def answer(*_: Any) -> list[bytes]:
-        running.append(None)
-        at_once.append(len(running))
-        time.sleep(0.05)
-        running.pop()
-        return []
+    class Tables:
+        def read(self) -> None:
+            running.append(None)
+            at_once.append(len(running))
+            time.sleep(0.05)
+            running.pop()
 
-    application: Any = answer
-    served = DomainDispatcherApplication(lambda _: application)
+        def write(self) -> None:
+            self.read()
+
+    answer_in_turn(Tables, "read", "write")
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: served({"PATH_INFO": "/moto-api/"}, None), range(4)))
+        for call in (Tables().read, Tables().write) * 2:
+            pool.submit(call)
     assert at_once == [1] * 4

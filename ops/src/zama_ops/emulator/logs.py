@@ -15,7 +15,7 @@ from typing import Any, Final
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import cloudwatch_logs
 
-from zama_ops.emulator.patching import Original, add_actions, replace
+from zama_ops.emulator.patching import Original, add_actions, answer_in_turn, replace
 
 Row = dict[str, Any]
 
@@ -41,15 +41,20 @@ def correct() -> None:
         },
     )
     replace(cloudwatch_logs, "_start_query", _start_query)
-    replace(cloudwatch_logs, "_forget_log_records_for_group", _forget)
-
-
-def _forget(original: Original, group: str) -> None:
-    """A group can be deleted while lines still come in; MiniStack then stumbles over them."""
-    while True:
-        with contextlib.suppress(RuntimeError):  # the dictionary changed size during iteration
-            original(group)
-            return
+    # A thread brings the lines of each container.
+    answer_in_turn(
+        cloudwatch_logs,
+        "_create_log_group",
+        "_create_log_stream",
+        "_delete_log_group",
+        "_delete_log_stream",
+        "_describe_log_groups",
+        "_describe_log_streams",
+        "_put_log_events",
+        "_get_log_events",
+        "_filter_log_events",
+        "_start_query",
+    )
 
 
 def _put(given: dict[str, Any]) -> Any:

@@ -1,7 +1,6 @@
 """What moto's services lack of what Terraform calls."""
 
 import json
-import threading
 from typing import Any, Final
 
 from moto.amp import urls as prometheus_urls
@@ -11,7 +10,7 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.codedeploy.responses import CodeDeployResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
-from zama_ops.emulator.patching import add, replace
+from zama_ops.emulator.patching import add, answer_in_turn, replace
 
 # By ARN.
 _scaling_tags: Final[dict[str, dict[str, str]]] = {}
@@ -19,12 +18,12 @@ _scaling_tags: Final[dict[str, dict[str, str]]] = {}
 _metrics_keys: Final[dict[str, str | None]] = {}
 # By workspace, as given: in base64.
 _alert_managers: Final[dict[str, str]] = {}
-_one_request: Final = threading.Lock()
 
 
 def correct() -> None:
     """Replace moto's methods, and add those that are missing."""
-    replace(DomainDispatcherApplication, "__call__", _in_turn)
+    # A thread serves each request.
+    answer_in_turn(DomainDispatcherApplication, "__call__")
     # The service is in MiniStack's ECS, where moto cannot look.
     replace(ApplicationAutoscalingBackend, "_ecs_service_exists_for_target", lambda *_: True)
     replace(ApplicationAutoScalingResponse, "register_scalable_target", _register_with_tags)
@@ -42,14 +41,6 @@ def correct() -> None:
         add(PrometheusServiceResponse, f"{action}_alert_manager_definition", method)
     add(CodeDeployResponse, "delete_application", _delete_application)
     add(CodeDeployResponse, "delete_deployment_group", _delete_deployment_group)
-
-
-def _in_turn(original: Any, *request: Any) -> Any:
-    # moto's server has a thread for each request, its tables no lock: a response could fail because
-    # another request changed what it read, after its own had taken effect. AWS's clients then ask
-    # again, and hear that what they ask for is there already.
-    with _one_request:
-        return original(*request)
 
 
 def _register_with_tags(original: Any, response: Any) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,28 @@ def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]
     for table in list(vars(owner).values()):
         if isinstance(table, dict):
             table.update({key: replaced for key, value in table.items() if value is original})
+
+
+def answer_in_turn(owner: ModuleType | type, *names: str) -> None:
+    """Let no thread begin one of these functions while another thread is in one of them.
+
+    Where threads share tables without a lock, a response can fail because of what another request
+    changed, although its own has taken effect. AWS's clients then ask again, and are told that what
+    they ask for is there already.
+
+    Raises:
+        AttributeError: there is no such function in this release of the package.
+
+    """
+    # They call one another.
+    lock = threading.RLock()
+
+    def in_turn(original: Original, *arguments: Any, **named: Any) -> Any:
+        with lock:
+            return original(*arguments, **named)
+
+    for name in names:
+        replace(owner, name, in_turn)
 
 
 def add(owner: type, name: str, method: Callable[..., Any]) -> None:

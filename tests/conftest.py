@@ -111,9 +111,9 @@ def images(
         yield images
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_images(images: engine.Images) -> Iterator[None]:
-    """Let other tests have their images again, when a command under test builds its own."""
+    """Let other modules have their images again, when a command under test builds its own."""
     del images
     inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
     names = (engine.API_IMAGE, engine.NGINX_IMAGE)

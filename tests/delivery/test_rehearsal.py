@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +33,9 @@ ADVISORY: Final = {
 # As README.md makes the first one.
 SETTING: Final = "TF_VAR_api_key_value=default=" + 4 * "3f9c0a1b5e7d2c46"
 
+# Exit code, and what became of each step.
+Rehearsed = tuple[int, list[dict[str, Any]]]
+
 
 @contextmanager
 def advisories() -> Iterator[str]:
@@ -59,8 +63,8 @@ def advisories() -> Iterator[str]:
         server.server_close()
 
 
-def rehearse(checkout: Checkout, tests: str) -> tuple[int, list[dict[str, Any]]]:
-    """Rehearse with some of the tests only; return the exit code and what became of the steps."""
+def rehearse(checkout: Checkout, tests: str) -> Rehearsed:
+    """Rehearse with some of the tests only."""
     with advisories() as url:
         narrowed = f"--no-cov -W ignore::pytest_cov.CovDisabledWarning --exitfirst -k {tests}"
         done = checkout.run(
@@ -70,37 +74,15 @@ def rehearse(checkout: Checkout, tests: str) -> tuple[int, list[dict[str, Any]]]
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.usefixtures("own_images")
-def test_a_good_commit_is_deployed(tmp_path: Path, report: Callable[[str], None]) -> None:
-    """Each step of ci.yml and deploy.yml passes, in order, or says why only GitHub can do it."""
-    checkout = Checkout.make(tmp_path / "checkout")
-    code, results = rehearse(checkout, "test_contract")
-    assert code == 0, results[-1]
-    walked = [
-        (job.name, step.name)
-        for name in ("ci.yml", "deploy.yml")
-        for job in workflow.jobs(workflow.WORKFLOWS / name)
-        for step in job.steps
-        if step.run and "pull_request" not in job.condition + step.condition
-    ]
-    assert [(result["job"], result["step"]) for result in results] == walked
-    left_out = {result["step"] for result in results if result["outcome"] == "left out"}
-    assert left_out <= {
-        "Install Debian's packages",
-        "Test everything",
-        "Find no high or critical vulnerability in them",
-        "Sign the images and the lists",
-        "Download the commit's plan",
-        "Verify who signed the images, and their origin",
-    }
-    plan = (checkout.path / "build" / "plan" / "plan.txt").read_text()
-    assert "CHANGEME" not in plan
-    record = json.loads((checkout.path / "build" / "deployment.json").read_text())
-    assert record["outcome"] == "deployed"
-    assert record["release"]["commit"] == checkout.git("rev-parse", "HEAD")
-    parts = json.loads((checkout.path / "build" / "zama-api.cdx.json").read_text())
-    assert "granian" in {part["name"] for part in parts["components"]}
-    report(f"rehearsal: {sum(result['seconds'] for result in results):.0f} s")
+@pytest.fixture(scope="module")
+def good(
+    own_images: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Checkout, Future[Rehearsed]]]:
+    """Begin to rehearse a good commit, which mostly waits; meanwhile the broken ones are tried."""
+    del own_images
+    checkout = Checkout.make(tmp_path_factory.mktemp("good") / "checkout")
+    with ThreadPoolExecutor() as pool:
+        yield checkout, pool.submit(rehearse, checkout, "test_contract")
 
 
 # --- Broken commits -------------------------------------------------------------------------------
@@ -170,6 +152,7 @@ def _leak(checkout: Checkout, text: str) -> None:
     leaked.unlink()
 
 
+@pytest.mark.usefixtures("good")
 @pytest.mark.parametrize(
     ("break_it", "step", "finding"),
     [
@@ -202,3 +185,40 @@ def test_a_broken_commit_is_stopped(
     assert finding in last["detail"]
     # A found key is not shown.
     assert not re.search(r"zama_\d{6}_\w{49}|3f9c0a1b5e7d2c46", last["detail"])
+
+
+# --- A good commit --------------------------------------------------------------------------------
+
+
+def test_a_good_commit_is_deployed(
+    good: tuple[Checkout, Future[Rehearsed]], report: Callable[[str], None]
+) -> None:
+    """Each step of ci.yml and deploy.yml passes, in order, or says why only GitHub can do it."""
+    checkout, rehearsal = good
+    code, results = rehearsal.result()
+    assert code == 0, results[-1]
+    walked = [
+        (job.name, step.name)
+        for name in ("ci.yml", "deploy.yml")
+        for job in workflow.jobs(workflow.WORKFLOWS / name)
+        for step in job.steps
+        if step.run and "pull_request" not in job.condition + step.condition
+    ]
+    assert [(result["job"], result["step"]) for result in results] == walked
+    left_out = {result["step"] for result in results if result["outcome"] == "left out"}
+    assert left_out <= {
+        "Install Debian's packages",
+        "Test everything",
+        "Find no high or critical vulnerability in them",
+        "Sign the images and the lists",
+        "Download the commit's plan",
+        "Verify who signed the images, and their origin",
+    }
+    plan = (checkout.path / "build" / "plan" / "plan.txt").read_text()
+    assert "CHANGEME" not in plan
+    record = json.loads((checkout.path / "build" / "deployment.json").read_text())
+    assert record["outcome"] == "deployed"
+    assert record["release"]["commit"] == checkout.git("rev-parse", "HEAD")
+    parts = json.loads((checkout.path / "build" / "zama-api.cdx.json").read_text())
+    assert "granian" in {part["name"] for part in parts["components"]}
+    report(f"rehearsal: {sum(result['seconds'] for result in results):.0f} s")

@@ -81,6 +81,9 @@ def good(
     """Begin to rehearse a good commit, which mostly waits; meanwhile the broken ones are tried."""
     del own_images
     checkout = Checkout.make(tmp_path_factory.mktemp("good") / "checkout")
+    # All install into one environment, so that what this lacks is installed before.
+    done = checkout.run("make", "setup")
+    assert done.returncode == 0, done.stdout + done.stderr
     with ThreadPoolExecutor() as pool:
         yield checkout, pool.submit(rehearse, checkout, "test_contract")
 

@@ -140,10 +140,13 @@ def test_from_a_clone_to_an_aws_on_this_machine(clone: Path) -> None:
         call = re.search(r"^ +(curl .*)$", printed, re.MULTILINE)
         assert call, printed
         assert paste(clone, call[1]).stdout == '{"sum":42}'
-        # Two alarms wait for requests, which is not well yet.
-        status = paste(clone, block('eval "$(.venv/bin/zama aws-local env)"'), code=1).stdout
-        assert "2 healthy" in status
-        assert set(re.findall(r"(\w+) is firing", status)) == {"NoHealthyTask", "NoRequests"}
+
+        def status() -> str:
+            # Two alarms wait for requests, which is not well yet.
+            return paste(clone, block('eval "$(.venv/bin/zama aws-local env)"'), code=1).stdout
+
+        wait_until(lambda: "2 healthy" in status(), "both tasks are healthy", seconds=60)
+        assert set(re.findall(r"(\w+) is firing", status())) == {"NoHealthyTask", "NoRequests"}
     finally:
         paste(clone, block("make aws-local-down"))
     account = f"{socket.gethostname()}:{Account(clone).port}"

@@ -57,9 +57,18 @@ async def _serve(port: int) -> None:
     from ministack.core import container_reaper, tls
     from moto.server import ThreadedMotoServer
 
-    from zama_ops.emulator import cloudwatch, ecs, iam, load_balancer, logs, moto_services, waf
+    from zama_ops.emulator import (
+        cloudwatch,
+        ecs,
+        iam,
+        load_balancer,
+        logs,
+        moto_services,
+        transport,
+        waf,
+    )
 
-    for module in (cloudwatch, ecs, iam, load_balancer, logs, moto_services, waf):
+    for module in (cloudwatch, ecs, iam, load_balancer, logs, moto_services, transport, waf):
         module.correct()
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)

@@ -34,9 +34,7 @@ def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]
 def answer_in_turn(owner: ModuleType | type, *names: str) -> None:
     """Let no thread begin one of these functions while another thread is in one of them.
 
-    Where threads share tables without a lock, a response can fail because of what another request
-    changed, although its own has taken effect. AWS's clients then ask again, and are told that what
-    they ask for is there already.
+    Else one fails, where they share tables without a lock, over what another changes meanwhile.
 
     Raises:
         AttributeError: there is no such function in this release of the package.

@@ -1,6 +1,8 @@
-"""The emulator as a program: who reaches it, what it tells, and that it answers in turn."""
+"""The emulator as a program: who reaches it, what it tells, and how it answers."""
 
 import contextlib
+import re
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +45,20 @@ def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
     (tmp_path / "emulator.log").write_text("An error of the emulator's own\n")
     with pytest.raises(CommandError, match=r"terraform[\s\S]*An error of the emulator's own"):
         Account(tmp_path).state()
+
+
+@pytest.mark.parametrize(
+    ("number", "path"), [(0, "/_ministack/health"), (2, "/moto-api/data.json")]
+)
+def test_an_answer_arrives_in_one_piece(minimal: Deployment, number: int, path: str) -> None:
+    """Terraform's provider at times asks twice when it is given the head of an answer alone."""
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", minimal.account.port + number)) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            head, _, body = connection.recv(2**20).partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)^content-length: (\d+)", head, re.MULTILINE)
+        assert length
+        assert len(body) == int(length[1]) > 0
 
 
 def test_threads_answer_in_turn() -> None:

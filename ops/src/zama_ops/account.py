@@ -297,6 +297,8 @@ class Account:
         try:
             return run("terraform", f"-chdir={folder}", verb, *plain, *words, **environ)
         except CommandError as error:
+            if not self._log.exists():
+                raise
             # Temporary accounts take it along when they end.
             lines = self._log.read_text().splitlines()[-_LOG_LINES:]
             raise CommandError(

@@ -5,7 +5,6 @@ quick enough to see the head alone, at times closes that connection and asks aga
 for one request in a hundred); what it asked for is there by then, and it fails.
 """
 
-import contextlib
 from typing import Any
 
 import h11
@@ -24,11 +23,14 @@ def correct() -> None:
 
 
 async def _head_with_body(_original: Original, protocol: Any, event: Any) -> None:
-    # h11 refuses what a client could not understand any more.
-    with contextlib.suppress(h11.LocalProtocolError):
+    try:
         data = protocol.connection.send(event)
-        if isinstance(event, h11.Response):
-            protocol.head = data
-            return
-        data = protocol.__dict__.pop("head", b"") + data
-        await protocol.send(RawData(data=data))
+    except h11.LocalProtocolError:
+        # As the original: who has sent nonsense is told nothing more.
+        if protocol.connection.their_state is not h11.ERROR:
+            raise
+        return
+    if isinstance(event, h11.Response):
+        protocol.head = data
+    else:
+        await protocol.send(RawData(data=protocol.__dict__.pop("head", b"") + data))

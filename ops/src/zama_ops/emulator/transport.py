@@ -18,8 +18,9 @@ from zama_ops.emulator.patching import Original, replace
 def correct() -> None:
     """Replace how MiniStack's server sends, and have moto's collect what it writes."""
     replace(H11Protocol, "_send_h11_event", _head_with_body)
-    # The default size; it is flushed at the end of each answer.
-    MotoRequestHandler.wbufsize = -1
+    # It is flushed at the end of each answer. The head of one with more bytes than this would still
+    # go first.
+    MotoRequestHandler.wbufsize = 2**20
 
 
 async def _head_with_body(_original: Original, protocol: Any, event: Any) -> None:

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,6 +25,29 @@ DRAIN_SECONDS = 1.0
 def draining(processes: ProcessStack) -> Pair:
     """Return a pair that takes a second to drain."""
     return processes.start(DRAIN_SECONDS=f"{DRAIN_SECONDS:g}", **UNLIMITED)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stalled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Part, Future[float]]]:
+    """Tell an API to stop while a body is half sent; return it, and how many seconds it takes."""
+
+    def seconds_until_its_end() -> float:
+        began = time.monotonic()
+        api.stop()
+        return time.monotonic() - began
+
+    directory = tmp_path_factory.mktemp("stack")
+    with ThreadPoolExecutor() as pool, ProcessStack(directory, "no nginx") as stack:
+        api = stack.start_api()
+        with connect(api.url) as caller:
+            caller.sendall(
+                b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            wait_until(
+                lambda: b"in_progress 2.0" in send(api.url, path="/metrics").body, "in progress"
+            )
+            yield api, pool.submit(seconds_until_its_end)
 
 
 def status(part: Part, path: str) -> int:
@@ -153,23 +176,6 @@ def test_a_second_signal_ends_it(processes: ProcessStack, name: str, first: sign
     assert time.monotonic() - began < 5
 
 
-# About the API alone.
-@pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
-def test_25_seconds_end_it(processes: ProcessStack) -> None:
-    """A caller that stalls in the middle of a body does not keep the API from stopping."""
-    api = processes.start_api()
-    with connect(api.url) as caller:
-        caller.sendall(
-            b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-            b"Content-Length: 100\r\n\r\n{"
-        )
-        wait_until(lambda: b"in_progress 2.0" in send(api.url, path="/metrics").body, "in progress")
-        began = time.monotonic()
-        assert api.stop() == 1
-    assert 25 <= time.monotonic() - began < STOP_SECONDS
-    assert b"stopped before all requests were finished" in api.errors()
-
-
 def test_readiness_waits_for_the_warm_up(processes: ProcessStack) -> None:
     """Until READY_DELAY_SECONDS are over, `/readyz` is a 503 with Retry-After."""
     began = time.monotonic()
@@ -234,3 +240,14 @@ def test_the_api_starts_fast(processes: ProcessStack, report: Callable[[str], No
     best = min(start() for _ in range(5))
     report(f"API: {best * 1000:.0f} ms from start to first healthy answer")
     assert best < 0.3
+
+
+# About the API alone. It is the last of those with this nginx, which run while it waits.
+@pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
+@pytest.mark.usefixtures("nginx")
+def test_25_seconds_end_it(stalled: tuple[Part, Future[float]]) -> None:
+    """A caller that stalls in the middle of a body does not keep the API from stopping."""
+    api, seconds = stalled
+    assert 25 <= seconds.result() < STOP_SECONDS
+    assert api.wait() == 1
+    assert b"stopped before all requests were finished" in api.errors()

@@ -25,6 +25,10 @@ KEY: Final = "CHANGEME"
 SUM: Final = b'{"a": 2, "b": 40}'
 JSON: Final = {"Content-Type": "application/json"}
 AUTHORISED: Final = {**JSON, "X-Api-Key": KEY}
+# Of a request with it, sent as bytes: all lines but those on its length and the empty one.
+SUM_HEAD: Final = (
+    b"POST /sum HTTP/1.1\r\nHost: a\r\nX-Api-Key: CHANGEME\r\nContent-Type: application/json\r\n"
+)
 # High enough that only the limiter's own tests meet it.
 UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 

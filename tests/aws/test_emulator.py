@@ -1,7 +1,6 @@
 """The emulator as a program: who reaches it, what it tells, and how it answers."""
 
 import contextlib
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployment import Deployment
+from stack import connect
 from zama_ops.account import Account
 from zama_ops.commands import CommandError
 from zama_ops.emulator import PORTS
@@ -46,14 +46,17 @@ def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
         Account(tmp_path).state()
 
 
-@pytest.mark.parametrize(("number", "path"), [(0, "/_ministack/health"), (2, "/moto-api/")])
-def test_an_answer_arrives_in_one_piece(minimal: Deployment, number: int, path: str) -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "path"),
+    [("AWS_ENDPOINT_URL", "/_ministack/health"), ("AWS_ENDPOINT_URL_EC2", "/moto-api/")],
+)
+def test_an_answer_arrives_in_one_piece(minimal: Deployment, endpoint: str, path: str) -> None:
     """Terraform's provider at times asks twice when the head of an answer comes alone.
 
     Moto's, of 10 KB, is larger than what Python collects unless told otherwise.
     """
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", minimal.account.port + number)) as connection:
+        with connect(minimal.account.environ()[endpoint]) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             _, _, body = connection.recv(2**16).partition(b"\r\n\r\n")
         assert body

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, Stack, connect, exchange, send
-
-HEAD = b"POST /sum HTTP/1.1\r\nHost: a\r\nX-Api-Key: CHANGEME\r\nContent-Type: application/json\r\n"
+from stack import AUTHORISED, SUM, SUM_HEAD, UNLIMITED, Pair, Part, Stack, connect, exchange, send
 
 
 @pytest.fixture(params=["gateway", "api"])
@@ -38,7 +36,7 @@ def status(response: bytes) -> int:
 
 def with_body(body: bytes) -> bytes:
     """Return a whole request for a sum."""
-    return HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
+    return SUM_HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
 
 
 def test_a_body_of_1_mib_is_refused(part: Part) -> None:
@@ -49,7 +47,7 @@ def test_a_body_of_1_mib_is_refused(part: Part) -> None:
 
 def test_a_header_of_64_kib_is_refused(part: Part) -> None:
     """Both servers say that the head is too large."""
-    response = exchange(part.url, HEAD + b"X-Large: " + b"x" * 2**16 + b"\r\n\r\n")
+    response = exchange(part.url, SUM_HEAD + b"X-Large: " + b"x" * 2**16 + b"\r\n\r\n")
     assert status(response) == 431
 
 
@@ -84,7 +82,7 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 )
 def test_a_request_of_two_lengths_is_refused(part: Part, lengths: bytes) -> None:
     """Whoever read it otherwise than the next would let a second request pass unseen."""
-    response = exchange(part.url, HEAD + lengths + b"\r\n0\r\n\r\n" + SMUGGLED)
+    response = exchange(part.url, SUM_HEAD + lengths + b"\r\n0\r\n\r\n" + SMUGGLED)
     assert status(response) in {400, 501}
     assert response.count(b"HTTP/1.1 ") == 1
 
@@ -121,7 +119,7 @@ def slowly(url: str, data: bytes, pause: float) -> Iterator[Callable[[], bytes]]
 
 def test_a_slow_body_holds_up_nobody(part: Part) -> None:
     """While one caller sends a byte a second others are served; in the end it is served too."""
-    request = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(SUM)
+    request = SUM_HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(SUM)
     with connect(part.url, 30) as caller:
         caller.sendall(request)
         for byte in SUM[:3]:
@@ -157,7 +155,7 @@ def test_a_caller_who_goes_away_is_no_error(part: Part) -> None:
     before = part.errors()
     for _ in range(20):
         with connect(part.url) as caller:
-            caller.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")
+            caller.sendall(SUM_HEAD + b"Content-Length: 100\r\n\r\n{")
     assert _quick(part)
     assert part.errors() == before
     assert "exception" not in {line["event"] for line in part.lines()}

@@ -15,7 +15,18 @@ from urllib.parse import urlsplit
 import pytest
 
 from load import constant_load
-from stack import AUTHORISED, SUM, UNLIMITED, Pair, Part, ProcessStack, connect, read, send
+from stack import (
+    AUTHORISED,
+    SUM,
+    SUM_HEAD,
+    UNLIMITED,
+    Pair,
+    Part,
+    ProcessStack,
+    connect,
+    read,
+    send,
+)
 from zama_ops.programs import STOP_SECONDS, free_port, wait_until
 
 DRAIN_SECONDS = 1.0
@@ -40,10 +51,7 @@ def stalled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Part, Fu
     with ThreadPoolExecutor() as pool, ProcessStack(directory, "no nginx") as stack:
         api = stack.start_api()
         with connect(api.url) as caller:
-            caller.sendall(
-                b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                b"Content-Length: 100\r\n\r\n{"
-            )
+            caller.sendall(SUM_HEAD + b"Content-Length: 100\r\n\r\n{")
             wait_until(
                 lambda: b"in_progress 2.0" in send(api.url, path="/metrics").body, "in progress"
             )
@@ -82,10 +90,7 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
 def test_a_request_in_flight_outlives_the_listener(draining: Pair) -> None:
     """Who began to send before the drain was over is answered, though the listener is closed."""
     with connect(draining.api.url) as caller:
-        caller.sendall(
-            b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(SUM)
-        )
+        caller.sendall(SUM_HEAD + b"Content-Length: %d\r\n\r\n" % len(SUM))
         draining.api.signal(signal.SIGTERM)
         wait_until(lambda: status(draining.api, "/healthz") == 0, "listener closed", seconds=5)
         caller.sendall(SUM)

@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from zama_api import __main__, app
+from zama_api import app, service
 from zama_api.logs import Request
 from zama_api.metrics import Metrics
 
@@ -21,4 +21,4 @@ elif feature == "request id":
     app._is_request_id = re.compile("").match  # type: ignore[misc]  # noqa: SLF001
 else:
     sys.exit(f"there is no feature {feature}")
-__main__.main()
+sys.exit(service.main())

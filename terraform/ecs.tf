@@ -50,6 +50,12 @@ locals {
     essential              = true
     readonlyRootFilesystem = true
     stopTimeout            = local.stop_timeout
+    linuxParameters = {
+      capabilities = { add = [], drop = ["ALL"] }
+      # A program that is process 1 itself gets no signal before it has set its handlers, so a stop
+      # during the start would wait for `stopTimeout`.
+      initProcessEnabled = true
+    }
     logConfiguration = {
       logDriver = "awslogs"
       options = {
@@ -78,7 +84,6 @@ locals {
       { name = "PORT", value = tostring(local.api_port) },
       { name = "VERSION", value = var.image_tag },
     ]
-    linuxParameters = { capabilities = { add = [], drop = ["ALL"] } }
     healthCheck = {
       command     = ["CMD", "/app/healthcheck"]
       interval    = 5
@@ -106,11 +111,10 @@ locals {
     portMappings = [
       { containerPort = local.gateway_port, hostPort = local.gateway_port, protocol = "tcp" },
     ]
-    linuxParameters = {
-      capabilities = { add = [], drop = ["ALL"] }
+    linuxParameters = merge(local.container.linuxParameters, {
       # The rendered configuration holds the keys, so it lives in memory only.
       tmpfs = [{ containerPath = "/tmp", size = 16, mountOptions = ["nodev", "noexec", "nosuid"] }]
-    }
+    })
     healthCheck = {
       command     = ["CMD-SHELL", "curl -fsS -o /dev/null http://127.0.0.1:${local.gateway_port}/healthz || exit 1"]
       interval    = 5

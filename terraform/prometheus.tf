@@ -50,10 +50,9 @@ locals {
 
   # Without metrics the service is still a service; whichever ends is started again.
   metrics_container = merge(local.container, {
-    essential       = false
-    dependsOn       = [{ containerName = "api", condition = "HEALTHY" }]
-    restartPolicy   = { enabled = true, restartAttemptPeriod = 60 }
-    linuxParameters = { capabilities = { add = [], drop = ["ALL"] } }
+    essential     = false
+    dependsOn     = [{ containerName = "api", condition = "HEALTHY" }]
+    restartPolicy = { enabled = true, restartAttemptPeriod = 60 }
   })
 
   gateway_metrics_containers = var.managed_prometheus == null ? [] : [merge(local.metrics_container, {

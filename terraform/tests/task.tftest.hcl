@@ -21,6 +21,10 @@ run "both_containers_are_hardened" {
     error_message = "Every container must have a read-only root and no capability."
   }
   assert {
+    condition     = alltrue([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.linuxParameters.initProcessEnabled])
+    error_message = "Every container must have an init process, so that a stop during its start is not lost."
+  }
+  assert {
     condition     = local.api_container.user == "10001:10001" && strcontains(file("../services/api/Dockerfile"), "USER ${local.api_container.user}")
     error_message = "The API must run as the user that its image was made for."
   }

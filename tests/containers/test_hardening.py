@@ -53,10 +53,16 @@ def processes(container: Container) -> dict[int, str]:
 
 
 def test_only_the_expected_processes_run(api: Container, gateway: Container) -> None:
-    """One for the API; the entrypoint, nginx and its worker for the gateway."""
-    assert list(processes(api).values()) == ["python3 -m zama_api"]
+    """An init, then one for the API; the entrypoint, nginx and its worker for the gateway."""
+    init = "/sbin/docker-init -- "
+    assert list(processes(api).values()) == [f"{init}python3 -m zama_api", "python3 -m zama_api"]
     running = sorted(processes(gateway).values())
-    patterns = [r"/bin/sh /gateway/entrypoint", r"nginx: master process .*", r"nginx: worker.*"]
+    patterns = [
+        r"/bin/sh /gateway/entrypoint",
+        rf"{init}/gateway/entrypoint",
+        r"nginx: master process .*",
+        r"nginx: worker.*",
+    ]
     assert len(running) == len(patterns)
     assert all(map(re.fullmatch, patterns, running))
 

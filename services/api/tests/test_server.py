@@ -28,10 +28,12 @@ MakeServer = Callable[..., Server]
 class Outside:
     """What reaches the server from outside, and what it does, in order.
 
-    `signals` has what each wait for one brings: None when its time is over.
+    `signals` has what each wait for one brings: None when its time is over. `pending` has those
+    that came before the first wait.
     """
 
     signals: list[signal.Signals | None] = field(default_factory=list)
+    pending: set[signal.Signals] = field(default_factory=set)
     events: list[object] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -78,6 +80,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     outside = Outside()
     monkeypatch.setattr(signal, "sigwait", outside.wait)
     monkeypatch.setattr(signal, "sigtimedwait", outside.wait)
+    monkeypatch.setattr(signal, "sigpending", lambda: outside.pending)
     monkeypatch.setattr(os, "_exit", outside.end)
     monkeypatch.setattr(MTServer, "startup", lambda *_: None)
     monkeypatch.setattr(
@@ -215,6 +218,24 @@ def test_a_signal_turns_readiness_at_once_and_stops_after_the_drain_time(
     assert outside.events == [7, "listener closed", 18, "exit 1"]
     (line,) = (line for line in logged() if line["event"] == "draining")
     assert (line["level"], line["seconds"]) == ("info", 7)
+
+
+@pytest.mark.parametrize(
+    ("pending", "ready_delay_seconds"),
+    [({signal.SIGTERM}, 0), (set(), 60)],
+    ids=["while starting", "while warming up"],
+)
+def test_a_service_that_was_never_ready_stops_without_a_drain(
+    outside: Outside, log: Log, pending: set[signal.Signals], ready_delay_seconds: float
+) -> None:
+    """Nobody sends requests to it yet."""
+    outside.pending = pending
+    outside.signals = [signal.SIGTERM, None, None]
+    settings = Settings(drain_seconds=7)
+    Server(settings, application, Health(ready_delay_seconds), log).startup()
+
+    assert outside.ended.wait(timeout=10)
+    assert outside.events == [0, "listener closed", 25, "exit 1"]
 
 
 @pytest.mark.parametrize(

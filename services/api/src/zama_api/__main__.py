@@ -1,63 +1,15 @@
 """`python -m zama_api`: run the service with the settings of the environment."""
 
-import contextlib
 import os
 import signal
-import sys
 
-from zama_api import config
-from zama_api.app import Application
-from zama_api.health import Health
-from zama_api.journal import Journal
-from zama_api.logs import Log
-from zama_api.metrics import Metrics
-from zama_api.server import STOP_SIGNALS, Server
+# The imports take most of the start: seconds on a quarter of a core with a cold disk. The first
+# process of a container gets no signal that it does not handle, so a stop would be lost meanwhile.
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: os._exit(0))
 
+from zama_api.service import main  # noqa: E402 - after the handlers
 
-def main() -> int:
-    """Serve until told to stop; the exit code is 0 then, and 2 for settings that cannot be used."""
-    # Kept for the server, which waits for them; threads inherit this.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        settings = config.load(os.environ)
-    except config.SettingsError as error:
-        print(f"zama-api: {error}", file=sys.stderr)
-        return 2
-    _wait_for_the_core()
-    # WSGI hands the whole environment to every request: that costs time and shows the keys.
-    os.environ.clear()
-
-    health = Health(settings.ready_delay_seconds)
-    log = Log(settings.log_level)
-    metrics = Metrics(settings.version)
-    journal = Journal(log if settings.access_log else None, metrics)
-    application = Application(settings, health, log, metrics, journal)
-    server = Server(settings, application, health, log)
-    journal.start()
-    try:
-        server.run()
-    except OSError as error:
-        print(
-            f"zama-api: cannot listen on {settings.host}:{settings.port}: {error}", file=sys.stderr
-        )
-        return 1
-    finally:
-        journal.close()
-    log.event("info", "stopped")
-    return 0
-
-
-def _wait_for_the_core() -> None:
-    """Run as a batch job (sched(7)), which wakes up without taking the core from another.
-
-    The gateway shares the core. Else each request that it passes on would interrupt it before it
-    has read the next, with two switches for each; so the API finds several, and answers them all.
-    Threads inherit this.
-    """
-    # AttributeError: not on Linux. OSError: a sandbox does not let it.
-    with contextlib.suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+# Python's own exit takes the interpreter apart object by object, which needs CPU time that a small
+# task does not have. Nothing is left to do: the log is written, and the kernel frees the rest.
+os._exit(main())

@@ -34,7 +34,8 @@ class Server(MTServer):
     """Serves `application` until told to stop.
 
     SIGTERM or SIGINT: not ready at once, requests served for `drain_seconds` more, then the
-    listener closes and requests in flight finish. A second signal, or 25 seconds, ends it.
+    listener closes and requests in flight finish. A second signal, or 25 seconds, forces an exit.
+    A signal during the start or the warm-up stops it without a drain.
     Who creates it blocks `STOP_SIGNALS` before any thread starts (`pthread_sigmask`).
 
     Granian's threaded server is used, not its default one that forks: with one process there is
@@ -83,21 +84,29 @@ class Server(MTServer):
     def startup(self, *arguments: Any) -> None:
         """Open the listener and say so."""
         super().startup(*arguments)
-        threading.Thread(target=self._stop_when_told, name="signals", daemon=True).start()
+        threading.Thread(
+            target=self._stop_when_told,
+            args=[bool(signal.sigpending() & STOP_SIGNALS)],
+            name="signals",
+            daemon=True,
+        ).start()
         self._log.event("info", "started", address=f"http://{self._bind_addr_fmt}")
 
     def signal_handler_reload(self, *_arguments: Any, **_keywords: Any) -> None:
         """Ignore SIGHUP, at which Granian would restart its worker: settings are read once."""
 
-    def _stop_when_told(self) -> None:
+    def _stop_when_told(self, told_while_starting: bool) -> None:  # noqa: FBT001 - a thread's target
         # Waited for, not handled: Python's handlers run in the main thread, which sleeps on a lock,
         # and a signal that comes just as it lies down would be seen at the next signal only.
         signal.sigwait(STOP_SIGNALS)
+        # Nobody sends requests to a service that has never been ready.
+        never_ready = told_while_starting or self._health.unready_because is not None
+        drain_seconds = 0 if never_ready else self._drain_seconds
         self._health.drain()
-        self._log.event("info", "draining", seconds=self._drain_seconds)
-        if signal.sigtimedwait(STOP_SIGNALS, self._drain_seconds) is None:
+        self._log.event("info", "draining", seconds=drain_seconds)
+        if signal.sigtimedwait(STOP_SIGNALS, drain_seconds) is None:
             self.signal_handler_interrupt()
-            signal.sigtimedwait(STOP_SIGNALS, STOP_SECONDS - self._drain_seconds)
+            signal.sigtimedwait(STOP_SIGNALS, STOP_SECONDS - drain_seconds)
         self._give_up()
 
     def _give_up(self) -> None:

@@ -12,7 +12,7 @@ from wsgiref.types import WSGIApplication
 
 import pytest
 
-from zama_api import __main__ as program
+from zama_api import service
 
 Capture = pytest.CaptureFixture[str]
 Serve = Callable[[WSGIApplication], None]
@@ -56,7 +56,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> MakeServe:
             def run(self) -> None:
                 serve(self._application)
 
-        monkeypatch.setattr(program, "Server", Server)
+        monkeypatch.setattr(service, "Server", Server)
 
     return replace
 
@@ -81,7 +81,7 @@ def events(capture: Capture) -> list[str]:
 def test_it_is_a_batch_job(policies: list[int], serving: MakeServe) -> None:
     """So that it does not take the core from the gateway for each request."""
     serving(lambda _: None)
-    assert program.main() == 0
+    assert service.main() == 0
     assert policies == [os.SCHED_BATCH]
 
 
@@ -95,7 +95,7 @@ def test_a_sandbox_may_refuse_that(monkeypatch: pytest.MonkeyPatch, serving: Mak
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     serving(served.append)
-    assert program.main() == 0
+    assert service.main() == 0
     assert served
 
 
@@ -105,7 +105,7 @@ def test_a_service_that_was_stopped_ends_well(serving: MakeServe, capfd: Capture
     answers = []
     serving(lambda application: answers.append(add(application)))
 
-    assert program.main() == 0
+    assert service.main() == 0
     assert answers == [b'{"sum":42}']
     assert events(capfd) == ["request", "stopped"]
 
@@ -116,7 +116,7 @@ def test_no_signal_interrupts_the_start(serving: MakeServe) -> None:
     blocked: set[signal.Signals | int] = set()
     serving(lambda _: blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
 
-    program.main()
+    service.main()
 
     assert blocked >= {signal.SIGTERM, signal.SIGINT}
 
@@ -129,7 +129,7 @@ def test_the_environment_is_gone_when_requests_come(
     seen = []
     serving(lambda _: seen.append(dict(environ)))
 
-    assert program.main() == 0
+    assert service.main() == 0
     assert seen == [{}]
 
 
@@ -141,7 +141,7 @@ def test_settings_reach_the_application(
     answers = []
     serving(lambda application: answers.append(json.loads(add(application))["status"]))
 
-    program.main()
+    service.main()
 
     assert answers == [401]
     assert "hush" not in capfd.readouterr().out
@@ -167,7 +167,7 @@ def test_the_log_is_as_wide_as_set(
     environ[name] = value
     serving(lambda application: (add(application), None)[1])
 
-    assert program.main() == 0
+    assert service.main() == 0
     assert events(capfd) == expected
 
 
@@ -182,7 +182,7 @@ def test_an_address_that_cannot_be_bound_is_told_in_one_line(
     serving(fail)
     environ |= {"HOST": "192.0.2.1", "PORT": "8088"}
 
-    assert program.main() == 1
+    assert service.main() == 1
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == (
@@ -204,24 +204,67 @@ def test_whatever_ends_the_server_finished_requests_are_logged(
     serving(fail)
 
     with pytest.raises(error):
-        program.main()
+        service.main()
     assert events(capfd) == ["request"]
 
 
 def test_a_bad_setting_stops_the_start_with_one_clear_line(
-    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], capfd: Capture
+    environ: dict[str, str], capfd: Capture
 ) -> None:
-    """Run as a program, the service names the variable on standard error and exits with 2."""
+    """The line names the variable on standard error, and the exit code is 2."""
     environ["PORT"] = "http"
-    # A second run in one process is what runpy warns of.
-    monkeypatch.delitem(sys.modules, "zama_api.__main__")
 
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("zama_api", run_name="__main__")
-
-    assert ended.value.code == 2
+    assert service.main() == 2
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == (
         "zama-api: PORT='http' cannot be used: it must be a whole number from 1 to 65535\n"
     )
+
+
+# --- As a program ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Callable[..., None]]:
+    """Keep the signal handlers that the program sets, and let the end of the process be seen."""
+    handlers: dict[int, Callable[..., None]] = {}
+
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(os, "_exit", end)
+    return handlers
+
+
+def test_the_exit_code_is_the_services(
+    monkeypatch: pytest.MonkeyPatch, handlers: dict[int, Callable[..., None]]
+) -> None:
+    """The process ends at once with what `main` returned."""
+    monkeypatch.setattr(service, "main", lambda: 3)
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("zama_api", run_name="__main__")
+
+    assert ended.value.code == 3
+    assert set(handlers) == {signal.SIGTERM, signal.SIGINT}
+
+
+def test_a_stop_during_the_imports_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, handlers: dict[int, Callable[..., None]]
+) -> None:
+    """The handlers are there before the service is imported, and exit with 0."""
+
+    class Imports:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "zama_api.service":
+                handlers[signal.SIGTERM]()
+
+    monkeypatch.delitem(sys.modules, "zama_api.service")
+    monkeypatch.delattr(sys.modules["zama_api"], "service")
+    monkeypatch.setattr(sys, "meta_path", [Imports(), *sys.meta_path])
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("zama_api", run_name="__main__")
+    assert ended.value.code == 0

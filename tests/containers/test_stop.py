@@ -1,0 +1,69 @@
+"""How fast the API stops on its share of a small task, 0.15 vCPU, whatever it did before."""
+
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+import measure
+from compose import ComposeStack, Container
+from zama_ops.commands import run
+
+TRIES = 5
+LOAD_SECONDS = 3
+
+
+def stop(container: Container) -> int:
+    """Stop a container, kill it after ten seconds, and return its exit code."""
+    run("docker", "stop", "--time", "10", container.id)
+    return int(state(container, "ExitCode"))
+
+
+def state(container: Container, name: str) -> str:
+    """Return one thing that the engine knows of a container's last run."""
+    return run("docker", "inspect", "--format", f"{{{{.State.{name}}}}}", container.id).strip()
+
+
+@pytest.mark.needs("wrk")
+def test_the_process_ends_within_a_second_of_its_last_line(
+    stack: ComposeStack, tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    """After seconds of load at the limit, the exit itself costs next to nothing."""
+    containers = [stack.start_api(DRAIN_SECONDS="1") for _ in range(TRIES)]
+
+    def seconds_after_stopped(container: Container) -> float:
+        directory = tmp_path / container.id
+        directory.mkdir()
+        measure.load(container.url, LOAD_SECONDS, directory)
+        assert stop(container) == 0
+        stopped = container.lines()[-1]
+        assert stopped["event"] == "stopped"
+        finished = datetime.fromisoformat(state(container, "FinishedAt"))
+        return (finished - datetime.fromisoformat(stopped["time"])).total_seconds()
+
+    with ThreadPoolExecutor() as pool:
+        seconds = sorted(pool.map(seconds_after_stopped, containers))
+    report(f"from `stopped` to the end of the process at 0.15 vCPU: at most {seconds[-1]:.2f} s")
+    assert seconds[-1] < 1
+
+
+def test_a_stop_during_the_start_is_obeyed_at_once(
+    stack: ComposeStack, report: Callable[[str], None]
+) -> None:
+    """At any moment from the first instruction to the end of the warm-up."""
+    container = stack.start_api(READY_DELAY_SECONDS="20", DRAIN_SECONDS="5")
+    assert stop(container) == 0
+    seconds = []
+    for tenths in range(12):
+        run("docker", "start", container.id)
+        time.sleep(tenths / 10)
+        began = time.monotonic()
+        # 143: the signal came before the program's own first line.
+        assert stop(container) in {0, 128 + signal.SIGTERM}
+        seconds.append(time.monotonic() - began)
+    report(f"a stop during the start at 0.15 vCPU: {seconds}")
+    assert max(seconds) < 2

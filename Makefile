@@ -44,6 +44,8 @@ test: $(VENV)/dev.stamp ## Run all tests that need only Python
 test-all: test $(VENV)/aws.stamp $(VENV)/docs.stamp $(VENV)/bench.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
 	$(PYTEST) -m needs
 
+DRAWN := git hash-object docs/arch_diagram.py arch_diagram.png
+
 .PHONY: lint
 lint: lint-code lint-workflows lint-containers lint-gateway lint-terraform ## Check all that is written
 
@@ -56,6 +58,8 @@ lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, 
 		services/nginx/bundle services/nginx/entrypoint \
 		ops/stand-in-collector/healthcheck tests/containers/base-images
 	$(BIN)/yamllint --strict .
+	@$(DRAWN) | cmp -s - docs/arch_diagram.drawn || \
+		{ echo 'arch_diagram.png is not of this docs/arch_diagram.py: run `make diagrams`.'; exit 1; }
 
 .PHONY: lint-workflows
 lint-workflows: $(VENV)/dev.stamp ## Check the workflows' form, and what in them an attacker could use
@@ -99,6 +103,7 @@ openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves 
 .PHONY: diagrams
 diagrams: $(VENV)/docs.stamp ## Draw arch_diagram.png; needs dot, of Graphviz
 	@$(BIN)/python docs/arch_diagram.py
+	@$(DRAWN) >docs/arch_diagram.drawn
 
 .PHONY: slo
 slo: $(VENV)/run.stamp ## Write Prometheus' rules for observability/slo.yaml

@@ -41,6 +41,31 @@ def who_failed(outcome: Outcome) -> str:
     return f"{who}: {outcome.answer.status}"
 
 
+# The broken versions come first, because the next test then rolls out a good one after them.
+@pytest.mark.parametrize(
+    ("tag", "image"),
+    [
+        ("exits01", {"ENTRYPOINT": '["false"]'}),
+        ("unready", {"ENTRYPOINT": json.dumps(["python3", "-c", NEVER_READY])}),
+    ],
+)
+def test_a_broken_version_does_not_replace_the_running_one(
+    minimal: Deployment, tag: str, image: dict[str, str], report: Callable[[str], None]
+) -> None:
+    """One that exits, or is never ready: it is rolled back, `apply` fails, nobody notices."""
+    good = minimal.get("/healthz").json()["version"]
+    running = minimal.service()["taskDefinition"]
+    minimal.publish(tag, **image)
+    with load(minimal) as calls:
+        with pytest.raises(CommandError, match="The deployment was rolled back"):
+            minimal.apply(image_tag=tag)
+        assert minimal.service()["taskDefinition"] == running
+    failed = Counter(who_failed(outcome) for outcome in calls.lost())
+    report(f"broken version ({tag}): {len(calls.outcomes)} requests, lost {dict(failed)}")
+    assert failed == {}
+    assert minimal.get("/healthz").json()["version"] == good
+
+
 def test_a_new_version_replaces_the_old_without_a_lost_request(
     minimal: Deployment, report: Callable[[str], None]
 ) -> None:
@@ -80,28 +105,3 @@ def test_a_rollout_that_supersedes_another_loses_nothing(minimal: Deployment) ->
         )
     assert newest()["rolloutState"] == "COMPLETED"
     assert Counter(who_failed(outcome) for outcome in calls.lost()) == {}
-
-
-@pytest.mark.parametrize(
-    ("tag", "image"),
-    [
-        ("exits01", {"ENTRYPOINT": '["false"]'}),
-        ("unready", {"ENTRYPOINT": json.dumps(["python3", "-c", NEVER_READY])}),
-    ],
-)
-def test_a_broken_version_does_not_replace_the_running_one(
-    minimal: Deployment, tag: str, image: dict[str, str], report: Callable[[str], None]
-) -> None:
-    """One that exits, or is never ready: it is rolled back, `apply` fails, nobody notices."""
-    good = minimal.variables["image_tag"]
-    running = minimal.service()["taskDefinition"]
-    minimal.publish(tag, **image)
-    with load(minimal) as calls:
-        with pytest.raises(CommandError, match="The deployment was rolled back"):
-            minimal.apply(image_tag=tag)
-        assert minimal.service()["taskDefinition"] == running
-    failed = Counter(who_failed(outcome) for outcome in calls.lost())
-    report(f"broken version ({tag}): {len(calls.outcomes)} requests, lost {dict(failed)}")
-    assert failed == {}
-    minimal.apply(image_tag=good)
-    assert minimal.get("/healthz").json()["version"] == good

@@ -15,16 +15,22 @@ from stack import ROOT, ZAMA
 from zama_ops.programs import wait_until
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
-COMMANDS: Final = {
-    f"{page.stem}-{number}": command
-    for page in sorted(RUNBOOKS.glob("[A-Z]*[a-z].md"))
-    for number, command in enumerate(
-        re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL), 1
-    )
-}
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def commands() -> dict[str, list[str]]:
+    """Return each command, once, and the runbooks that have it."""
+    found: dict[str, list[str]] = {}
+    for page in sorted(RUNBOOKS.glob("[A-Z]*[a-z].md")):
+        blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        for command in blocks:
+            found.setdefault(command, []).append(page.stem)
+    return found
+
+
+COMMANDS: Final = commands()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=map("+".join, COMMANDS.values()))
 def test_a_command_runs(minimal: Deployment, command: str) -> None:
     """Pasted into a shell in the repository's root, it ends well and complains of nothing."""
     minimal.sum(X_Api_Key="wrong")
@@ -86,7 +92,7 @@ def test_the_saved_questions_have_answers(minimal: Deployment) -> None:
 def test_the_questions_are_listed(minimal: Deployment) -> None:
     """Without a name; and a wrong one is told which there are."""
     listed = zama_logs(minimal).stdout.split()
-    asked = {word for command in COMMANDS.values() for word in re.findall(r"logs (\S+)", command)}
+    asked = {word for command in COMMANDS for word in re.findall(r"logs (\S+)", command)}
     assert asked <= set(listed)
     wrong = zama_logs(minimal, "why")
     assert wrong.returncode == 1

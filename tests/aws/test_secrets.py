@@ -4,7 +4,7 @@ import json
 import zipfile
 
 from deployment import Deployment
-from stack import KEY, ROOT
+from stack import KEY
 from zama_ops.aws_local import PLANS
 
 
@@ -36,8 +36,3 @@ def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:
             places[f"saved plan, {member}"] = saved.read(member).decode(errors="replace")
     assert [place for place, text in places.items() if KEY in text] == []
     assert "aws_ssm_parameter" in places["state"]
-
-
-def test_the_graph_is_committed() -> None:
-    """terraform-graph.png is a picture."""
-    assert (ROOT / "terraform-graph.png").read_bytes().startswith(b"\x89PNG")

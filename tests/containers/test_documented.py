@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine import Images, documented, stamp
+from engine import Images, stamp
 from readme import block
 from stack import ROOT, SUM, answers, send
 from zama_ops.programs import wait_until
@@ -52,10 +52,11 @@ def test_the_compose_commands_in_order(environ: dict[str, str]) -> None:
 )
 def test_each_image_runs_by_itself(image: str, url: str, path: str, status: int) -> None:
     """`docker run` serves on the documented port, and Ctrl-C ends it well."""
-    (command,) = (words for words in documented("docker run") if words[-1] == image)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+    lines = block("docker build -t").splitlines()
+    (line,) = (one for one in lines if one.startswith("docker run ") and one.endswith(image))
+    with subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL) as running:
         try:
-            wait_until(lambda: answers(url), shlex.join(command))
+            wait_until(lambda: answers(url), line)
             headers = {"Content-Type": "application/json"}
             assert send(url, "POST", path, headers, SUM).status == status
         finally:

@@ -61,12 +61,6 @@ def test_the_stop_signal_is_the_one_that_drains(image: str) -> None:
 
 
 @both
-def test_there_is_a_health_check(image: str) -> None:
-    """The runtime knows when the part is up."""
-    assert config(image)["Healthcheck"]["Test"][0] in {"CMD", "CMD-SHELL"}
-
-
-@both
 def test_nothing_to_build_or_install_with_is_left(image: str) -> None:
     """No compiler, no pip, no package manager's cache, in no folder."""
     names = ["pip", "pip3", "gcc", "cc", "make", "ensurepip", "setuptools", "uv"]

@@ -4,13 +4,12 @@ import re
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from checkout import pages
 from stack import ROOT
 
 _FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\]\(<?([^)\s>]+)>?\)")
+_TEST: Final = re.compile(r"`(?:tests/)?([\w/]+\.py)::(\w+)`")
 
 
 def anchors(page: Path) -> set[str]:
@@ -20,7 +19,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken(page: Path) -> list[str]:
-    """Return the links of a page that lead nowhere; other sites are not asked."""
+    """Return a page's links and names of tests that lead nowhere; other sites are not asked."""
     found = []
     for link in _LINK.findall(_FENCE.sub("", page.read_text())):
         if re.match(r"[a-z]+:", link) or "/actions/" in link:
@@ -29,21 +28,28 @@ def broken(page: Path) -> list[str]:
         target = (page.parent / path).resolve() if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             found.append(link)
+    for file, name in _TEST.findall(page.read_text()):
+        source = ROOT / "tests" / file
+        if not source.exists() or f"\ndef {name}(" not in source.read_text():
+            found.append(f"{file}::{name}")
     return found
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    """Files are there, and so are the headings."""
-    assert not broken(page)
+def test_links_lead_somewhere() -> None:
+    """Files are there, and so are the headings and the tests that a page names."""
+    found = {str(page.relative_to(ROOT)): broken(page) for page in pages()}
+    assert {page: links for page, links in found.items() if links} == {}
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
-    """A missing file, a missing heading; neither code nor other sites."""
+    """A missing file, heading or test; neither code nor other sites."""
     (tmp_path / "other.md").write_text("# One `two`, three\n")
     page = tmp_path / "page.md"
     page.write_text(
         "[1](none.md) [2](other.md#one-two-three) [3](other.md#four) [4](https://example.com/)"
         "\n```\n[5](none)\n```\n"
+        "`docs/test_links.py::broken`, `tests/docs/test_links.py::test_none`, `docs/none.py::test`"
     )
-    assert broken(page) == ["none.md", "other.md#four"]
+    assert broken(page) == [
+        *("none.md", "other.md#four", "docs/test_links.py::test_none", "docs/none.py::test")
+    ]

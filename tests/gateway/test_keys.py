@@ -55,11 +55,12 @@ def test_a_caller_cannot_name_itself(several: Pair) -> None:
     assert several.api.line(answer.headers["x-request-id"])["client"] == ""
 
 
-@pytest.mark.parametrize("key", ["default", "hostnames", "volatile", "include", "~."])
-def test_a_key_that_is_a_word_of_nginx_is_a_key(stack: Stack, key: str) -> None:
+def test_a_key_that_is_a_word_of_nginx_is_a_key(stack: Stack) -> None:
     """A key must not turn into configuration."""
-    pair = stack.start(API_KEY=key, **UNLIMITED)
-    assert post_sum(pair.gateway.url, key).status == 200
+    words = ("default", "hostnames", "volatile", "include", "~.")
+    pair = stack.start(API_KEYS=" ".join(f"client={word}" for word in words), **UNLIMITED)
+    for word in words:
+        assert post_sum(pair.gateway.url, word).status == 200, word
     assert post_sum(pair.gateway.url, "x").status == 403
 
 

@@ -86,10 +86,3 @@ def test_urgency_follows_the_burn_rates(objective: str) -> None:
     rows = re.findall(r"^\| .* \| (\d+) (min|h|d) and (\d+) (min|h|d) \|", text, re.MULTILINE)
     stated = [(rate.long, rate.short) for rate in ServiceLevels.load().burn_rates]
     assert [(f"{a}{b[0]}", f"{c}{d[0]}") for a, b, c, d in rows] == stated
-
-
-@pytest.mark.parametrize("page", [*PAGES, RUNBOOKS / "README.md"], ids=lambda page: page.stem)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Within the repository."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (RUNBOOKS / target).resolve().exists(), target

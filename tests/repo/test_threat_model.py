@@ -1,4 +1,4 @@
-"""The threat model: every mitigation is held by a test that there is."""
+"""The threat model: no kind of threat is forgotten, and each is answered."""
 
 import re
 from typing import Final
@@ -8,20 +8,10 @@ from stack import ROOT
 PAGE: Final = (ROOT / "docs" / "threat-model.md").read_text()
 
 
-def test_every_mitigation_is_held_by_a_test() -> None:
-    """By one at least, under its present name."""
-    rows = re.findall(r"^\| [STRIDE] \| (.*?) \| .*? \| (.*?) \|$", PAGE, re.MULTILINE)
-    assert len(rows) == len(re.findall(r"^\| [STRIDE] \|", PAGE, re.MULTILINE))
-    for threat, tests in rows:
-        named = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
-        assert named, threat
-        for file, name in named:
-            source = (ROOT / "tests" / file).read_text()
-            assert re.search(rf"^def {name}\(", source, re.MULTILINE), f"{file}::{name}"
-
-
 def test_both_ways_meet_every_kind_of_threat() -> None:
-    """None of STRIDE's six was forgotten on the request's or the deploy's way."""
+    """Each of STRIDE's six has a row on the request's and the deploy's way, held by a test."""
     for part in PAGE.split("\n## The ")[1:]:
-        kinds = set(re.findall(r"^\| ([STRIDE]) \|", part, re.MULTILINE))
-        assert kinds == set("STRIDE"), part.partition("\n")[0]
+        rows = re.findall(r"^\| ([STRIDE]) \| (.*)$", part, re.MULTILINE)
+        assert {kind for kind, _ in rows} == set("STRIDE"), part.partition("\n")[0]
+        # That the tests are there is for docs/test_links.py to say.
+        assert [row for _, row in rows if not re.search(r" \| `[^|]+::[^|]+` \|$", row)] == []

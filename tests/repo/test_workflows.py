@@ -202,13 +202,27 @@ def test_a_checkout_leaves_no_token_behind() -> None:
 
 
 def test_the_order_is_kept() -> None:
-    """build-test, docker-build-push, terraform; the image tag crosses as an output."""
+    """Test, build, scan, push, sign, plan; verify, apply. The image tag crosses as an output."""
     assert ci("docker-build-push").needs == ("build-test",)
     assert set(ci("terraform").needs) == {"build-test", "docker-build-push"}
     tag = "${{ needs.build-test.outputs.tag }}"
     assert ci("docker-build-push").environ["IMAGE_TAG"] == tag
     (plan,) = (step for step in ci("terraform").steps if step.run == "make deploy-plan")
     assert plan.environ["IMAGE_TAG"] == tag
+    (deploy,) = workflow.jobs(WORKFLOWS / "deploy.yml")
+    targets = ["make images", "make sbom", "make scan", "make push", "make sign"]
+    assert [step.run for step in ci("docker-build-push").steps if step.run] == targets
+    targets = ["make fetch-plan", "make verify", "make deploy"]
+    assert [step.run for step in deploy.steps if step.run] == targets
+
+
+def test_a_step_that_fails_ends_the_pipeline() -> None:
+    """No step is forgiven, and each that checks a commit runs always."""
+    for job in jobs():
+        for part in (job.contents, *job.contents["steps"]):
+            assert "continue-on-error" not in part, job.name
+    checks = ci("build-test")
+    assert {checks.condition, *(step.condition for step in checks.steps)} == {""}
 
 
 def test_one_check_stands_for_all() -> None:
@@ -220,11 +234,11 @@ def test_one_check_stands_for_all() -> None:
 
 
 def test_every_check_is_in_the_pipeline() -> None:
-    """Whatever `make lint` checks, ci.yml checks by itself; and so all that refuses."""
+    """Whatever `make lint` checks, and all else that refuses, comes before the images are built."""
     (lint,) = re.findall(r"^lint: (.*?) ##", MAKEFILE, re.MULTILINE)
-    run = {step.run.strip() for job, step in steps() if job.workflow == "ci.yml"}
-    checks = [*lint.split(), "secrets", "licences", "audit", "sbom", "scan", "test", "test-all"]
-    assert {f"make {check}" for check in checks} <= run
+    checks = [*lint.split(), "setup", "secrets", "licences", "audit", "test"]
+    assert {f"make {check}" for check in checks} <= {step.run for step in ci("build-test").steps}
+    assert "make test-all" in {step.run for step in ci("test-all").steps}
 
 
 def test_the_rehearsal_leaves_out_what_is_there() -> None:

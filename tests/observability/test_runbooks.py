@@ -1,7 +1,6 @@
 """Alarms and runbooks come in pairs."""
 
 import re
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -70,13 +69,13 @@ def test_every_runbook_has_its_alarm() -> None:
         assert f"[{page.stem}]({page.name})" in index
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_runbook_has_what_is_looked_for(page: Path) -> None:
+def test_a_runbook_has_what_is_looked_for() -> None:
     """In the same order, and with something to do."""
-    text = page.read_text()
-    found = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert tuple(found[:4]) == SECTIONS
-    assert "```sh" in text
+    for page in PAGES:
+        text = page.read_text()
+        found = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        assert tuple(found[:4]) == SECTIONS, page.name
+        assert "```sh" in text, page.name
 
 
 @pytest.mark.parametrize("objective", [one.name for one in ServiceLevels.load().objectives])

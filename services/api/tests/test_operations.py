@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zama_api.operations import OPERATIONS, Addends, Sum, add, parameter_type
+from zama_api.operations import Addends, Sum, add, parameter_type
 
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
@@ -38,11 +38,6 @@ def test_a_sum_less_one_addend_is_the_other(a: int, b: int) -> None:
 
     assert total - a == b
     assert total - b == a
-
-
-def test_only_sum_is_served() -> None:
-    """The table of operations is the contract's list of paths."""
-    assert dict(OPERATIONS) == {"/sum": add}
 
 
 def test_the_parameter_type_is_the_annotated_one() -> None:

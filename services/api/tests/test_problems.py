@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from zama_api.problems import CONTENT_TYPE, TITLES, Problem
+from zama_api.problems import TITLES, Problem
 
 
 def test_the_body_has_the_five_promised_members() -> None:
@@ -55,8 +55,3 @@ def test_a_status_without_a_title_is_refused() -> None:
 def test_a_problem_reads_as_its_detail() -> None:
     """In a traceback a problem says what is wrong."""
     assert str(Problem(404, "There is nothing here.")) == "There is nothing here."
-
-
-def test_the_media_type_is_that_of_problem_details() -> None:
-    """Clients that know RFC 9457 recognize a problem by its media type."""
-    assert CONTENT_TYPE == ("content-type", "application/problem+json")

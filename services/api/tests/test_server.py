@@ -1,6 +1,7 @@
 """The server starts and stops as promised; Granian itself is replaced here."""
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -26,28 +27,38 @@ MakeServer = Callable[..., Server]
 
 @dataclass
 class Outside:
-    """What reaches the server from outside, and what it does, in order.
+    """A clock, the moments at which signals come, and what can be seen of the server, and when."""
 
-    `signals` has what each wait for one brings: None when its time is over. `pending` has those
-    that came before the first wait.
-    """
-
-    signals: list[signal.Signals | None] = field(default_factory=list)
-    pending: set[signal.Signals] = field(default_factory=set)
-    events: list[object] = field(default_factory=list)
+    health: Health
+    now: float = 0
+    signals: list[float] = field(default_factory=list)
+    seen: list[tuple[float, str]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def wait(self, _signals: frozenset[signal.Signals], seconds: float | None = None) -> object:
-        """Take the place of `sigwait` and `sigtimedwait`."""
-        if not self.signals:
+    def wait(self, _signals: frozenset[signal.Signals], seconds: float = math.inf) -> object:
+        """Take the place of `sigwait` and `sigtimedwait`: let time pass until a signal comes."""
+        if self.health.unready_because and not self.seen:
+            self.see("unready")
+        over = self.now + seconds
+        if self.signals and self.signals[0] <= over:
+            self.now = self.signals.pop(0)
+            return signal.SIGTERM
+        if over == math.inf:
             raise SystemExit
-        if seconds is not None:
-            self.events.append(seconds)
-        return self.signals.pop(0)
+        self.now = over
+        return None
+
+    def pending(self) -> set[signal.Signals]:
+        """Take the place of `sigpending`."""
+        return {signal.SIGTERM} if self.signals and self.signals[0] <= self.now else set()
+
+    def see(self, what: str) -> None:
+        """Note what happens now."""
+        self.seen.append((self.now, what))
 
     def end(self, code: int) -> None:
         """Take the place of the end of the process."""
-        self.events.append(f"exit {code}")
+        self.see(f"exit {code}")
         self.ended.set()
 
 
@@ -75,16 +86,16 @@ def make_server(health: Health, log: Log) -> Iterator[MakeServer]:
 
 
 @pytest.fixture(autouse=True)
-def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
-    """Replace signals, Granian's start and stop, and the end of the process."""
-    outside = Outside()
+def outside(monkeypatch: pytest.MonkeyPatch, health: Health) -> Outside:
+    """Replace signals and the time between, Granian's start and stop, and the process's end."""
+    outside = Outside(health)
     monkeypatch.setattr(signal, "sigwait", outside.wait)
     monkeypatch.setattr(signal, "sigtimedwait", outside.wait)
-    monkeypatch.setattr(signal, "sigpending", lambda: outside.pending)
+    monkeypatch.setattr(signal, "sigpending", outside.pending)
     monkeypatch.setattr(os, "_exit", outside.end)
     monkeypatch.setattr(MTServer, "startup", lambda *_: None)
     monkeypatch.setattr(
-        MTServer, "signal_handler_interrupt", lambda _: outside.events.append("listener closed")
+        MTServer, "signal_handler_interrupt", lambda _: outside.see("listener closed")
     )
     return outside
 
@@ -207,56 +218,49 @@ def test_what_granian_logs_has_the_shape_of_the_other_lines(
 
 
 def test_a_signal_turns_readiness_at_once_and_stops_after_the_drain_time(
-    make_server: MakeServer, outside: Outside, health: Health, logged: Logged
+    make_server: MakeServer, outside: Outside, logged: Logged
 ) -> None:
     """The load balancer learns it first; 25 seconds after the signal all are given up."""
-    outside.signals = [signal.SIGTERM, None, None]
+    outside.signals = [100]
     make_server(drain_seconds=7).startup()
 
     assert outside.ended.wait(timeout=10)
-    assert health.unready_because is not None
-    assert outside.events == [7, "listener closed", 18, "exit 1"]
+    assert outside.seen == [(100, "unready"), (107, "listener closed"), (125, "exit 1")]
     (line,) = (line for line in logged() if line["event"] == "draining")
     assert (line["level"], line["seconds"]) == ("info", 7)
 
 
 @pytest.mark.parametrize(
-    ("pending", "ready_delay_seconds"),
-    [({signal.SIGTERM}, 0), (set(), 60)],
-    ids=["while starting", "while warming up"],
+    ("told", "ready_delay_seconds"), [(0, 0), (1, 60)], ids=["while starting", "while warming up"]
 )
 def test_a_service_that_was_never_ready_stops_without_a_drain(
-    outside: Outside, log: Log, pending: set[signal.Signals], ready_delay_seconds: float
+    outside: Outside, log: Log, told: float, ready_delay_seconds: float
 ) -> None:
     """Nobody sends requests to it yet."""
-    outside.pending = pending
-    outside.signals = [signal.SIGTERM, None, None]
-    settings = Settings(drain_seconds=7)
-    Server(settings, application, Health(ready_delay_seconds), log).startup()
+    outside.signals = [told]
+    Server(Settings(drain_seconds=7), application, Health(ready_delay_seconds), log).startup()
 
     assert outside.ended.wait(timeout=10)
-    assert outside.events == [0, "listener closed", 25, "exit 1"]
+    assert outside.seen == [(told, "listener closed"), (told + 25, "exit 1")]
 
 
 @pytest.mark.parametrize(
-    ("second", "events"),
-    [
-        ([signal.SIGTERM], [7, "exit 1"]),
-        ([None, signal.SIGINT], [7, "listener closed", 18, "exit 1"]),
-    ],
+    ("second", "seen"),
+    [(103, ["unready", "exit 1"]), (110, ["unready", "listener closed", "exit 1"])],
     ids=["while draining", "while requests finish"],
 )
 def test_a_second_signal_ends_the_process_at_once(
     make_server: MakeServer,
     outside: Outside,
     capfd: pytest.CaptureFixture[str],
-    second: list[signal.Signals | None],
-    events: list[object],
+    second: float,
+    seen: list[str],
 ) -> None:
     """Who asks twice means it: requests in flight are given up, and the exit code says so."""
-    outside.signals = [signal.SIGTERM, *second]
+    outside.signals = [100, second]
     make_server(drain_seconds=7).startup()
 
     assert outside.ended.wait(timeout=10)
-    assert outside.events == events
+    assert [what for _, what in outside.seen] == seen
+    assert outside.now == second
     assert capfd.readouterr().err == "zama-api: stopped before all requests were finished\n"

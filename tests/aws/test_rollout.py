@@ -52,7 +52,7 @@ def who_failed(outcome: Outcome) -> str:
 def test_a_broken_version_does_not_replace_the_running_one(
     minimal: Deployment, tag: str, image: dict[str, str], report: Callable[[str], None]
 ) -> None:
-    """One that exits, or is never ready: it is rolled back, `apply` fails, nobody notices."""
+    """One that exits, or is never ready: it is rolled back, `apply` fails, no request is lost."""
     good = minimal.get("/healthz").json()["version"]
     running = minimal.service()["taskDefinition"]
     minimal.publish(tag, **image)

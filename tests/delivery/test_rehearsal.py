@@ -64,7 +64,7 @@ def advisories() -> Iterator[str]:
 
 
 def narrowed(tests: str, osv_url: str) -> dict[str, str]:
-    """Return the environment in which a step runs some of the tests only."""
+    """Return an environment that limits a step to some of the tests."""
     options = f"--no-cov -W ignore::pytest_cov.CovDisabledWarning --exitfirst -k {tests}"
     return {"OSV_URL": osv_url, "PYTEST_ADDOPTS": options, "COLUMNS": "200"}
 
@@ -178,7 +178,7 @@ def _leak(checkout: Checkout, text: str) -> None:
 def test_a_broken_commit_is_stopped(
     tmp_path: Path, break_it: Callable[[Checkout], None], name: str, finding: str
 ) -> None:
-    """The step that is there for it fails, says what it has found, and does not show a key."""
+    """The step that is there for it fails and names its finding, but does not show a key."""
     checkout = Checkout.make(tmp_path / "checkout")
     break_it(checkout)
     checkout.commit()
@@ -202,7 +202,7 @@ def test_a_broken_commit_is_stopped(
 
 @pytest.mark.usefixtures("good")
 def test_nothing_comes_after_a_step_that_fails(tmp_path: Path) -> None:
-    """The rehearsal of a broken commit ends there, and says what the step has found."""
+    """The rehearsal of a broken commit ends there and names the finding."""
     checkout = Checkout.make(tmp_path / "checkout")
     an_unpinned_dependency(checkout)
     checkout.commit()

@@ -17,7 +17,7 @@ from zama_ops import new
 from zama_ops.commands import CommandError
 from zama_ops.programs import STOP_SECONDS, free_port
 
-# What the copy's own `make setup` would install as a command.
+# The copy's own `make setup` would install it as `orders`.
 COMMAND: Final = (sys.executable, "-c", "from orders_ops.cli import app; app()")
 
 
@@ -28,7 +28,7 @@ def begin(name: str, target: Path) -> subprocess.CompletedProcess[str]:
 
 
 def succeed(copy: Checkout, *command: str) -> str:
-    """Run a command in the copy, which must succeed, and return what it prints."""
+    """Run a command in the copy, which must succeed, and return its output."""
     done = copy.run(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -36,7 +36,7 @@ def succeed(copy: Checkout, *command: str) -> str:
 
 @contextlib.contextmanager
 def running(copy: Checkout) -> Iterator[tuple[str, str]]:
-    """Run the copy's pair while the block runs; yield its address and the call that it prints."""
+    """Run the copy's pair while the block runs; yield its address and the call that it shows."""
     port = str(free_port())
     environ = {"PORT": str(free_port()), "LISTEN_PORT": port, "DRAIN_SECONDS": "0"}
     with copy.start([*COMMAND, "up"], environ) as pair:

@@ -59,7 +59,7 @@ lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, 
 		ops/stand-in-collector/healthcheck tests/containers/base-images
 	$(BIN)/yamllint --strict .
 	@$(DRAWN) | cmp -s - docs/arch_diagram.drawn || \
-		{ echo 'arch_diagram.png is older than docs/arch_diagram.py: run `make diagrams`.'; exit 1; }
+		{ echo 'arch_diagram.png and docs/arch_diagram.py do not match: run `make diagrams`.'; exit 1; }
 
 .PHONY: lint-workflows
 lint-workflows: $(VENV)/dev.stamp ## Check the workflows' form, and what in them an attacker could use

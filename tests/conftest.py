@@ -5,7 +5,9 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +65,7 @@ SETTINGS: Final = (
     *("METRICS_PORT", "NGINX_BINARY"),
 )
 
-REPORT: Final = pytest.StashKey[list[str]]()
+_FIGURES: Final = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -126,15 +128,77 @@ def own_images(images: engine.Images) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Take a measured figure or another fact that belongs into the test report."""
-    return pytestconfig.stash.setdefault(REPORT, []).append
+    return pytestconfig.stash.setdefault(_FIGURES, []).append
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print what was reported."""
-    lines = config.stash.get(REPORT, [])
-    if lines:
-        terminalreporter.section("figures and facts")
-    for line in lines:
-        terminalreporter.line(line)
+# --- The report -----------------------------------------------------------------------------------
+# Tests may run in several processes, and only what is attached to a test's report reaches the one
+# that prints.
+
+
+@dataclass
+class Cost:
+    """What the tests of a folder took, their fixtures included."""
+
+    tests: int = 0
+    seconds: float = 0
+    cpu_seconds: float = 0
+
+
+class Reporter:
+    """Collects facts and costs from all tests, and prints them at the end."""
+
+    def __init__(self) -> None:
+        self._cpu_seconds = _cpu_seconds()
+        self._figures: list[str] = []
+        self._costs: defaultdict[str, Cost] = defaultdict(Cost)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Attach what was reported meanwhile, and the CPU seconds since the last report."""
+        report = yield
+        figures = item.config.stash.setdefault(_FIGURES, [])
+        now = _cpu_seconds()
+        report.user_properties = [
+            *(("figure", line) for line in figures),
+            ("cpu_seconds", now - self._cpu_seconds),
+        ]
+        self._cpu_seconds = now
+        figures.clear()
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add one phase of a test."""
+        cost = self._costs[report.nodeid.partition("/test_")[0]]
+        cost.tests += report.when == "call"
+        cost.seconds += report.duration
+        for name, value in report.user_properties:
+            if name == "figure":
+                self._figures.append(str(value))
+            else:
+                cost.cpu_seconds += float(str(value))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print what was reported, and the cost of each folder."""
+        if self._figures:
+            terminalreporter.section("figures and facts")
+        for line in self._figures:
+            terminalreporter.line(line)
+        terminalreporter.section("where the time went")
+        terminalreporter.line(f"{'folder':24}{'tests':>8}{'seconds':>10}{'CPU seconds':>13}")
+        for folder, cost in sorted(self._costs.items(), key=lambda entry: -entry[1].seconds):
+            terminalreporter.line(
+                f"{folder:24}{cost.tests:8}{cost.seconds:10.0f}{cost.cpu_seconds:13.0f}"
+            )
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Report to this process, or through it to the one that prints."""
+    config.pluginmanager.register(Reporter())

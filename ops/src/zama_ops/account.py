@@ -25,6 +25,7 @@ from typing import Any, Final, Literal
 from zama_ops.commands import ROOT, CommandError, run
 from zama_ops.emulator import PORTS, environment
 from zama_ops.images import IMAGES
+from zama_ops.programs import free_port
 
 SERVICE: Final = ROOT / "terraform"
 BOOTSTRAP: Final = SERVICE / "bootstrap"
@@ -322,7 +323,7 @@ class Account:
 def temporary_account() -> Iterator[Account]:
     """Run an emulator of its own on free ports while the block runs."""
     with tempfile.TemporaryDirectory(prefix="zama-aws-") as parent:
-        account = Account(Path(parent) / "account", _free_ports(PORTS))
+        account = Account(Path(parent) / "account", free_port(PORTS))
         account.start()
         try:
             yield account
@@ -369,15 +370,3 @@ def cli_configuration() -> dict[str, str]:
     folder = json.dumps(str(Path(mirror).parent))
     path.write_text(f"provider_installation {{ filesystem_mirror {{ path = {folder} }} }}\n")
     return {"TF_CLI_CONFIG_FILE": str(path)}
-
-
-def _free_ports(count: int) -> int:
-    """Return the first of so many free ports in a row."""
-    while True:
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            for offset in range(1, count):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            return port

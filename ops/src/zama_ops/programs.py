@@ -1,12 +1,14 @@
 """Programs as processes of this machine, and waiting for them."""
 
 import contextlib
+import functools
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -14,22 +16,41 @@ from typing import Final, Self
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 30
 
-_given_ports: Final[set[int]] = set()
+# Below those that the kernel gives to outgoing connections.
+_PORTS: Final = range(20_000, 32_000)
+_PORTS_OF_A_PROCESS: Final = 250
 
 
-def free_port() -> int:
-    """Return a TCP port on which nobody listens, another each time.
+def free_port(count: int = 1) -> int:
+    """Return the first of `count` consecutive TCP ports on which nobody listens.
 
-    The kernel alone may name one twice before anybody listens there, and the API shares its port
-    with a successor: two callers would talk to each other's.
+    Each process chooses from a range of its own. The API shares its port with its successor, so two
+    processes that chose the same port would talk to each other's API without a complaint.
     """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+        ports = list(itertools.islice(_own_ports(), count))
+        if ports[-1] - ports[0] == count - 1 and all(map(_is_free, ports)):
+            return ports[0]
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    for first in _PORTS[::_PORTS_OF_A_PROCESS]:
+        guard = socket.socket()
+        with contextlib.suppress(OSError):
+            guard.bind(("127.0.0.1", first))
+            # The range is this process's for as long as it holds the first port.
+            guard.detach()
+            return itertools.cycle(range(first + 1, first + _PORTS_OF_A_PROCESS))
+        guard.close()
+    raise RuntimeError(f"All TCP ports from {_PORTS[0]} to {_PORTS[-1]} are taken.")
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:

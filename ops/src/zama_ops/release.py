@@ -84,9 +84,11 @@ class Terraform:
         """
         command = ["terraform", f"-chdir={self.folder / 'terraform'}", verb, *words]
         environ = {**os.environ, **cli_configuration(), "TF_INPUT": "0", "TF_IN_AUTOMATION": "1"}
-        with subprocess.Popen(command, env=environ) as terraform:
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            code = terraform.wait()
+        # Terraform hears Ctrl-C too. Handled and not ignored, because a child inherits the latter.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            code = subprocess.run(command, env=environ, check=False).returncode
+        finally:
             signal.signal(signal.SIGINT, before)
         if code not in codes:
             raise CommandError(f"`terraform {verb}` failed with exit code {code}; see above.")

@@ -69,6 +69,7 @@ def read(connection: http.client.HTTPConnection) -> Answer:
     """Read the response to the request sent last."""
     response = connection.getresponse()
     headers = {name.lower(): value for name, value in response.getheaders()}
+    assert len(headers) == len(response.getheaders()), "no header occurs twice"
     return Answer(response.status, headers, response.read())
 
 

@@ -26,6 +26,11 @@ def problem(answer: Answer, status: int) -> str:
     return detail
 
 
+def assert_not_passed_on(pair: Pair, answer: Answer) -> None:
+    """Check that the gateway made `answer` itself: the API may say the same, word for word."""
+    assert pair.gateway.line(answer.headers["x-request-id"])["upstream_ms"] is None
+
+
 def post_sum(pair: Pair, body: bytes, headers: dict[str, str] | None = None) -> Answer:
     """Send `body` to be added."""
     return send(pair.gateway.url, "POST", "/sum", headers or AUTHORISED, body)
@@ -157,7 +162,9 @@ def test_an_unknown_path_is_not_found(pair: Pair, path: str) -> None:
 
 def test_an_unknown_path_needs_a_key(pair: Pair) -> None:
     """Who has none does not learn what there is."""
-    problem(send(pair.gateway.url, path="/nothing"), 401)
+    answer = send(pair.gateway.url, path="/nothing")
+    problem(answer, 401)
+    assert_not_passed_on(pair, answer)
 
 
 @pytest.mark.parametrize("path", ["/_key", "/_problem", "/%5fkey"])
@@ -204,15 +211,21 @@ def connection(pair: Pair) -> Iterator[http.client.HTTPConnection]:
 
 
 def test_a_declared_body_over_the_limit_is_refused(pair: Pair) -> None:
-    """One byte more than 1 KiB is too much."""
-    problem(post_sum(pair, SUM.ljust(1025)), 413)
+    """One byte more than 1 KiB is too much, and the API does not see it."""
+    answer = post_sum(pair, SUM.ljust(1025))
+    problem(answer, 413)
+    assert_not_passed_on(pair, answer)
 
 
-def test_a_chunked_body_over_the_limit_is_refused(connection: http.client.HTTPConnection) -> None:
-    """A body that does not declare its length is measured while it comes."""
+def test_a_chunked_body_over_the_limit_is_refused(
+    pair: Pair, connection: http.client.HTTPConnection
+) -> None:
+    """A body that does not declare its length is measured while it comes, at the gateway."""
     chunks = (b" " * 512 for _ in range(3))
     connection.request("POST", "/sum", chunks, AUTHORISED, encode_chunked=True)
-    problem(read(connection), 413)
+    answer = read(connection)
+    problem(answer, 413)
+    assert_not_passed_on(pair, answer)
 
 
 def test_a_chunked_body_within_the_limit_is_taken(connection: http.client.HTTPConnection) -> None:
@@ -269,12 +282,27 @@ def test_every_response_has_the_security_headers(pair: Pair, path: str) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["server"] == "nginx"
     assert "strict-transport-security" not in answer.headers
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
 
 
-def test_hsts_is_sent_when_tls_ends_in_front(pair: Pair) -> None:
-    """The load balancer says so in X-Forwarded-Proto."""
-    answer = send(pair.gateway.url, path="/healthz", headers={"X-Forwarded-Proto": "https"})
-    assert answer.headers["strict-transport-security"].startswith("max-age=63072000")
+@pytest.mark.parametrize("path", ["/healthz", "/sum", "/docs"])
+def test_hsts_is_sent_when_tls_ends_in_front(pair: Pair, path: str) -> None:
+    """The load balancer says so in X-Forwarded-Proto; for two years, and on errors as well."""
+    answer = send(pair.gateway.url, path=path, headers={"X-Forwarded-Proto": "https"})
+    assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
+    answer = send(pair.gateway.url, path=path, headers={"X-Forwarded-Proto": "http"})
+    assert "strict-transport-security" not in answer.headers
+
+
+def test_a_file_comes_whole_and_unconditionally(pair: Pair) -> None:
+    """Nothing is stored, so a file has no tag to compare and is not sent in parts."""
+    answer = send(pair.gateway.url, path="/openapi.json", headers={"Range": "bytes=0-9"})
+    assert answer.status == 200
+    assert "paths" in answer.json()
+    assert answer.headers.keys().isdisjoint({"etag", "accept-ranges"})
+    problem(send(pair.gateway.url, path="/openapi.json", headers={"If-Match": '"a"'}), 412)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/sum", "/nothing", "/docs"])
@@ -293,9 +321,10 @@ def test_any_other_request_id_is_replaced(pair: Pair, request_id: str) -> None:
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
-def test_gateway_and_api_log_the_same_request_id(pair: Pair) -> None:
-    """One id leads through both logs."""
-    answer = post_sum(pair, SUM)
+@pytest.mark.parametrize("given", [{}, {"X-Request-Id": "the-caller-s"}], ids=["fresh", "given"])
+def test_gateway_and_api_log_the_same_request_id(pair: Pair, given: dict[str, str]) -> None:
+    """One id leads through both logs, the caller's if there is one."""
+    answer = post_sum(pair, SUM, {**AUTHORISED, **given})
     request_id = answer.headers["x-request-id"]
-    assert FRESH_ID.fullmatch(request_id)
+    assert request_id == given.get("X-Request-Id") or FRESH_ID.fullmatch(request_id)
     assert pair.api.line(request_id)["status"] == pair.gateway.line(request_id)["status"] == 200

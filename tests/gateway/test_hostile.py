@@ -42,7 +42,7 @@ def with_body(body: bytes) -> bytes:
 def test_a_body_of_1_mib_is_refused(part: Part) -> None:
     """It is refused by what it declares, and a caller who sends it anyway is answered."""
     response = exchange(part.url, with_body(b" " * 2**20))
-    assert response == b"" or status(response) == 413
+    assert status(response) == 413
 
 
 def test_a_header_of_64_kib_is_refused(part: Part) -> None:
@@ -139,7 +139,7 @@ def test_a_slow_head_is_closed(stack: Stack) -> None:
             assert _quick(pair.gateway)
             time.sleep(0.5)
         assert response() == b""
-    assert time.monotonic() - began < 60
+    assert 10 <= time.monotonic() - began < 20
 
 
 def test_500_idle_connections_hold_up_nobody(part: Part) -> None:

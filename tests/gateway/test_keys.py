@@ -83,6 +83,15 @@ def test_the_api_checks_the_key_again_when_told_to(stack: Stack) -> None:
     assert send(pair.api.url, path="/readyz").status == 200
 
 
+def test_the_key_goes_no_further_than_the_gateway(processes: ProcessStack) -> None:
+    """An API that asks for a key gets none unless the gateway is told to hand it on."""
+    api = processes.start_api(REQUIRE_API_KEY="true", API_KEYS=KEYS)
+    gateway = processes.start_gateway(api, API_KEYS=KEYS, **UNLIMITED)
+    answer = post_sum(gateway.url, "first-Key_1")
+    assert answer.status == 401
+    assert gateway.line(answer.headers["x-request-id"])["upstream_ms"] is not None
+
+
 def test_no_key_appears_in_any_output(stack: Stack) -> None:
     """Not in a log, an error, a process's arguments, or a file that others may read."""
     key = "Sehr-Geheim-0123456789"

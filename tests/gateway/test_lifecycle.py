@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,6 +31,8 @@ from stack import (
 from zama_ops.programs import STOP_SECONDS, free_port, wait_until
 
 DRAIN_SECONDS = 1.0
+# Between two health checks of the load balancer (terraform/alb.tf).
+HEALTH_CHECK_SECONDS = 5
 
 
 @pytest.fixture
@@ -56,6 +59,17 @@ def stalled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Part, Fu
                 lambda: b"in_progress 2.0" in send(api.url, path="/metrics").body, "in progress"
             )
             yield api, pool.submit(seconds_until_its_end)
+
+
+def unread(api: Part) -> bool:
+    """Say whether the kernel holds bytes for the API that it has not read (proc(5), net/tcp)."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = (line.split() for line in lines)
+    port = f":{urlsplit(api.url).port:04X}"
+    return any(
+        local.endswith(port) and state == "01" and int(queues.partition(":")[2], 16)
+        for _, local, _, state, queues, *_ in fields
+    )
 
 
 def status(part: Part, path: str) -> int:
@@ -87,15 +101,32 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
     assert len(load.outcomes) > 100
 
 
-def test_a_request_in_flight_outlives_the_listener(draining: Pair) -> None:
-    """Who began to send before the drain was over is answered, though the listener is closed."""
-    with connect(draining.api.url) as caller:
+@pytest.mark.parametrize("stopped", ["api", "gateway"])
+def test_a_request_in_flight_outlives_the_listener(draining: Pair, stopped: str) -> None:
+    """A request that began before the drain was over is answered after the listener is closed."""
+    part: Part = getattr(draining, stopped)
+    with connect(part.url) as caller:
         caller.sendall(SUM_HEAD + b"Content-Length: %d\r\n\r\n" % len(SUM))
-        draining.api.signal(signal.SIGTERM)
-        wait_until(lambda: status(draining.api, "/healthz") == 0, "listener closed", seconds=5)
+        part.signal(signal.SIGTERM)
+        wait_until(lambda: status(part, "/healthz") == 0, "listener closed", seconds=5)
         caller.sendall(SUM)
         assert caller.recv(65536).endswith(b'{"sum":42}')
-    assert draining.api.wait() == 0
+    assert part.wait() == 0
+
+
+def test_nginx_waits_for_the_api_before_it_quits(draining: Pair) -> None:
+    """A request that the API already has when nginx is told to quit is answered."""
+    with ThreadPoolExecutor() as callers:
+        draining.api.signal(signal.SIGSTOP)
+        try:
+            answer = callers.submit(send, draining.gateway.url, "POST", "/sum", AUTHORISED, SUM)
+            wait_until(lambda: unread(draining.api), "the API has the request")
+            draining.gateway.signal(signal.SIGTERM)
+            wait_until(lambda: status(draining.gateway, "/docs") == 0, "listener closed", seconds=5)
+        finally:
+            draining.api.signal(signal.SIGCONT)
+        assert answer.result().body == b'{"sum":42}'
+    assert draining.gateway.wait() == 0
 
 
 def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: ProcessStack) -> None:
@@ -112,6 +143,25 @@ def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: Proc
         time.sleep(0.2)
     assert load.lost() == [], load.breakage()
     assert len(load.outcomes) > 300
+
+
+def test_a_request_that_an_api_took_along_is_sent_again(processes: ProcessStack) -> None:
+    """A POST in flight to an API that dies is answered by the one that listens beside it."""
+    api = processes.start_api()
+    gateway = processes.start_gateway(api, **UNLIMITED)
+    # nginx keeps a connection to the first API since it started, so that the request goes there.
+    successor = processes.start_api(PORT=str(urlsplit(api.url).port))
+    wait_until(lambda: b'"started"' in successor.output(), "the other API listens")
+    with ThreadPoolExecutor() as callers:
+        api.signal(signal.SIGSTOP)
+        answer = callers.submit(send, gateway.url, "POST", "/sum", AUTHORISED, SUM)
+        wait_until(lambda: unread(api), "the API has the request")
+        # An API that ends may close the connection a moment before its listener.
+        os.killpg(gateway.process.pid, signal.SIGSTOP)
+        api.signal(signal.SIGKILL)
+        api.wait()
+        os.killpg(gateway.process.pid, signal.SIGCONT)
+        assert answer.result().body == b'{"sum":42}'
 
 
 def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: ProcessStack) -> None:
@@ -139,13 +189,19 @@ def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: Proce
 
 
 def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> None:
-    """An API that is there but does not answer costs a caller 504 after the gateway's patience."""
+    """An API that does not answer costs a caller a 504 before the next health check, and a line."""
     pair = processes.start(**UNLIMITED)
     pair.api.signal(signal.SIGSTOP)
+    began = time.monotonic()
     try:
         answer = send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM, timeout=30)
     finally:
         pair.api.signal(signal.SIGCONT)
+    assert time.monotonic() - began < HEALTH_CHECK_SECONDS
+    line = pair.gateway.line(answer.headers["x-request-id"])
+    assert line["level"] == "error"
+    for took in (line["duration_ms"], line["upstream_ms"]):
+        assert 1000 < took < HEALTH_CHECK_SECONDS * 1000
     assert answer.status == 504
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["content-type"] == "application/problem+json"
@@ -164,6 +220,16 @@ def test_no_signal_is_lost(processes: ProcessStack) -> None:
     # Six at a time: the fuller the machine, the likelier a signal at a bad moment.
     with ThreadPoolExecutor(6) as starts:
         assert set(starts.map(stop_in_a_request, range(60))) == {0}
+
+
+def test_a_hangup_stops_the_gateway_gently_and_the_api_not_at_all(draining: Pair) -> None:
+    """The gateway drains, as at SIGTERM; the API has nothing to read again and goes on."""
+    for part in (draining.api, draining.gateway):
+        part.signal(signal.SIGHUP)
+    assert draining.gateway.wait() == 0
+    events = [line["event"] for line in draining.gateway.lines() if line["event"] != "request"]
+    assert events == ["started", "draining", "stopped"]
+    assert status(draining.api, "/readyz") == 200
 
 
 @pytest.mark.parametrize("name", ["api", "gateway"])
@@ -189,6 +255,8 @@ def test_readiness_waits_for_the_warm_up(processes: ProcessStack) -> None:
     assert answer.status == 503
     assert answer.headers["retry-after"] == "1"
     assert "warming up" in answer.json()["detail"]
+    # Nothing is wrong then.
+    assert pair.gateway.line(answer.headers["x-request-id"])["level"] == "info"
     assert status(pair.gateway, "/healthz") == 200
     wait_until(lambda: status(pair.gateway, "/readyz") == 200, "ready", seconds=5)
     assert time.monotonic() - began >= 1.5

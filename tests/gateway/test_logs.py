@@ -1,13 +1,16 @@
 """Log lines: one JSON object each, whatever a client sends."""
 
 import json
+import os
 import re
+import signal
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from stack import AUTHORISED, SUM, TESTER, UNLIMITED, Pair, Stack, exchange, send
+from stack import AUTHORISED, SUM, TESTER, UNLIMITED, Pair, ProcessStack, Stack, exchange, send
 
 COMMON = ["time", "level", "service", "event", "request_id"]
 ACCESS = [*COMMON, "method", "path", "status", "duration_ms", "client", "remote_addr"]
@@ -130,13 +133,19 @@ def test_access_lines_can_be_switched_off(stack: Stack) -> None:
     assert {line["event"] for line in api.lines()} == {"started", "draining", "stopped"}
 
 
-def test_a_kill_loses_at_most_a_fifth_of_a_second_of_lines(stack: Stack) -> None:
-    """What was answered 0.2 s before a kill is in the log, of both."""
-    pair = stack.start(**UNLIMITED)
-    answer = send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM)
-    request_id = answer.headers["x-request-id"]
-    for part in (pair.api, pair.gateway):
-        assert part.line(request_id, seconds=0.25)
+def test_a_kill_loses_at_most_a_fifth_of_a_second_of_lines(processes: ProcessStack) -> None:
+    """A request that was answered more than 0.2 s before a kill is in the log, of both."""
+    api = processes.start_api()
+    gateway = processes.start_gateway(api, **UNLIMITED)
+    answer = send(gateway.url, "POST", "/sum", AUTHORISED, SUM)
+    # The fifth of a second, and as much for a machine that is busy.
+    time.sleep(0.4)
+    for part in (api, gateway):
+        # With nginx, which would write what is left when the entrypoint alone is gone.
+        os.killpg(part.process.pid, signal.SIGKILL)
+        assert part.wait() == -signal.SIGKILL
+        ids = {line["request_id"] for line in part.requests()}
+        assert answer.headers["x-request-id"] in ids
 
 
 def test_a_clean_stop_loses_no_line(stack: Stack) -> None:

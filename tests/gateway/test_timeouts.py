@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from stack import AUTHORISED, ENTRYPOINT, KEY, SUM, UNLIMITED, ProcessStack, send
+from stack import AUTHORISED, ENTRYPOINT, KEY, ROOT, SUM, UNLIMITED, ProcessStack, send
 from zama_api import server
 
 LOAD_BALANCER_IDLE_SECONDS = 60
@@ -52,11 +53,38 @@ def test_who_sends_on_a_connection_closes_it_first(rendered: str) -> None:
     assert seconds(upstream.group(1), "keepalive_timeout") < server.KEEP_ALIVE_SECONDS
 
 
-def test_an_answer_comes_before_the_load_balancer_gives_up(rendered: str) -> None:
-    """Two attempts to reach the API and one answer fit into the idle timeout."""
+def test_a_stuck_api_shows_before_the_next_health_check(rendered: str) -> None:
+    """Connecting and waiting once take less than the load balancer's interval, and are not retried.
+
+    A request fits into the kernel's buffers, so nginx waits either to send it or for the answer.
+    """
+    (interval,) = re.findall(r" interval += (\d+)\n", (ROOT / "terraform" / "alb.tf").read_text())
     connect = seconds(rendered, "proxy_connect_timeout")
-    answer = seconds(rendered, "proxy_read_timeout") + seconds(rendered, "proxy_send_timeout")
-    assert 2 * (connect + answer) < LOAD_BALANCER_IDLE_SECONDS
+    wait = max(seconds(rendered, f"proxy_{step}_timeout") for step in ("send", "read"))
+    assert connect + wait < int(interval)
+    (retried,) = re.findall(r"\sproxy_next_upstream ([^;]+);", rendered)
+    assert "timeout" not in retried.split()
+
+
+def test_the_only_api_is_tried_twice_and_never_benched(rendered: str) -> None:
+    """The upstream has the API's address two times, both without a count of failures."""
+    assert re.findall(r"\sserver (\S+:\d+.*);", rendered) == ["127.0.0.1:8080 max_fails=0"] * 2
+
+
+def test_a_slow_caller_is_given_up_before_a_stop_is(rendered: str) -> None:
+    """After the drain there is time enough for a caller that does not go on."""
+    source = ENTRYPOINT.read_text()
+    (stop,) = re.findall(r"^stop_seconds=(\d+)", source, re.MULTILINE)
+    (drain,) = re.findall(r"DRAIN_SECONDS:-(\d+)", source)
+    for directive in ("client_header_timeout", "client_body_timeout", "send_timeout"):
+        assert seconds(rendered, directive) < int(stop) - int(drain)
+
+
+def test_a_busy_connection_is_kept_for_hours(rendered: str) -> None:
+    """Neither callers nor the gateway open another after nginx's default of 1,000 requests."""
+    limits = re.findall(r"\skeepalive_requests (\d+);", rendered)
+    assert len(limits) == 2
+    assert min(map(int, limits)) > 10_000
 
 
 def connections_to(port: int) -> Counter[str]:
@@ -70,13 +98,18 @@ def connections_to(port: int) -> Counter[str]:
 
 
 def test_connections_to_the_api_are_kept(processes: ProcessStack) -> None:
-    """A hundred callers, each with a connection of its own, need but a few to the API."""
+    """Callers, each with a connection of its own, share as many to the API as call at once."""
     pair = processes.start(**UNLIMITED)
     port = urlsplit(pair.api.url).port
     assert port
-    for _ in range(100):
-        assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200
+
+    def call(_: int) -> int:
+        return send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status
+
+    at_once = 16
+    with ThreadPoolExecutor(at_once) as callers:
+        assert set(callers.map(call, range(400))) == {200}
     found = connections_to(port)
     assert found["established"] >= 1
     # Those of the start, when both were asked whether they answer, are among them.
-    assert found.total() <= 10
+    assert found.total() <= at_once + 5

@@ -1,0 +1,74 @@
+"""What the API gets of a request: told by something that listens in its place."""
+
+import threading
+from collections.abc import Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from stack import AUTHORISED, KEY, SUM, Part, ProcessStack, send
+
+
+class Listener(HTTPServer):
+    """Takes the API's place and keeps the head of the request that came last."""
+
+    head = Message()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers every request with 200."""
+
+    protocol_version = "HTTP/1.1"
+    server: Listener
+
+    def do_GET(self) -> None:
+        """Keep the head."""
+        self.server.head = self.headers
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Listen while the test runs."""
+    with Listener(("127.0.0.1", 0), Handler) as listener:
+        thread = threading.Thread(target=listener.serve_forever)
+        thread.start()
+        yield listener
+        listener.shutdown()
+        thread.join()
+
+
+def test_the_api_gets_what_the_gateway_knows_and_nothing_that_a_caller_invents(
+    processes: ProcessStack, listener: Listener
+) -> None:
+    """Client, address and id are the gateway's words; the key and the connection end there."""
+    api = cast("Part", SimpleNamespace(url=f"http://127.0.0.1:{listener.server_port}"))
+    gateway = processes.start_gateway(api, API_KEYS=f"acme={KEY}")
+    invented = {
+        "Host": "api.example.com",
+        "X-Api-Client": "globex",
+        "X-Forwarded-For": "203.0.113.1",
+        "X-Request-Id": "given",
+        "Connection": "close",
+    }
+    assert send(gateway.url, "POST", "/sum", {**AUTHORISED, **invented}, SUM).status == 200
+    names = ["Host", "X-Request-Id", "X-Api-Client", "X-Forwarded-For", "X-Api-Key", "Connection"]
+    assert [listener.head.get_all(name) for name in names] == [
+        ["api.example.com"],
+        ["given"],
+        ["acme"],
+        ["127.0.0.1"],
+        None,
+        None,
+    ]

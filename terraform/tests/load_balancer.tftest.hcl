@@ -33,6 +33,10 @@ run "the_load_balancer_refuses_malformed_requests" {
     condition     = aws_lb.this.xff_header_processing_mode == "append" && !aws_lb_listener.rolling[0].routing_http_response_server_enabled
     error_message = "The caller's address must be appended, and no server told."
   }
+  assert {
+    condition     = aws_lb.this.security_groups == toset(["sg-load-balancer"]) && !aws_lb.this.enable_deletion_protection
+    error_message = "The load balancer must be in its own security group, and be deleted with the rest by default."
+  }
 }
 
 run "targets_are_judged_by_readiness_every_5_seconds" {
@@ -42,13 +46,17 @@ run "targets_are_judged_by_readiness_every_5_seconds" {
     condition = alltrue([
       for group in aws_lb_target_group.this : group.health_check[0].path == "/readyz" &&
       group.health_check[0].interval == 5 && group.health_check[0].healthy_threshold == 2 &&
-      group.health_check[0].timeout < group.health_check[0].interval && group.health_check[0].matcher == "200"
+      group.health_check[0].timeout == 2 && group.health_check[0].unhealthy_threshold == 2 && group.health_check[0].matcher == "200"
     ])
-    error_message = "A target must be asked for /readyz every 5 s and be healthy after 2 answers."
+    error_message = "A target must be asked for /readyz every 5 s, have 2 s to answer, and be healthy or not after 2 answers."
   }
   assert {
     condition     = alltrue([for group in aws_lb_target_group.this : tonumber(group.deregistration_delay) >= 15 && tonumber(group.deregistration_delay) <= 30])
     error_message = "Requests under way must have 15 to 30 s to end."
+  }
+  assert {
+    condition     = alltrue([for group in aws_lb_target_group.this : group.target_type == "ip" && group.protocol == "HTTP" && group.port == 8081 && group.load_balancing_algorithm_type == "least_outstanding_requests"])
+    error_message = "A request must go to the gateway of the task that has least to do."
   }
 }
 
@@ -62,6 +70,10 @@ run "without_a_domain_requests_are_served_over_http" {
   assert {
     condition     = output.url == "http://zama-challenge-1.eu-west-1.elb.amazonaws.com"
     error_message = "The service must be called by the load balancer's own name."
+  }
+  assert {
+    condition     = aws_lb_listener.rolling[0].default_action[0].type == "forward" && aws_lb_listener.rolling[0].default_action[0].target_group_arn == aws_lb_target_group.this["blue"].arn && aws_lb_listener.rolling[0].load_balancer_arn == aws_lb.this.arn
+    error_message = "The listener must hand requests to the tasks."
   }
 }
 
@@ -83,6 +95,10 @@ run "with_a_domain_requests_are_served_over_https_alone" {
   assert {
     condition     = aws_acm_certificate.this[0].validation_method == "DNS" && aws_route53_record.service[0].name == "api.example.com" && output.url == "https://api.example.com"
     error_message = "The name must be proven by DNS and lead to the load balancer."
+  }
+  assert {
+    condition     = aws_lb_listener.rolling[0].certificate_arn == aws_acm_certificate_validation.this[0].certificate_arn && aws_lb_listener.redirect[0].default_action[0].type == "redirect" && aws_lb_listener.redirect[0].default_action[0].redirect[0].port == "443"
+    error_message = "HTTPS must have the proven certificate, and port 80 lead there."
   }
 }
 

@@ -33,6 +33,10 @@ run "the_default_vpc_is_used_as_it_is" {
     condition     = aws_ecs_service.rolling[0].network_configuration[0].assign_public_ip && length(aws_vpc.this) == 0 && length(aws_vpc_endpoint.interface) == 0
     error_message = "In the default VPC the way to AWS is the internet."
   }
+  assert {
+    condition     = aws_vpc_security_group_egress_rule.tasks_to_internet[0].from_port == 443 && aws_vpc_security_group_egress_rule.tasks_to_internet[0].to_port == 443 && aws_vpc_security_group_egress_rule.tasks_to_internet[0].ip_protocol == "tcp"
+    error_message = "Tasks must reach HTTPS only."
+  }
 }
 
 run "a_vpc_of_its_own_has_no_way_out" {
@@ -69,6 +73,14 @@ run "a_vpc_of_its_own_has_no_way_out" {
   assert {
     condition     = contains(local.nginx_container.environment, { name = "TRUSTED_PROXIES", value = "10.20.0.0/16" })
     error_message = "The gateway must believe this network's load balancer."
+  }
+  assert {
+    condition     = aws_vpc.this[0].enable_dns_support && aws_vpc.this[0].enable_dns_hostnames && aws_vpc.this[0].cidr_block == "10.20.0.0/16"
+    error_message = "The endpoints' names must be known in the network."
+  }
+  assert {
+    condition     = one(data.aws_iam_policy_document.image_layers[0].statement).actions == toset(["s3:GetObject"]) && one(data.aws_iam_policy_document.image_layers[0].statement).resources == toset(["arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*"])
+    error_message = "Of S3, tasks must read the layers of images and nothing else."
   }
 }
 

@@ -16,6 +16,10 @@ run "without_options_there_is_the_least" {
     condition     = length(aws_vpc.this) + length(aws_wafv2_web_acl.this) + length(aws_kms_key.this) + length(aws_acm_certificate.this) + length(aws_codedeploy_app.this) + length(aws_prometheus_workspace.this) + length(aws_grafana_workspace.this) + length(aws_s3_bucket.access_logs) + length(aws_sns_topic_subscription.email) == 0
     error_message = "Every option must be off by default."
   }
+  assert {
+    condition     = aws_cloudwatch_log_group.this.retention_in_days == 30 && !aws_lb.this.enable_deletion_protection && one(aws_ecs_cluster.this.setting).value == "disabled"
+    error_message = "Logs must be kept for a month, and nothing be paid that nobody asked for."
+  }
 }
 
 run "the_firewall_counts_addresses_and_knows_friend_and_foe" {
@@ -41,6 +45,31 @@ run "the_firewall_counts_addresses_and_knows_friend_and_foe" {
     condition     = aws_wafv2_web_acl_logging_configuration.this[0].redacted_fields[0].single_header[0].name == "x-api-key"
     error_message = "No key may be logged."
   }
+  assert {
+    condition = jsonencode({
+      for rule in aws_wafv2_web_acl.this[0].rule : rule.name => [rule.priority, length(flatten(rule.action[*].allow)), length(flatten(rule.action[*].block)), length(flatten(rule.override_action[*].none))]
+      }) == jsonencode({
+      allowed-addresses                     = [0, 1, 0, 0]
+      denied-addresses                      = [1, 0, 1, 0]
+      rate                                  = [2, 0, 1, 0]
+      AWSManagedRulesAmazonIpReputationList = [3, 0, 0, 1]
+      AWSManagedRulesKnownBadInputsRuleSet  = [4, 0, 0, 1]
+      AWSManagedRulesCommonRuleSet          = [5, 0, 0, 1]
+    })
+    error_message = "Friends must pass first, foes be refused, callers be counted, and AWS's rules be obeyed."
+  }
+  assert {
+    condition = one([
+      for rule in aws_wafv2_web_acl.this[0].rule : [
+        rule.statement[0].rate_based_statement[0].limit, rule.statement[0].rate_based_statement[0].aggregate_key_type, rule.action[0].block[0].custom_response[0].response_code
+      ] if rule.name == "rate"
+    ]) == [2000, "IP", 429]
+    error_message = "An address over its limit must get 429."
+  }
+  assert {
+    condition     = aws_wafv2_web_acl_association.this[0].resource_arn == aws_lb.this.arn && aws_wafv2_web_acl_association.this[0].web_acl_arn == aws_wafv2_web_acl.this[0].arn
+    error_message = "The firewall must be in front of the load balancer."
+  }
 }
 
 run "access_logs_go_to_a_bucket_of_their_own" {
@@ -57,6 +86,23 @@ run "access_logs_go_to_a_bucket_of_their_own" {
   assert {
     condition     = one([for statement in data.aws_iam_policy_document.access_logs[0].statement : one(statement.principals).identifiers if statement.sid == "LoadBalancerWrites"]) == toset(["logdelivery.elasticloadbalancing.amazonaws.com"])
     error_message = "Only the load balancer's log delivery may write."
+  }
+  assert {
+    condition     = aws_s3_bucket_public_access_block.access_logs[0].block_public_acls && aws_s3_bucket_public_access_block.access_logs[0].block_public_policy && aws_s3_bucket_public_access_block.access_logs[0].ignore_public_acls
+    error_message = "No access list and no policy may open the bucket."
+  }
+  assert {
+    condition     = aws_s3_bucket_versioning.access_logs[0].versioning_configuration[0].status == "Enabled" && one(aws_s3_bucket_server_side_encryption_configuration.access_logs[0].rule).apply_server_side_encryption_by_default[0].sse_algorithm == "AES256" && aws_s3_bucket_lifecycle_configuration.access_logs[0].rule[0].expiration[0].days == 90
+    error_message = "Access logs must be encrypted and kept for 90 days."
+  }
+  assert {
+    condition = jsonencode({
+      for statement in data.aws_iam_policy_document.access_logs[0].statement : statement.sid => [coalesce(statement.effect, "Allow"), statement.actions, one(statement.condition).variable, one(statement.condition).values]
+      }) == jsonencode({
+      LoadBalancerWrites = ["Allow", ["s3:PutObject"], "aws:SourceArn", ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/zama-challenge/*"]]
+      TlsOnly            = ["Deny", ["s3:*"], "aws:SecureTransport", ["false"]]
+    })
+    error_message = "Only this load balancer may write, and nobody without TLS."
   }
 }
 

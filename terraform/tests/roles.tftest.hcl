@@ -48,6 +48,14 @@ run "with_a_key_of_its_own_it_decrypts_that_parameter_only" {
     condition     = aws_kms_key.this[0].enable_key_rotation && aws_ssm_parameter.api_keys.key_id == aws_kms_key.this[0].arn && aws_cloudwatch_log_group.this.kms_key_id == aws_kms_key.this[0].arn && aws_sns_topic.alarms.kms_master_key_id == aws_kms_key.this[0].arn
     error_message = "Keys, logs and alarms must be encrypted with the service's key, which is renewed."
   }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.kms[0].statement :
+      statement.sid == "Account" ? one(statement.principals).identifiers == toset(["arn:aws:iam::123456789012:root"]) :
+      length(statement.condition) == 1 && !contains(statement.actions, "kms:*")
+    ])
+    error_message = "Services must use the key for what is this account's, and the account decide on the rest."
+  }
 }
 
 run "the_task_role_may_do_nothing" {
@@ -78,6 +86,21 @@ run "only_ecs_of_this_account_takes_the_roles" {
   assert {
     condition     = toset([for condition in data.aws_iam_policy_document.tasks_trust.statement[0].condition : condition.variable]) == toset(["aws:SourceAccount", "aws:SourceArn"])
     error_message = "Nobody else's tasks may take the roles."
+  }
+  assert {
+    condition     = one(data.aws_iam_policy_document.tasks_trust.statement[0].principals).identifiers == toset(["ecs-tasks.amazonaws.com"]) && data.aws_iam_policy_document.tasks_trust.statement[0].actions == toset(["sts:AssumeRole"])
+    error_message = "Only tasks may take the roles."
+  }
+  assert {
+    condition     = toset(flatten([for condition in data.aws_iam_policy_document.tasks_trust.statement[0].condition : condition.values])) == toset(["123456789012", "arn:aws:ecs:eu-west-1:123456789012:*"])
+    error_message = "They must be tasks of this account, in this region."
+  }
+  assert {
+    condition = [
+      for statement in data.aws_iam_policy_document.alarms.statement :
+      [statement.actions, one(statement.principals).identifiers, one(statement.condition).variable, one(statement.condition).values]
+    ] == [[toset(["sns:Publish"]), toset(["cloudwatch.amazonaws.com", "aps.amazonaws.com"]), "aws:SourceAccount", tolist(["123456789012"])]]
+    error_message = "Only alarms of this account may be published."
   }
 }
 
@@ -149,5 +172,31 @@ run "every_role_has_the_boundary" {
       for name in fileset(path.module, "*.tf") : length(regexall("resource \"aws_iam_role\" ", file("${path.module}/${name}")))
     ]) == length(concat([aws_iam_role.execution, aws_iam_role.task], aws_iam_role.codedeploy, aws_iam_role.flow_logs, aws_iam_role.grafana))
     error_message = "Each role must be among those above."
+  }
+  assert {
+    condition = jsonencode({
+      for statement in data.aws_iam_policy_document.codedeploy[0].statement : coalesce(statement.sid, "-") => sort(statement.resources) if contains(statement.resources, "*")
+      }) == jsonencode({
+      Describe     = ["*"]
+      MakeTaskSets = ["*"]
+    })
+    error_message = "CodeDeploy must describe what it likes, and change what is the service's."
+  }
+  assert {
+    condition = [
+      for statement in data.aws_iam_policy_document.codedeploy[0].statement : [one(statement.condition).variable, one(statement.condition).values] if statement.sid == "MakeTaskSets"
+    ] == [["ecs:cluster", tolist([aws_ecs_cluster.this.arn])]]
+    error_message = "CodeDeploy must make task sets in the one cluster."
+  }
+  assert {
+    condition = [
+      for document in [data.aws_iam_policy_document.codedeploy_trust[0], data.aws_iam_policy_document.flow_logs_trust[0], data.aws_iam_policy_document.grafana_trust[0]] :
+      one(one(one(document.statement).principals).identifiers)
+    ] == ["codedeploy.amazonaws.com", "vpc-flow-logs.amazonaws.com", "grafana.amazonaws.com"]
+    error_message = "Each role must be its service's only."
+  }
+  assert {
+    condition     = [for statement in data.aws_iam_policy_document.grafana[0].statement : statement.resources if statement.sid == "Prometheus"] == [toset([aws_prometheus_workspace.this[0].arn])] && one(data.aws_iam_policy_document.flow_logs[0].statement).resources == toset(["${aws_cloudwatch_log_group.flows[0].arn}:*"])
+    error_message = "Grafana must read the one workspace, and flows be written to the one log group."
   }
 }

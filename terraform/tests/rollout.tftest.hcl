@@ -40,6 +40,21 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
     condition     = length(aws_ecs_service.blue_green) == 0 && length(aws_codedeploy_app.this) == 0 && output.codedeploy_deployment == null
     error_message = "There must be no CodeDeploy."
   }
+  assert {
+    condition = alltrue([
+      for balancer in aws_ecs_service.rolling[0].load_balancer :
+      balancer.target_group_arn == aws_lb_target_group.this["blue"].arn && balancer.container_name == "nginx" && balancer.container_port == 8081
+    ]) && length(aws_ecs_service.rolling[0].load_balancer) == 1
+    error_message = "The load balancer must reach the gateway."
+  }
+  assert {
+    condition     = aws_ecs_service.rolling[0].desired_count == 2 && aws_ecs_service.rolling[0].launch_type == "FARGATE" && aws_ecs_service.rolling[0].task_definition == aws_ecs_task_definition.this.arn && aws_ecs_service.rolling[0].network_configuration[0].security_groups == toset(["sg-tasks"])
+    error_message = "Two tasks of this definition must run, in their own security group."
+  }
+  assert {
+    condition     = aws_ecs_service.rolling[0].health_check_grace_period_seconds > local.nginx_container.healthCheck.startPeriod + aws_lb_target_group.this["blue"].health_check[0].interval * aws_lb_target_group.this["blue"].health_check[0].healthy_threshold
+    error_message = "A task must have time to start before the load balancer's opinion of it counts."
+  }
 }
 
 run "blue_green_shifts_weights_between_two_target_groups" {
@@ -73,6 +88,29 @@ run "blue_green_shifts_weights_between_two_target_groups" {
     condition     = jsondecode(jsondecode(output.codedeploy_deployment).revision.appSpecContent.content).Resources[0].TargetService.Properties.TaskDefinition == aws_ecs_task_definition.this.arn
     error_message = "The deployment must be of this task definition."
   }
+  assert {
+    condition = alltrue([
+      for balancer in aws_ecs_service.blue_green[0].load_balancer :
+      balancer.target_group_arn == aws_lb_target_group.this["blue"].arn && balancer.container_name == "nginx" && balancer.container_port == 8081
+    ]) && length(aws_ecs_service.blue_green[0].load_balancer) == 1
+    error_message = "The load balancer must reach the gateway."
+  }
+  assert {
+    condition     = aws_ecs_service.blue_green[0].desired_count == 2 && aws_ecs_service.blue_green[0].launch_type == "FARGATE" && aws_ecs_service.blue_green[0].task_definition == aws_ecs_task_definition.this.arn && aws_ecs_service.blue_green[0].network_configuration[0].security_groups == toset(["sg-tasks"])
+    error_message = "Two tasks of this definition must run, in their own security group."
+  }
+  assert {
+    condition     = aws_ecs_service.blue_green[0].health_check_grace_period_seconds > local.nginx_container.healthCheck.startPeriod + aws_lb_target_group.this["blue"].health_check[0].interval * aws_lb_target_group.this["blue"].health_check[0].healthy_threshold
+    error_message = "A task must have time to start before the load balancer's opinion of it counts."
+  }
+  assert {
+    condition     = contains(aws_codedeploy_deployment_group.this[0].auto_rollback_configuration[0].events, "DEPLOYMENT_FAILURE") && aws_codedeploy_deployment_group.this[0].alarm_configuration[0].alarms == toset(local.rollback_alarm_names) && length(local.rollback_alarm_names) == 2
+    error_message = "A failure must roll back, and so must the alarms that say that a version is bad."
+  }
+  assert {
+    condition     = aws_codedeploy_deployment_group.this[0].deployment_style[0].deployment_option == "WITH_TRAFFIC_CONTROL" && aws_codedeploy_deployment_group.this[0].service_role_arn == aws_iam_role.codedeploy[0].arn && aws_codedeploy_deployment_group.this[0].blue_green_deployment_config[0].terminate_blue_instances_on_deployment_success[0].termination_wait_time_in_minutes >= 10
+    error_message = "The old tasks must wait for a rollback at least ten minutes."
+  }
 }
 
 run "autoscaling_follows_cpu_and_requests" {
@@ -91,7 +129,26 @@ run "autoscaling_follows_cpu_and_requests" {
     error_message = "Tasks must be kept at 60,000 requests a minute of this target group."
   }
   assert {
-    condition     = aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].scale_out_cooldown < aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].scale_in_cooldown
+    condition = alltrue([
+      for policy in [aws_appautoscaling_policy.cpu, aws_appautoscaling_policy.requests[0]] :
+      policy.target_tracking_scaling_policy_configuration[0].scale_out_cooldown <= 60 && policy.target_tracking_scaling_policy_configuration[0].scale_in_cooldown >= 300
+    ])
     error_message = "Out must be faster than in."
+  }
+  assert {
+    condition     = aws_appautoscaling_target.this.resource_id == "service/zama-challenge/zama-challenge" && aws_appautoscaling_target.this.service_namespace == "ecs" && aws_appautoscaling_target.this.scalable_dimension == "ecs:service:DesiredCount"
+    error_message = "The number of this service's tasks must be what is scaled."
+  }
+  assert {
+    condition = alltrue([
+      for policy in [aws_appautoscaling_policy.cpu, aws_appautoscaling_policy.requests[0]] :
+      policy.policy_type == "TargetTrackingScaling" && policy.resource_id == aws_appautoscaling_target.this.resource_id &&
+      policy.service_namespace == aws_appautoscaling_target.this.service_namespace && policy.scalable_dimension == aws_appautoscaling_target.this.scalable_dimension
+    ])
+    error_message = "Both policies must keep their target for the same number of tasks."
+  }
+  assert {
+    condition     = aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].predefined_metric_type == "ECSServiceAverageCPUUtilization" && aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].predefined_metric_type == "ALBRequestCountPerTarget"
+    error_message = "One policy must follow the CPU of the tasks, the other the requests of each target."
   }
 }

@@ -24,6 +24,10 @@ run "a_budget_that_is_used_up_fast_pages" {
     condition     = aws_cloudwatch_composite_alarm.budget_burn["availability-1h"].alarm_rule == "ALARM(\"zama-challenge-AvailabilityBurnRate-1h\") AND ALARM(\"zama-challenge-AvailabilityBurnRate-5m\")"
     error_message = "Both windows must be over the threshold."
   }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.comparison_operator == "GreaterThanThreshold" && alarm.treat_missing_data == "notBreaching" && alarm.evaluation_periods == 1])
+    error_message = "A window must be over its threshold, and silence must not be."
+  }
 }
 
 run "thresholds_and_windows_are_those_of_the_objectives" {
@@ -74,6 +78,10 @@ run "silence_is_an_alarm_because_somebody_always_calls" {
     condition     = aws_cloudwatch_metric_alarm.this["NoRequests"].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.this["NoRequests"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.this["NoRequests"].evaluation_periods == 5
     error_message = "Five minutes without data must be an alarm."
   }
+  assert {
+    condition     = aws_route53_health_check.this.failure_threshold == 3 && length(aws_route53_health_check.this.regions) == 3 && aws_route53_health_check.this.port == 80 && aws_route53_health_check.this.fqdn == aws_lb.this.dns_name
+    error_message = "The probe must call the load balancer from three regions."
+  }
 }
 
 run "every_alarm_leads_to_its_runbook" {
@@ -85,6 +93,36 @@ run "every_alarm_leads_to_its_runbook" {
       can(regex("Runbook: https://.*/docs/runbooks/[A-Za-z]+\\.md$", alarm.alarm_description))
     ])
     error_message = "Whoever is woken must find what to do in the alarm's description."
+  }
+  assert {
+    condition = jsonencode({
+      for name, alarm in aws_cloudwatch_metric_alarm.this : name => [
+        alarm.metric_name, coalesce(alarm.statistic, alarm.extended_statistic), alarm.comparison_operator, alarm.threshold, alarm.evaluation_periods, alarm.datapoints_to_alarm, alarm.treat_missing_data
+      ]
+      }) == jsonencode({
+      ServerErrors       = ["HTTPCode_Target_5XX_Count", "Sum", "GreaterThanOrEqualToThreshold", 5, 1, 1, "notBreaching"]
+      LoadBalancerErrors = ["HTTPCode_ELB_5XX_Count", "Sum", "GreaterThanOrEqualToThreshold", 5, 1, 1, "notBreaching"]
+      SlowResponses      = ["TargetResponseTime", "p99", "GreaterThanOrEqualToThreshold", 0.1, 5, 5, "notBreaching"]
+      HighCpu            = ["CPUUtilization", "Average", "GreaterThanOrEqualToThreshold", 85, 5, 5, "notBreaching"]
+      HighMemory         = ["MemoryUtilization", "Average", "GreaterThanOrEqualToThreshold", 85, 5, 5, "notBreaching"]
+      NoRequests         = ["RequestCount", "Sum", "LessThanThreshold", 1, 5, 5, "breaching"]
+    })
+    error_message = "Each alarm must be raised by what its runbook says."
+  }
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.this), values(aws_cloudwatch_metric_alarm.unhealthy_tasks), [aws_cloudwatch_metric_alarm.no_healthy_task]) :
+      alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && alarm.ok_actions == toset([aws_sns_topic.alarms.arn])
+    ])
+    error_message = "Each alarm and its end must be sent to the topic."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.unhealthy_tasks : alarm.metric_name == "UnHealthyHostCount" && alarm.statistic == "Maximum" && alarm.comparison_operator == "GreaterThanOrEqualToThreshold" && alarm.threshold == 1 && alarm.evaluation_periods == 3 && alarm.treat_missing_data == "notBreaching"])
+    error_message = "One unhealthy task for three minutes must raise the alarm."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.no_healthy_task.comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.no_healthy_task.threshold == 1 && aws_cloudwatch_metric_alarm.no_healthy_task.evaluation_periods == 2 && aws_cloudwatch_metric_alarm.no_healthy_task.treat_missing_data == "breaching" && contains(flatten([for query in aws_cloudwatch_metric_alarm.no_healthy_task.metric_query : query.metric[*].metric_name]), "HealthyHostCount")
+    error_message = "Two minutes without a healthy task, or without data, must raise the alarm."
   }
 }
 

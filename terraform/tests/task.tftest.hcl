@@ -100,6 +100,10 @@ run "the_keys_reach_the_gateway_alone" {
     condition     = aws_ssm_parameter.api_keys.type == "SecureString" && aws_ssm_parameter.api_keys.value_wo_version == 1
     error_message = "The parameter must be encrypted, and its value write-only."
   }
+  assert {
+    condition     = ephemeralasnull(var.api_key_value) == null
+    error_message = "The key must be ephemeral, so that no plan and no state has it."
+  }
 }
 
 run "the_gateway_alone_is_reached_and_knows_its_callers" {
@@ -120,6 +124,14 @@ run "the_gateway_alone_is_reached_and_knows_its_callers" {
   assert {
     condition     = local.nginx_container.linuxParameters.tmpfs[0].containerPath == "/tmp"
     error_message = "The rendered configuration must be in memory."
+  }
+  assert {
+    condition     = contains(local.nginx_container.environment, { name = "RATE_LIMIT", value = "5" }) && contains(local.nginx_container.environment, { name = "RATE_BURST", value = "5" }) && contains(local.api_container.environment, { name = "VERSION", value = "1a2b3c4" })
+    error_message = "The gateway must have its limit, and the API know its version."
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512" && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
+    error_message = "The task must be of Fargate's smallest size, for what the images are built for."
   }
 }
 

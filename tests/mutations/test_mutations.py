@@ -1,0 +1,169 @@
+"""Each break of breaks.yaml is noticed by the test that it names."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import pytest
+import yaml
+
+from checkout import Checkout
+from terraform import FOLDERS, terraform
+
+# All of them take longer than one test may.
+pytestmark = [pytest.mark.needs("terraform"), pytest.mark.timeout(600)]
+
+# CI has two cores.
+AT_ONCE: Final = 2
+
+
+@dataclass(frozen=True)
+class Break:
+    """A change of one line, and the test that must fail then: `path::name`, without parameters."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+BREAKS: Final = [
+    Break(name, **fields)
+    for name, fields in yaml.safe_load(Path(__file__).with_name("breaks.yaml").read_text()).items()
+]
+
+Outcomes = dict[str, set[str]]
+"""Test to what became of it, for each set of its parameters."""
+
+
+def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
+    """Run tests of Python in a copy, with what needs only Python."""
+    found = {test: set[str]() for test in tests}
+    if tests:
+        done = checkout.run(
+            *("pytest", "-q", "-rfEp", "-p", "no:cacheprovider", "-m", "not needs", *tests),
+            PYTHONDONTWRITEBYTECODE="1",
+        )
+        # Others are that nothing was collected, or that pytest itself failed.
+        assert done.returncode in {0, 1}, done.stdout + done.stderr
+        summary = re.findall(r"^(PASSED|FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE)
+        for outcome, test in summary:
+            found[test].add(outcome.lower())
+    return found
+
+
+def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Outcomes:
+    """Run these runs of Terraform's own tests in a copy, and no other: each takes seconds."""
+    found = {test: set[str]() for test in tests}
+    wanted = [test.split("::") for test in tests]
+    for file in {file for file, _ in wanted}:
+        path = checkout.path / file
+        head, *runs = re.split(r'^(?=run ")', path.read_text(), flags=re.MULTILINE)
+        names = tuple(f'run "{name}" ' for of, name in wanted if of == file)
+        path.write_text(head + "".join(run for run in runs if run.startswith(names)))
+        filtered = f"-filter={Path(file).relative_to('terraform')}"
+        done = terraform(checkout.path / "terraform", data, "test", "-json", filtered)
+        for line in map(json.loads, done.stdout.splitlines()):
+            run = line.get("test_run", {})
+            if run.get("progress") == "complete":
+                # An error is not the failure of an assertion.
+                outcome = {"pass": "passed", "fail": "failed"}.get(run["status"], "error")
+                found[f"{file}::{run['run']}"].add(outcome)
+    return found
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Tries breaks in copies of the working tree. `data` has Terraform's provider."""
+
+    data: Path
+
+    def run(self, tests: list[str], broken: Break | None = None) -> Outcomes:
+        """Run tests in a copy of its own, with a break or without."""
+        python = [test for test in tests if ".py::" in test]
+        with TemporaryDirectory() as directory:
+            checkout = Checkout.make(Path(directory) / "copy")
+            if broken:
+                checkout.edit(broken.file, broken.old, broken.new)
+            return {
+                **run_python_tests(checkout, python),
+                **run_terraform_tests(
+                    checkout, [test for test in tests if test not in python], self.data
+                ),
+            }
+
+
+@pytest.fixture(scope="module")
+def selected(request: pytest.FixtureRequest) -> list[Break]:
+    """Return the breaks whose tests were selected."""
+    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    given = [one.params.get("broken") for one in parameters if one]
+    return [broken for broken in given if isinstance(broken, Break)]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Run as many at a time as there are cores in CI."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    """Return where breaks are tried."""
+    data = tmp_path_factory.mktemp("terraform")
+    done = terraform(FOLDERS["service"], data, "init", "-backend=false", "-lockfile=readonly")
+    assert done.returncode == 0, done.stderr
+    return Laboratory(data)
+
+
+def was_noticed(broken: Break, outcomes: Outcomes) -> bool:
+    """Say whether the named test failed, and did not merely fail to start."""
+    return "failed" in outcomes[broken.test] and "error" not in outcomes[broken.test]
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    pool: ThreadPoolExecutor, laboratory: Laboratory, selected: list[Break]
+) -> Future[Outcomes]:
+    """Begin all named tests on a copy as it is, in one go."""
+    return pool.submit(laboratory.run, sorted({broken.test for broken in selected}))
+
+
+@pytest.fixture(scope="module")
+def tried(
+    pool: ThreadPoolExecutor,
+    laboratory: Laboratory,
+    selected: list[Break],
+    unbroken: Future[Outcomes],
+    report: Callable[[str], None],
+) -> Iterator[dict[Break, Future[Outcomes]]]:
+    """Begin each break, and report in the end how many were noticed."""
+    began = time.monotonic()
+    begun = {broken: pool.submit(laboratory.run, [broken.test], broken) for broken in selected}
+    yield begun
+    noticed = [
+        broken
+        for broken, outcomes in begun.items()
+        if not outcomes.exception() and was_noticed(broken, outcomes.result())
+    ]
+    unbroken.exception()
+    seconds = time.monotonic() - began
+    report(f"mutations: {len(noticed)} of {len(begun)} killed in {seconds:.0f} s")
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
+def test_a_break_is_noticed(
+    broken: Break, tried: dict[Break, Future[Outcomes]], unbroken: Future[Outcomes]
+) -> None:
+    """The named test fails with the break and passes without it."""
+    assert unbroken.result()[broken.test] == {"passed"}
+    outcomes = tried[broken].result()
+    assert was_noticed(broken, outcomes), f"{broken} survives: {outcomes}"

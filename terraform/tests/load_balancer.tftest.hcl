@@ -98,7 +98,7 @@ run "with_a_domain_requests_are_served_over_https_alone" {
   }
   assert {
     condition     = aws_lb_listener.rolling[0].certificate_arn == aws_acm_certificate_validation.this[0].certificate_arn && aws_lb_listener.redirect[0].default_action[0].type == "redirect" && aws_lb_listener.redirect[0].default_action[0].redirect[0].port == "443"
-    error_message = "HTTPS must have the proven certificate, and port 80 lead there."
+    error_message = "HTTPS must have the proven certificate, and port 80 must redirect to it."
   }
 }
 

@@ -18,7 +18,7 @@ run "without_options_there_is_the_least" {
   }
   assert {
     condition     = aws_cloudwatch_log_group.this.retention_in_days == 30 && !aws_lb.this.enable_deletion_protection && one(aws_ecs_cluster.this.setting).value == "disabled"
-    error_message = "Logs must be kept for a month, and nothing be paid that nobody asked for."
+    error_message = "By default logs must be kept for a month, and Container Insights must be off."
   }
 }
 
@@ -56,7 +56,7 @@ run "the_firewall_counts_addresses_and_knows_friend_and_foe" {
       AWSManagedRulesKnownBadInputsRuleSet  = [4, 0, 0, 1]
       AWSManagedRulesCommonRuleSet          = [5, 0, 0, 1]
     })
-    error_message = "Friends must pass first, foes be refused, callers be counted, and AWS's rules be obeyed."
+    error_message = "The rules must be in this order, with these actions."
   }
   assert {
     condition = one([
@@ -102,7 +102,7 @@ run "access_logs_go_to_a_bucket_of_their_own" {
       LoadBalancerWrites = ["Allow", ["s3:PutObject"], "aws:SourceArn", ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/zama-challenge/*"]]
       TlsOnly            = ["Deny", ["s3:*"], "aws:SecureTransport", ["false"]]
     })
-    error_message = "Only this load balancer may write, and nobody without TLS."
+    error_message = "Only this load balancer may write, and TLS must be required."
   }
 }
 

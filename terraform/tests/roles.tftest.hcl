@@ -54,7 +54,7 @@ run "with_a_key_of_its_own_it_decrypts_that_parameter_only" {
       statement.sid == "Account" ? one(statement.principals).identifiers == toset(["arn:aws:iam::123456789012:root"]) :
       length(statement.condition) == 1 && !contains(statement.actions, "kms:*")
     ])
-    error_message = "Services must use the key for what is this account's, and the account decide on the rest."
+    error_message = "Each service must have a condition, and only the account may manage the key."
   }
 }
 
@@ -100,7 +100,7 @@ run "only_ecs_of_this_account_takes_the_roles" {
       for statement in data.aws_iam_policy_document.alarms.statement :
       [statement.actions, one(statement.principals).identifiers, one(statement.condition).variable, one(statement.condition).values]
     ] == [[toset(["sns:Publish"]), toset(["cloudwatch.amazonaws.com", "aps.amazonaws.com"]), "aws:SourceAccount", tolist(["123456789012"])]]
-    error_message = "Only alarms of this account may be published."
+    error_message = "Only this account may publish alarms."
   }
 }
 
@@ -180,7 +180,7 @@ run "every_role_has_the_boundary" {
       Describe     = ["*"]
       MakeTaskSets = ["*"]
     })
-    error_message = "CodeDeploy must describe what it likes, and change what is the service's."
+    error_message = "CodeDeploy may describe every resource, and must change only this service's."
   }
   assert {
     condition = [
@@ -197,6 +197,6 @@ run "every_role_has_the_boundary" {
   }
   assert {
     condition     = [for statement in data.aws_iam_policy_document.grafana[0].statement : statement.resources if statement.sid == "Prometheus"] == [toset([aws_prometheus_workspace.this[0].arn])] && one(data.aws_iam_policy_document.flow_logs[0].statement).resources == toset(["${aws_cloudwatch_log_group.flows[0].arn}:*"])
-    error_message = "Grafana must read the one workspace, and flows be written to the one log group."
+    error_message = "Grafana must read the one workspace, and flow logs must go to the one log group."
   }
 }

@@ -105,7 +105,7 @@ run "blue_green_shifts_weights_between_two_target_groups" {
   }
   assert {
     condition     = contains(aws_codedeploy_deployment_group.this[0].auto_rollback_configuration[0].events, "DEPLOYMENT_FAILURE") && aws_codedeploy_deployment_group.this[0].alarm_configuration[0].alarms == toset(local.rollback_alarm_names) && length(local.rollback_alarm_names) == 2
-    error_message = "A failure must roll back, and so must the alarms that say that a version is bad."
+    error_message = "A failure must roll back, and so must both rollback alarms."
   }
   assert {
     condition     = aws_codedeploy_deployment_group.this[0].deployment_style[0].deployment_option == "WITH_TRAFFIC_CONTROL" && aws_codedeploy_deployment_group.this[0].service_role_arn == aws_iam_role.codedeploy[0].arn && aws_codedeploy_deployment_group.this[0].blue_green_deployment_config[0].terminate_blue_instances_on_deployment_success[0].termination_wait_time_in_minutes >= 10
@@ -137,7 +137,7 @@ run "autoscaling_follows_cpu_and_requests" {
   }
   assert {
     condition     = aws_appautoscaling_target.this.resource_id == "service/zama-challenge/zama-challenge" && aws_appautoscaling_target.this.service_namespace == "ecs" && aws_appautoscaling_target.this.scalable_dimension == "ecs:service:DesiredCount"
-    error_message = "The number of this service's tasks must be what is scaled."
+    error_message = "Autoscaling must scale the number of this service's tasks."
   }
   assert {
     condition = alltrue([
@@ -145,7 +145,7 @@ run "autoscaling_follows_cpu_and_requests" {
       policy.policy_type == "TargetTrackingScaling" && policy.resource_id == aws_appautoscaling_target.this.resource_id &&
       policy.service_namespace == aws_appautoscaling_target.this.service_namespace && policy.scalable_dimension == aws_appautoscaling_target.this.scalable_dimension
     ])
-    error_message = "Both policies must keep their target for the same number of tasks."
+    error_message = "Both policies must scale the same service."
   }
   assert {
     condition     = aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].predefined_metric_type == "ECSServiceAverageCPUUtilization" && aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].predefined_metric_type == "ALBRequestCountPerTarget"

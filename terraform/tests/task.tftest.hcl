@@ -131,7 +131,7 @@ run "the_gateway_alone_is_reached_and_knows_its_callers" {
   }
   assert {
     condition     = aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512" && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
-    error_message = "The task must be of Fargate's smallest size, for what the images are built for."
+    error_message = "The task must have Fargate's smallest size and the architecture of the images."
   }
 }
 

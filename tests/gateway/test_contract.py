@@ -27,7 +27,7 @@ def problem(answer: Answer, status: int) -> str:
 
 
 def assert_not_passed_on(pair: Pair, answer: Answer) -> None:
-    """Check that the gateway made `answer` itself: the API may say the same, word for word."""
+    """Check that the gateway made `answer` itself: the API's own may have the same words."""
     assert pair.gateway.line(answer.headers["x-request-id"])["upstream_ms"] is None
 
 
@@ -289,7 +289,7 @@ def test_every_response_has_the_security_headers(pair: Pair, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/sum", "/docs"])
 def test_hsts_is_sent_when_tls_ends_in_front(pair: Pair, path: str) -> None:
-    """The load balancer says so in X-Forwarded-Proto; for two years, and on errors as well."""
+    """With X-Forwarded-Proto: https every answer, errors included, has HSTS for two years."""
     answer = send(pair.gateway.url, path=path, headers={"X-Forwarded-Proto": "https"})
     assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
     answer = send(pair.gateway.url, path=path, headers={"X-Forwarded-Proto": "http"})
@@ -323,7 +323,7 @@ def test_any_other_request_id_is_replaced(pair: Pair, request_id: str) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"X-Request-Id": "the-caller-s"}], ids=["fresh", "given"])
 def test_gateway_and_api_log_the_same_request_id(pair: Pair, given: dict[str, str]) -> None:
-    """One id leads through both logs, the caller's if there is one."""
+    """One id leads through both logs: the caller's, or a fresh one."""
     answer = post_sum(pair, SUM, {**AUTHORISED, **given})
     request_id = answer.headers["x-request-id"]
     assert request_id == given.get("X-Request-Id") or FRESH_ID.fullmatch(request_id)

@@ -1,4 +1,4 @@
-"""What the API gets of a request: told by something that listens in its place."""
+"""The headers that the gateway sends to the API, read by a listener in the API's place."""
 
 import threading
 from collections.abc import Iterator
@@ -49,10 +49,10 @@ def listener() -> Iterator[Listener]:
         thread.join()
 
 
-def test_the_api_gets_what_the_gateway_knows_and_nothing_that_a_caller_invents(
+def test_the_api_gets_the_gateways_headers_and_not_the_callers(
     processes: ProcessStack, listener: Listener
 ) -> None:
-    """Client, address and id are the gateway's words; the key and the connection end there."""
+    """The gateway sets client, address and id, and does not pass on the key."""
     api = cast("Part", SimpleNamespace(url=f"http://127.0.0.1:{listener.server_port}"))
     gateway = processes.start_gateway(api, API_KEYS=f"acme={KEY}")
     invented = {

@@ -84,7 +84,7 @@ def test_the_api_checks_the_key_again_when_told_to(stack: Stack) -> None:
 
 
 def test_the_key_goes_no_further_than_the_gateway(processes: ProcessStack) -> None:
-    """An API that asks for a key gets none unless the gateway is told to hand it on."""
+    """Without REQUIRE_API_KEY the gateway does not pass the key on to the API."""
     api = processes.start_api(REQUIRE_API_KEY="true", API_KEYS=KEYS)
     gateway = processes.start_gateway(api, API_KEYS=KEYS, **UNLIMITED)
     answer = post_sum(gateway.url, "first-Key_1")
@@ -126,7 +126,7 @@ def test_no_key_appears_in_any_output(stack: Stack) -> None:
 @pytest.mark.parametrize("name", ["API_KEY", "API_KEYS"])
 def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path, name: str) -> None:
     """Once rendered, the key is in nginx's memory only, not in its environment."""
-    # nginx writes its title over what the kernel would show of its environment.
+    # Not read from /proc: there nginx overwrites its environment with its title.
     tells = tmp_path / "nginx"
     tells.write_text(f'#!/bin/sh\nenv >"{tmp_path}/$$"\nexec {processes.nginx_binary} "$@"\n')
     tells.chmod(0o755)

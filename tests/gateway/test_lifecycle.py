@@ -115,7 +115,7 @@ def test_a_request_in_flight_outlives_the_listener(draining: Pair, stopped: str)
 
 
 def test_nginx_waits_for_the_api_before_it_quits(draining: Pair) -> None:
-    """A request that the API already has when nginx is told to quit is answered."""
+    """A request that waits for the API when nginx quits is answered."""
     with ThreadPoolExecutor() as callers:
         draining.api.signal(signal.SIGSTOP)
         try:
@@ -145,11 +145,11 @@ def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: Proc
     assert len(load.outcomes) > 300
 
 
-def test_a_request_that_an_api_took_along_is_sent_again(processes: ProcessStack) -> None:
-    """A POST in flight to an API that dies is answered by the one that listens beside it."""
+def test_a_post_to_an_api_that_dies_is_sent_again(processes: ProcessStack) -> None:
+    """When the API dies with a POST in flight, its successor answers the POST."""
     api = processes.start_api()
     gateway = processes.start_gateway(api, **UNLIMITED)
-    # nginx keeps a connection to the first API since it started, so that the request goes there.
+    # The POST goes to the first API: nginx has a kept connection to it from its start.
     successor = processes.start_api(PORT=str(urlsplit(api.url).port))
     wait_until(lambda: b'"started"' in successor.output(), "the other API listens")
     with ThreadPoolExecutor() as callers:
@@ -189,7 +189,7 @@ def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: Proce
 
 
 def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> None:
-    """An API that does not answer costs a caller a 504 before the next health check, and a line."""
+    """A stuck API costs a caller a 504 before the next health check, and is logged as an error."""
     pair = processes.start(**UNLIMITED)
     pair.api.signal(signal.SIGSTOP)
     began = time.monotonic()
@@ -223,7 +223,7 @@ def test_no_signal_is_lost(processes: ProcessStack) -> None:
 
 
 def test_a_hangup_stops_the_gateway_gently_and_the_api_not_at_all(draining: Pair) -> None:
-    """The gateway drains, as at SIGTERM; the API has nothing to read again and goes on."""
+    """At SIGHUP the gateway drains, as at SIGTERM, and the API ignores it."""
     for part in (draining.api, draining.gateway):
         part.signal(signal.SIGHUP)
     assert draining.gateway.wait() == 0

@@ -35,7 +35,7 @@ def test_a_burst_over_the_limit_ends_in_429(limited: Pair) -> None:
     # Twenty requests take a few milliseconds; a slow machine earns one more in 200.
     assert answers[200] in {6, 7, 8}
     assert answers[429] == 20 - answers[200]
-    # It is in the log of requests, and no error of ours.
+    # The access log has it; the error log must not.
     assert b"limiting" not in limited.gateway.errors()
 
 

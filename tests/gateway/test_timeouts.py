@@ -54,7 +54,7 @@ def test_who_sends_on_a_connection_closes_it_first(rendered: str) -> None:
 
 
 def test_a_stuck_api_shows_before_the_next_health_check(rendered: str) -> None:
-    """Connecting and waiting once take less than the load balancer's interval, and are not retried.
+    """Connecting and one wait take less than the load balancer's interval; neither is retried.
 
     A request fits into the kernel's buffers, so nginx waits either to send it or for the answer.
     """
@@ -67,12 +67,12 @@ def test_a_stuck_api_shows_before_the_next_health_check(rendered: str) -> None:
 
 
 def test_the_only_api_is_tried_twice_and_never_benched(rendered: str) -> None:
-    """The upstream has the API's address two times, both without a count of failures."""
+    """The upstream lists the API twice, and no failure takes it out."""
     assert re.findall(r"\sserver (\S+:\d+.*);", rendered) == ["127.0.0.1:8080 max_fails=0"] * 2
 
 
 def test_a_slow_caller_is_given_up_before_a_stop_is(rendered: str) -> None:
-    """After the drain there is time enough for a caller that does not go on."""
+    """After the drain, a caller that stalls is given up before the gateway's stop is."""
     source = ENTRYPOINT.read_text()
     (stop,) = re.findall(r"^stop_seconds=(\d+)", source, re.MULTILINE)
     (drain,) = re.findall(r"DRAIN_SECONDS:-(\d+)", source)
@@ -81,7 +81,7 @@ def test_a_slow_caller_is_given_up_before_a_stop_is(rendered: str) -> None:
 
 
 def test_a_busy_connection_is_kept_for_hours(rendered: str) -> None:
-    """Neither callers nor the gateway open another after nginx's default of 1,000 requests."""
+    """A connection serves far more than nginx's default of 1,000 requests, on both sides."""
     limits = re.findall(r"\skeepalive_requests (\d+);", rendered)
     assert len(limits) == 2
     assert min(map(int, limits)) > 10_000
@@ -98,7 +98,7 @@ def connections_to(port: int) -> Counter[str]:
 
 
 def test_connections_to_the_api_are_kept(processes: ProcessStack) -> None:
-    """Callers, each with a connection of its own, share as many to the API as call at once."""
+    """There are no more connections to the API than callers at the same time."""
     pair = processes.start(**UNLIMITED)
     port = urlsplit(pair.api.url).port
     assert port

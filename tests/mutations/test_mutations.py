@@ -16,7 +16,7 @@ import yaml
 from checkout import Checkout
 from terraform import FOLDERS, terraform
 
-# All of them take longer than one test may.
+# The first test waits for the run on the unbroken copy.
 pytestmark = [pytest.mark.needs("terraform"), pytest.mark.timeout(600)]
 
 # CI has two cores.
@@ -40,18 +40,18 @@ BREAKS: Final = [
 ]
 
 Outcomes = dict[str, set[str]]
-"""Test to what became of it, for each set of its parameters."""
+"""Test to its outcomes, of which it has several if it has parameters."""
 
 
 def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
-    """Run tests of Python in a copy, with what needs only Python."""
+    """Run Python tests in a copy, as `make test` would."""
     found = {test: set[str]() for test in tests}
     if tests:
         done = checkout.run(
             *("pytest", "-q", "-rfEp", "-p", "no:cacheprovider", "-m", "not needs", *tests),
             PYTHONDONTWRITEBYTECODE="1",
         )
-        # Others are that nothing was collected, or that pytest itself failed.
+        # Any other code: pytest found no test, or failed itself.
         assert done.returncode in {0, 1}, done.stdout + done.stderr
         summary = re.findall(r"^(PASSED|FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE)
         for outcome, test in summary:
@@ -60,7 +60,7 @@ def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
 
 
 def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Outcomes:
-    """Run these runs of Terraform's own tests in a copy, and no other: each takes seconds."""
+    """Run only these runs of Terraform's own tests in a copy, because each takes seconds."""
     found = {test: set[str]() for test in tests}
     wanted = [test.split("::") for test in tests]
     for file in {file for file, _ in wanted}:
@@ -86,7 +86,7 @@ class Laboratory:
     data: Path
 
     def run(self, tests: list[str], broken: Break | None = None) -> Outcomes:
-        """Run tests in a copy of its own, with a break or without."""
+        """Run tests in a fresh copy, with a break or without."""
         python = [test for test in tests if ".py::" in test]
         with TemporaryDirectory() as directory:
             checkout = Checkout.make(Path(directory) / "copy")
@@ -125,7 +125,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
 
 
 def was_noticed(broken: Break, outcomes: Outcomes) -> bool:
-    """Say whether the named test failed, and did not merely fail to start."""
+    """Say whether the named test failed by itself, and not in its set-up."""
     return "failed" in outcomes[broken.test] and "error" not in outcomes[broken.test]
 
 

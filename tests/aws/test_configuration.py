@@ -27,7 +27,7 @@ def test_it_is_valid(name: str, provider: dict[str, Path]) -> None:
 def test_its_own_tests_pass(
     name: str, own_tests: dict[str, Future[int]], report: Callable[[str], None]
 ) -> None:
-    """Every run of terraform/**/tests/*.tftest.hcl."""
+    """Every run of terraform/**/*.tftest.hcl passes."""
     runs = own_tests[name].result()
     assert runs > 0
     report(f"terraform test in {FOLDERS[name].name}: {runs} runs passed")

@@ -4,6 +4,7 @@ import json
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from stack import AUTHORISED, SUM, Answer, send
@@ -26,13 +27,12 @@ class Deployment:
     printed: str = ""
 
     @classmethod
-    def temporary(cls, stack: ExitStack, profile: Profile) -> Self:
-        """Start an account that ends with `stack`."""
-        return cls(stack.enter_context(temporary_account()), profile)
+    def temporary(cls, stack: ExitStack, profile: Profile, saved: Path) -> Self:
+        """Start a copy of a saved account. It ends with `stack`."""
+        return cls(stack.enter_context(temporary_account(saved)), profile)
 
     def first_apply(self) -> Self:
-        """Apply bootstrap and service, and wait until it is served."""
-        self.account.bootstrap()
+        """Apply the service, and wait until it is served."""
         self.first_plan = self.account.plan(self.profile, image_tag=EXAMPLE_TAG)
         self.apply(image_tag=self.account.push())
         self.account.wait_until_served(self.outputs["url"])

@@ -79,18 +79,23 @@ def own_tests(pool: ThreadPoolExecutor, provider: dict[str, Path]) -> dict[str, 
 
 @pytest.fixture(scope="session")
 def deployments(
-    request: pytest.FixtureRequest, pool: ThreadPoolExecutor, images: Images
+    request: pytest.FixtureRequest,
+    pool: ThreadPoolExecutor,
+    bootstrapped: Future[Path],
+    images: Images,
 ) -> Iterator[dict[str, Future[Deployment]]]:
     """Apply both profiles, each to an account of its own; and begin what else will be asked for."""
     del images
+    wanted = {name for item in request.session.items for name in fixtures_of(item)}
+    for name in TOGETHER:
+        if name in wanted:
+            request.getfixturevalue(name)
+    saved = bootstrapped.result()
     with ExitStack() as stack:
-        profiles = {name: Deployment.temporary(stack, name) for name in ("minimal", "production")}
-        begun = {name: pool.submit(one.first_apply) for name, one in profiles.items()}
-        wanted = {name for item in request.session.items for name in fixtures_of(item)}
-        for name in TOGETHER:
-            if name in wanted:
-                request.getfixturevalue(name)
-        yield begun
+        profiles = {
+            name: Deployment.temporary(stack, name, saved) for name in ("minimal", "production")
+        }
+        yield {name: pool.submit(one.first_apply) for name, one in profiles.items()}
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,14 @@
 
 import contextlib
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from deployment import Deployment
 from stack import connect
-from zama_ops.account import Account
+from zama_ops.account import Account, temporary_account
 from zama_ops.commands import CommandError
 from zama_ops.emulator import PORTS
 from zama_ops.emulator.patching import answer_in_turn
@@ -44,6 +44,12 @@ def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
     (tmp_path / "emulator.log").write_text("An error of the emulator's own\n")
     with pytest.raises(CommandError, match=r"terraform[\s\S]*An error of the emulator's own"):
         Account(tmp_path).state()
+
+
+def test_an_account_starts_from_a_saved_one(bootstrapped: Future[Path]) -> None:
+    """Terraform finds everything that it has made in the saved account, and changes nothing."""
+    with temporary_account(bootstrapped.result()) as account:
+        assert "Resources: 0 added, 0 changed, 0 destroyed." in account.bootstrap()
 
 
 @pytest.mark.parametrize(

@@ -69,17 +69,17 @@ def narrowed(tests: str, osv_url: str) -> dict[str, str]:
     return {"OSV_URL": osv_url, "PYTEST_ADDOPTS": options, "COLUMNS": "200"}
 
 
-def rehearse(checkout: Checkout, tests: str) -> Rehearsed:
+def rehearse(checkout: Checkout, tests: str, *options: str) -> Rehearsed:
     """Rehearse with some of the tests only."""
     with advisories() as url:
-        done = checkout.run("zama", "rehearse", "--json", **narrowed(tests, url))
+        done = checkout.run("zama", "rehearse", "--json", *options, **narrowed(tests, url))
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def good(
-    own_images: None, tmp_path_factory: pytest.TempPathFactory
+    bootstrapped: Future[Path], own_images: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Checkout, Future[Rehearsed]]]:
     """Begin to rehearse a good commit, which mostly waits; meanwhile the broken ones are tried."""
     del own_images
@@ -88,7 +88,8 @@ def good(
     done = checkout.run("make", "setup")
     assert done.returncode == 0, done.stdout + done.stderr
     with ThreadPoolExecutor() as pool:
-        yield checkout, pool.submit(rehearse, checkout, "test_contract")
+        account = f"--account={bootstrapped.result()}"
+        yield checkout, pool.submit(rehearse, checkout, "test_contract", account)
 
 
 # --- Broken commits -------------------------------------------------------------------------------

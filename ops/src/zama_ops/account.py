@@ -90,8 +90,8 @@ class Account:
         except OSError:
             return False
 
-    def start(self) -> None:
-        """Start the emulator in the background.
+    def start(self, saved: Path | None = None) -> None:
+        """Start the emulator in the background, with the account that `save` has kept, if given.
 
         Raises:
             CommandError: it ended, or did not answer within a minute; another has its port.
@@ -103,10 +103,14 @@ class Account:
                 f"An emulator that is not of {ROOT} has port {self.port}: end it where it was"
                 " started, by `make aws-local-down`."
             )
-        self.directory.mkdir(parents=True)
+        if saved:
+            shutil.copytree(saved, self.directory, symlinks=True)
+        else:
+            self.directory.mkdir(parents=True)
+        command = [sys.executable, "-m", "zama_ops.emulator", f"--port={self.port}"]
         with self._log.open("wb") as output:
             emulator = subprocess.Popen(
-                [sys.executable, "-m", "zama_ops.emulator", "--port", str(self.port)],
+                [*command, f"--state={self.directory / 'state'}"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -122,8 +126,21 @@ class Account:
                 raise CommandError(f"The emulator did not start.\n{log}")
             time.sleep(0.1)
 
+    def save(self, folder: Path) -> None:
+        """End the emulator, and move the account to a folder, for `start`.
+
+        MiniStack keeps its services' records, but neither objects in buckets nor anything of
+        moto's: enough for what terraform/bootstrap makes, not for a deployment.
+        """
+        self._end()
+        shutil.move(self.directory, folder)
+
     def stop(self) -> None:
         """End the emulator, which takes its containers along, and forget the account."""
+        self._end()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end(self) -> None:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             process = int(self._process.read_text())
             if not _is_emulator(process):
@@ -135,18 +152,23 @@ class Account:
             while True:
                 os.kill(process, 0)
                 time.sleep(0.1)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- Deployment ---------------------------------------------------------------------------
 
-    def bootstrap(self) -> None:
-        """Apply terraform/bootstrap, and tell the service's Terraform where its state lies."""
+    def bootstrap(self) -> str:
+        """Apply terraform/bootstrap and return what Terraform printed.
+
+        The service's Terraform then knows where its state lies.
+        """
         self._terraform(BOOTSTRAP, "init")
         given = ["-var=force_delete=true", f"-var=github_repository={EXAMPLE_REPOSITORY}"]
-        self._terraform(BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, *given)
+        printed = self._terraform(
+            BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, *given
+        )
         backend = self.directory / "backend.hcl"
         backend.write_text(self._bootstrap_output("-raw", "backend_config"))
         self._terraform(SERVICE, "init", "-reconfigure", f"-backend-config={backend}")
+        return printed
 
     def push(self, tag: str | None = None) -> str:
         """Give the locally built images the names of the emulated registry; return their tag.
@@ -320,11 +342,11 @@ class Account:
 
 
 @contextlib.contextmanager
-def temporary_account() -> Iterator[Account]:
-    """Run an emulator of its own on free ports while the block runs."""
+def temporary_account(saved: Path | None = None) -> Iterator[Account]:
+    """Run an emulator of its own on free ports while the block runs, as `Account.start` does."""
     with tempfile.TemporaryDirectory(prefix="zama-aws-") as parent:
         account = Account(Path(parent) / "account", free_port(PORTS))
-        account.start()
+        account.start(saved)
         try:
             yield account
         finally:

@@ -88,13 +88,15 @@ class Rehearsal:
         directory: for what it needs while it runs.
         stack: ends what it has started.
         values: what the workflows' expressions stand for, up to now.
+        saved: an account to begin with, if any.
 
     """
 
     directory: Path
     stack: ExitStack
     values: dict[str, str]
-    account: Account | None = None
+    saved: Path | None
+    account: Account | None = field(default=None, init=False)
     failed: bool = field(default=False, init=False)
 
     def walk(self) -> Iterator[Result]:
@@ -169,8 +171,9 @@ class Rehearsal:
         """Return what GitHub's identity would be exchanged for: here, an account of our own."""
         if self.account is None:
             require("terraform", "docker")
-            self.account = self.stack.enter_context(temporary_account())
-            self.account.bootstrap()
+            self.account = self.stack.enter_context(temporary_account(self.saved))
+            if self.saved is None:
+                self.account.bootstrap()
             self.values["vars.STATE_BUCKET"] = self.account.state_bucket()
         return {
             **self.account.environ(),
@@ -193,6 +196,10 @@ def _outside() -> dict[str, str]:
 def rehearse(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    saved: Annotated[
+        Path | None,
+        typer.Option("--account", help="Start from a saved account; skip terraform/bootstrap."),
+    ] = None,
 ) -> None:
     """Walk the pipeline for the checked out commit, as after a push to main, and then deploy it.
 
@@ -214,7 +221,7 @@ def rehearse(
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zama-rehearse-")))
         if run("git", "status", "--porcelain"):
             notes.print("There are changes that are in no commit; they are rehearsed as well.")
-        rehearsal = Rehearsal(directory, stack, values)
+        rehearsal = Rehearsal(directory, stack, values, saved)
         results = []
         with notes.status("Rehearsing ..."):
             for result in rehearsal.walk():

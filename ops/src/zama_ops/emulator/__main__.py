@@ -1,4 +1,4 @@
-"""Run the emulator until SIGTERM or SIGINT: `python -m zama_ops.emulator --port 4566`."""
+"""Run the emulator until SIGTERM or SIGINT: `python -m zama_ops.emulator --port=4566`."""
 
 import argparse
 import asyncio
@@ -23,7 +23,9 @@ def main() -> None:
     """Read the arguments and run."""
     arguments = argparse.ArgumentParser(prog="python -m zama_ops.emulator", description=__doc__)
     arguments.add_argument("--port", type=int, default=4566, help=f"first of {PORTS} in a row")
-    port = arguments.parse_args().port
+    arguments.add_argument("--state", help="folder to read records from and write them to")
+    given = arguments.parse_args()
+    port = given.port
     installed = importlib.metadata.version("ministack")
     if installed != _MINISTACK:
         sys.exit(f"emulator: ministack {_MINISTACK} is needed, this is {installed}")
@@ -35,10 +37,10 @@ def main() -> None:
             except OSError as error:
                 print(f"emulator: port {number}: {error.strerror}", file=sys.stderr)
                 sys.exit(2)
-    asyncio.run(_serve(port))
+    asyncio.run(_serve(port, given.state))
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, state: str | None) -> None:
     # MiniStack reads its settings when it is imported.
     os.environ |= {
         "GATEWAY_PORT": str(port),
@@ -49,6 +51,7 @@ async def _serve(port: int) -> None:
         # They would listen for the whole network.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
+        **({"PERSIST_STATE": "1", "STATE_DIR": state} if state else {}),
     }
     import docker
     from hypercorn.asyncio import serve

@@ -24,6 +24,7 @@ from stack import (
     UNLIMITED,
     Pair,
     Part,
+    Process,
     ProcessStack,
     connect,
     read,
@@ -43,6 +44,13 @@ def draining(processes: ProcessStack) -> Pair:
 
 
 @pytest.fixture(scope="module", autouse=True)
+def _begin_with_what_takes_longest(request: pytest.FixtureRequest) -> None:
+    """Begin the stop that takes 25 seconds, if its test was selected."""
+    if any("25_seconds" in item.name for item in request.session.items):
+        request.getfixturevalue("stalled")
+
+
+@pytest.fixture(scope="module")
 def stalled(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, tuple[Part, Future[float]]]]:
@@ -69,6 +77,12 @@ def stalled(
                 name: (part, pool.submit(seconds_until_its_end, part))
                 for name, part in (("api", api), ("gateway", gateway))
             }
+
+
+def freeze(part: Process) -> None:
+    """Stop a part in its tracks, and return when all its threads have stopped."""
+    part.signal(signal.SIGSTOP)
+    os.waitpid(part.process.pid, os.WUNTRACED)
 
 
 def unread(api: Part) -> bool:
@@ -124,19 +138,21 @@ def test_a_request_in_flight_outlives_the_listener(draining: Pair, stopped: str)
     assert part.wait() == 0
 
 
-def test_nginx_waits_for_the_api_before_it_quits(draining: Pair) -> None:
+def test_nginx_waits_for_the_api_before_it_quits(processes: ProcessStack) -> None:
     """A request that waits for the API when nginx quits is answered."""
+    api = processes.start_api()
+    gateway = processes.start_gateway(api, **UNLIMITED)
     with ThreadPoolExecutor() as callers:
-        draining.api.signal(signal.SIGSTOP)
+        freeze(api)
         try:
-            answer = callers.submit(send, draining.gateway.url, "POST", "/sum", AUTHORISED, SUM)
-            wait_until(lambda: unread(draining.api), "the API has the request")
-            draining.gateway.signal(signal.SIGTERM)
-            wait_until(lambda: status(draining.gateway, "/docs") == 0, "listener closed", seconds=5)
+            answer = callers.submit(send, gateway.url, "POST", "/sum", AUTHORISED, SUM)
+            wait_until(lambda: unread(api), "the API has the request")
+            gateway.signal(signal.SIGTERM)
+            wait_until(lambda: status(gateway, "/docs") == 0, "listener closed", seconds=5)
         finally:
-            draining.api.signal(signal.SIGCONT)
+            api.signal(signal.SIGCONT)
         assert answer.result().body == b'{"sum":42}'
-    assert draining.gateway.wait() == 0
+    assert gateway.wait() == 0
 
 
 def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: ProcessStack) -> None:
@@ -163,7 +179,7 @@ def test_a_post_to_an_api_that_dies_is_sent_again(processes: ProcessStack) -> No
     successor = processes.start_api(PORT=str(urlsplit(api.url).port))
     wait_until(lambda: b'"started"' in successor.output(), "the other API listens")
     with ThreadPoolExecutor() as callers:
-        api.signal(signal.SIGSTOP)
+        freeze(api)
         answer = callers.submit(send, gateway.url, "POST", "/sum", AUTHORISED, SUM)
         wait_until(lambda: unread(api), "the API has the request")
         # An API that ends may close the connection a moment before its listener.
@@ -200,22 +216,23 @@ def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: Proce
 
 def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> None:
     """A stuck API costs a caller a 504 before the next health check, and is logged as an error."""
-    pair = processes.start(**UNLIMITED)
-    pair.api.signal(signal.SIGSTOP)
+    api = processes.start_api()
+    gateway = processes.start_gateway(api, **UNLIMITED)
+    freeze(api)
     began = time.monotonic()
     try:
-        answer = send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM, timeout=30)
+        answer = send(gateway.url, "POST", "/sum", AUTHORISED, SUM, timeout=30)
     finally:
-        pair.api.signal(signal.SIGCONT)
+        api.signal(signal.SIGCONT)
     assert time.monotonic() - began < HEALTH_CHECK_SECONDS
-    line = pair.gateway.line(answer.headers["x-request-id"])
+    line = gateway.line(answer.headers["x-request-id"])
     assert line["level"] == "error"
     for took in (line["duration_ms"], line["upstream_ms"]):
         assert 1000 < took < HEALTH_CHECK_SECONDS * 1000
     assert answer.status == 504
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["content-type"] == "application/problem+json"
-    wait_until(lambda: status(pair.gateway, "/readyz") == 200, "ready again", seconds=2)
+    wait_until(lambda: status(gateway, "/readyz") == 200, "ready again", seconds=2)
 
 
 def test_no_signal_is_lost(processes: ProcessStack) -> None:

@@ -241,6 +241,12 @@ class ProcessStack(Stack):
         command = [sys.executable, "-m", "zama_api"]
         return self._start("api", command, port, {"PORT": str(port), **settings})
 
+    def start_successor(self, api: Part, **settings: str) -> Process:
+        """Start an API on the port of another, and wait until it listens there itself."""
+        successor = self.start_api(PORT=str(urlsplit(api.url).port), **settings)
+        wait_until(lambda: b'"started"' in successor.output(), "the successor listens")
+        return successor
+
     def start_gateway(self, api: Part, **settings: str) -> Process:
         """Start a gateway in front of `api` and wait until it answers."""
         port = free_port()

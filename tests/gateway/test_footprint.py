@@ -19,10 +19,10 @@ def resident_mib(part: Process) -> float:
 
 @pytest.mark.needs("wrk")
 def test_memory_is_small_and_flat(
-    processes: ProcessStack, tmp_path: Path, report: Callable[[str], None]
+    apis: ProcessStack, tmp_path: Path, report: Callable[[str], None]
 ) -> None:
     """Under 64 MiB after 100,000 requests, and not growing over the next ones."""
-    api = processes.start_api()
+    api = apis.start_api()
 
     def answered() -> int:
         return measure.load(api.url, SECONDS, tmp_path).requests

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from stack import ENTRYPOINT, JSON, KEY, SUM, UNLIMITED, Answer, Pair, ProcessStack, Stack, send
+from stack import ENTRYPOINT, JSON, KEY, SUM, UNLIMITED, Answer, Pair, ProcessStack, send
 from zama_ops.keyring import fingerprint
 
 KEYS = "acme=first-Key_1 acme=second.Key~2 globex=third+Key/3=="
 
 
 @pytest.fixture(scope="module")
-def several(module_stack: Stack) -> Pair:
+def several(module_processes: ProcessStack) -> Pair:
     """Return a pair with three keys of two clients."""
-    return module_stack.start(API_KEYS=KEYS, **UNLIMITED)
+    return module_processes.start(API_KEYS=KEYS, **UNLIMITED)
 
 
 def post_sum(url: str, key: str) -> Answer:
@@ -55,28 +55,28 @@ def test_a_caller_cannot_name_itself(several: Pair) -> None:
     assert several.api.line(answer.headers["x-request-id"])["client"] == ""
 
 
-def test_a_key_that_is_a_word_of_nginx_is_a_key(stack: Stack) -> None:
+def test_a_key_that_is_a_word_of_nginx_is_a_key(processes: ProcessStack) -> None:
     """A key must not turn into configuration."""
     words = ("default", "hostnames", "volatile", "include", "~.")
-    pair = stack.start(API_KEYS=" ".join(f"client={word}" for word in words), **UNLIMITED)
+    pair = processes.start(API_KEYS=" ".join(f"client={word}" for word in words), **UNLIMITED)
     for word in words:
         assert post_sum(pair.gateway.url, word).status == 200, word
     assert post_sum(pair.gateway.url, "x").status == 403
 
 
-def test_a_thousand_keys_work(stack: Stack) -> None:
+def test_a_thousand_keys_work(processes: ProcessStack) -> None:
     """The lookup has room for many long keys."""
     keys = [f"{number:04d}".rjust(64, "k") for number in range(1000)]
     pairs = " ".join(f"client-{number}={key}" for number, key in enumerate(keys))
-    pair = stack.start(API_KEYS=pairs, **UNLIMITED)
+    pair = processes.start(API_KEYS=pairs, **UNLIMITED)
     for key in (keys[0], keys[499], keys[-1]):
         assert post_sum(pair.gateway.url, key).status == 200
     assert post_sum(pair.gateway.url, keys[0][:-1]).status == 403
 
 
-def test_the_api_checks_the_key_again_when_told_to(stack: Stack) -> None:
+def test_the_api_checks_the_key_again_when_told_to(processes: ProcessStack) -> None:
     """With REQUIRE_API_KEY the gateway hands the key on, and the API refuses who comes without."""
-    pair = stack.start(REQUIRE_API_KEY="true", API_KEYS=KEYS, **UNLIMITED)
+    pair = processes.start(REQUIRE_API_KEY="true", API_KEYS=KEYS, **UNLIMITED)
     assert post_sum(pair.gateway.url, "third+Key/3==").status == 200
     assert send(pair.api.url, "POST", "/sum", JSON, SUM).status == 401
     assert post_sum(pair.api.url, "wrong").status == 403
@@ -92,10 +92,10 @@ def test_the_key_goes_no_further_than_the_gateway(processes: ProcessStack) -> No
     assert gateway.line(answer.headers["x-request-id"])["upstream_ms"] is not None
 
 
-def test_no_key_appears_in_any_output(stack: Stack) -> None:
+def test_no_key_appears_in_any_output(processes: ProcessStack) -> None:
     """Not in a log, an error, a process's arguments, or a file that others may read."""
     key = "Sehr-Geheim-0123456789"
-    pair = stack.start(API_KEY=key, RATE_LIMIT="1", RATE_BURST="1", LOG_LEVEL="debug")
+    pair = processes.start(API_KEY=key, RATE_LIMIT="1", RATE_BURST="1", LOG_LEVEL="debug")
     seen = [
         send(pair.gateway.url, method, path, {**JSON, "X-Api-Key": key}, body)
         for method, path, body in (

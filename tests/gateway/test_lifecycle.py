@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ from stack import (
     read,
     send,
 )
-from zama_ops.programs import STOP_SECONDS, free_port, wait_until
+from zama_ops.programs import STOP_SECONDS, wait_until
 
 DRAIN_SECONDS = 1.0
 # Between two health checks of the load balancer (terraform/alb.tf).
@@ -113,7 +114,9 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
         began = time.monotonic()
         for part in parts:
             part.signal(signal.SIGTERM)
-        wait_until(lambda: status(draining.gateway, "/readyz") == 503, "unready", seconds=0.5)
+        wait_until(
+            lambda: status(draining.gateway, "/readyz") == 503, "unready", seconds=DRAIN_SECONDS
+        )
         assert status(draining.gateway, "/healthz") == 200
         # The load balancer stops sending somewhere in the middle of the drain.
         time.sleep(DRAIN_SECONDS / 2)
@@ -158,12 +161,11 @@ def test_nginx_waits_for_the_api_before_it_quits(processes: ProcessStack) -> Non
 def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: ProcessStack) -> None:
     """The next API listens on the same port before the last one goes; nginx does not notice."""
     pair = processes.start(DRAIN_SECONDS="0.5", **UNLIMITED)
-    port = str(urlsplit(pair.api.url).port)
     with constant_load(pair.gateway.url) as load:
         api = pair.api
         for _ in range(3):
             time.sleep(0.2)
-            successor = processes.start_api(PORT=port, DRAIN_SECONDS="0.5")
+            successor = processes.start_successor(api, DRAIN_SECONDS="0.5")
             assert api.stop() == 0
             api = successor
         time.sleep(0.2)
@@ -176,8 +178,7 @@ def test_a_post_to_an_api_that_dies_is_sent_again(processes: ProcessStack) -> No
     api = processes.start_api()
     gateway = processes.start_gateway(api, **UNLIMITED)
     # The POST goes to the first API: nginx has a kept connection to it from its start.
-    successor = processes.start_api(PORT=str(urlsplit(api.url).port))
-    wait_until(lambda: b'"started"' in successor.output(), "the other API listens")
+    processes.start_successor(api)
     with ThreadPoolExecutor() as callers:
         freeze(api)
         answer = callers.submit(send, gateway.url, "POST", "/sum", AUTHORISED, SUM)
@@ -193,14 +194,13 @@ def test_a_post_to_an_api_that_dies_is_sent_again(processes: ProcessStack) -> No
 def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: ProcessStack) -> None:
     """Every caller gets 502 or 503 with Retry-After at once, and sums within a second of return."""
     pair = processes.start(**UNLIMITED)
-    port = str(urlsplit(pair.api.url).port)
     with constant_load(pair.gateway.url) as load:
         time.sleep(0.3)
         pair.api.signal(signal.SIGKILL)
         pair.api.wait()
         assert status(pair.gateway, "/readyz") == 502
         time.sleep(0.3)
-        processes.start_api(PORT=port)
+        processes.start_successor(pair.api)
         returned = time.monotonic()
         time.sleep(1.5)
     assert load.lost(), "nothing was sent while the API was dead"
@@ -235,18 +235,18 @@ def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> No
     wait_until(lambda: status(gateway, "/readyz") == 200, "ready again", seconds=2)
 
 
-def test_no_signal_is_lost(processes: ProcessStack) -> None:
+def test_no_signal_is_lost(apis: ProcessStack) -> None:
     """A stop that comes just as the API has started is obeyed, however often one tries."""
 
     def stop_in_a_request(_: int) -> int:
-        api = processes.start_api()
+        api = apis.start_api()
         with connect(api.url) as caller:
             caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             return api.stop()
 
     # Six at a time: the fuller the machine, the likelier a signal at a bad moment.
     with ThreadPoolExecutor(6) as starts:
-        assert set(starts.map(stop_in_a_request, range(60))) == {0}
+        assert set(starts.map(stop_in_a_request, range(30))) == {0}
 
 
 def test_a_hangup_stops_the_gateway_gently_and_the_api_not_at_all(draining: Pair) -> None:
@@ -328,18 +328,23 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert line.startswith(f"zama-api: cannot listen on 127.0.0.1:{port}: ")
 
 
-def test_the_api_starts_fast(processes: ProcessStack, report: Callable[[str], None]) -> None:
-    """The first healthy answer comes within 300 ms, at best of five: machines are shared."""
+def test_the_api_starts_fast(apis: ProcessStack, report: Callable[[str], None]) -> None:
+    """The first healthy answer takes little longer than Python with the dependencies imported."""
+    imports = [sys.executable, "-c", "import granian.server, msgspec, prometheus_client"]
 
-    def start() -> float:
-        port = str(free_port())
+    def milliseconds(start: Callable[[], object]) -> float:
         began = time.monotonic()
-        processes.start_api(PORT=port)
-        return time.monotonic() - began
+        start()
+        return (time.monotonic() - began) * 1000
 
-    best = min(start() for _ in range(5))
-    report(f"API: {best * 1000:.0f} ms from start to first healthy answer")
-    assert best < 0.3
+    # In turn and at best, because machines are shared.
+    turns = [
+        (milliseconds(apis.start_api), milliseconds(partial(subprocess.run, imports, check=True)))
+        for _ in range(7)
+    ]
+    api, reference = (min(column) for column in zip(*turns, strict=True))
+    report(f"API: {api:.0f} ms from start to first healthy answer, {reference:.0f} ms to import")
+    assert api < 2 * reference
 
 
 # With one nginx only. It is the last of those with this nginx, which run while it waits.

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from stack import AUTHORISED, SUM, TESTER, UNLIMITED, Pair, ProcessStack, Stack, exchange, send
+from stack import AUTHORISED, SUM, TESTER, UNLIMITED, Pair, ProcessStack, exchange, send
 
 COMMON = ["time", "level", "service", "event", "request_id"]
 ACCESS = [*COMMON, "method", "path", "status", "duration_ms", "client", "remote_addr"]
@@ -82,9 +82,9 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def attacked(module_stack: Stack) -> Pair:
+def attacked(module_processes: ProcessStack) -> Pair:
     """Return a pair to which all hostile requests were sent, through the gateway and directly."""
-    pair = module_stack.start(TRUSTED_PROXIES="127.0.0.1", **UNLIMITED)
+    pair = module_processes.start(TRUSTED_PROXIES="127.0.0.1", **UNLIMITED)
     for request in HOSTILE:
         for part in (pair.gateway, pair.api):
             exchange(part.url, request + b"X-Api-Key: CHANGEME\r\nConnection: close\r\n\r\n")
@@ -114,9 +114,9 @@ def test_nothing_unusual_stands_in_the_error_logs(attacked: Pair) -> None:
     assert b"[alert]" not in attacked.gateway.errors()
 
 
-def test_events_tell_the_life_of_both(stack: Stack) -> None:
+def test_events_tell_the_life_of_both(processes: ProcessStack) -> None:
     """Start, drain and stop are logged with the common fields."""
-    pair = stack.start()
+    pair = processes.start()
     for part in (pair.gateway, pair.api):
         assert part.stop() == 0
         events = [line for line in part.lines() if line["event"] != "request"]
@@ -124,9 +124,9 @@ def test_events_tell_the_life_of_both(stack: Stack) -> None:
         assert all(list(line)[:5] == COMMON for line in events)
 
 
-def test_access_lines_can_be_switched_off(stack: Stack) -> None:
+def test_access_lines_can_be_switched_off(apis: ProcessStack) -> None:
     """With ACCESS_LOG=false the API logs events only, and still counts."""
-    api = stack.start_api(ACCESS_LOG="false")
+    api = apis.start_api(ACCESS_LOG="false")
     send(api.url, "POST", "/sum", AUTHORISED, SUM)
     assert b"sum_requests_total 1.0" in send(api.url, path="/metrics").body
     api.stop()
@@ -148,9 +148,9 @@ def test_a_kill_loses_at_most_a_fifth_of_a_second_of_lines(processes: ProcessSta
         assert answer.headers["x-request-id"] in ids
 
 
-def test_a_clean_stop_loses_no_line(stack: Stack) -> None:
+def test_a_clean_stop_loses_no_line(processes: ProcessStack) -> None:
     """Every request that was answered is logged, up to the last."""
-    pair = stack.start(**UNLIMITED)
+    pair = processes.start(**UNLIMITED)
     for _ in range(300):
         assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200
     for part in (pair.gateway, pair.api):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from schemathesis import Case, HookContext
 
-from stack import KEY, ROOT, UNLIMITED, Pair, Stack
+from stack import KEY, ROOT, UNLIMITED, Pair, Part, ProcessStack
 
 schema = schemathesis.openapi.from_path(ROOT / "services" / "api" / "openapi.yaml")
 # What is too large is refused for that, whatever else is wrong with it.
@@ -23,16 +23,33 @@ def filter_body(context: HookContext, body: Any) -> bool:  # noqa: ARG001 - the 
 
 
 @pytest.fixture(scope="module")
-def strict(module_stack: Stack) -> Pair:
+def strict(module_processes: ProcessStack) -> Pair:
     """Return a pair that checks the key twice, so that both keep the whole contract."""
-    return module_stack.start(REQUIRE_API_KEY="true", **UNLIMITED)
+    return module_processes.start(REQUIRE_API_KEY="true", **UNLIMITED)
+
+
+def examples(count: int) -> hypothesis_settings:
+    """Return the settings of a test that generates so many requests of an operation."""
+    fixtures = [HealthCheck.function_scoped_fixture]
+    return hypothesis_settings(max_examples=count, deadline=None, suppress_health_check=fixtures)
+
+
+def validate(case: Case[Any], part: Part) -> None:
+    """Send a generated request, and compare the answer with the contract."""
+    case.call_and_validate(base_url=part.url, headers={"X-Api-Key": KEY})
 
 
 @pytest.mark.parametrize("name", ["gateway", "api"])
-@schema.parametrize()
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@schema.include(method="POST").parametrize()
+@examples(200)
 def test_only_what_the_contract_says_happens(case: Case[Any], strict: Pair, name: str) -> None:
     """Status, headers and body of every answer are documented, for valid and invalid requests."""
-    case.call_and_validate(base_url=getattr(strict, name).url, headers={"X-Api-Key": KEY})
+    validate(case, getattr(strict, name))
+
+
+@pytest.mark.parametrize("name", ["gateway", "api"])
+@schema.exclude(method="POST").parametrize()
+@examples(20)
+def test_what_takes_no_body_keeps_the_contract(case: Case[Any], strict: Pair, name: str) -> None:
+    """Status, headers and body are documented; little can be generated for a request without."""
+    validate(case, getattr(strict, name))

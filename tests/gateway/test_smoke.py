@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stack import UNLIMITED, ZAMA, Pair, ProcessStack, Stack
+from stack import UNLIMITED, ZAMA, Pair, ProcessStack
 from zama_ops.programs import free_port
 from zama_ops.smoke import CHECKS
 
@@ -31,9 +31,9 @@ def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {one["check"]: one["detail"] for one in report["checks"] if not one["passed"]}
 
 
-def test_a_deployment_passes_within_its_limit(stack: Stack) -> None:
+def test_a_deployment_passes_within_its_limit(processes: ProcessStack) -> None:
     """Whoever checks is limited as anyone, waits, and is done in seconds."""
-    done = smoke(stack.start().gateway.url, "--json")
+    done = smoke(processes.start().gateway.url, "--json")
     assert failed(done) == {}
     seconds = sum(one["milliseconds"] for one in json.loads(done.stdout)["checks"]) / 1000
     assert seconds < 10

@@ -34,17 +34,18 @@ plan: $(VENV)/aws.stamp ## Write plan.txt, docs/plan-production.txt and terrafor
 # --- Prove ----------------------------------------------------------------------------------------
 
 PYTEST := $(BIN)/pytest services tests
+# Tests mostly wait, so more processes run them than there are cores.
+BESIDE := --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests that need only Python
-	$(PYTEST) -m 'not needs' --cov=zama_api --cov-branch --cov-report=term:skip-covered \
-		--cov-fail-under=100
+	$(PYTEST) -m 'not needs' $(BESIDE) --cov=zama_api --cov-branch \
+		--cov-report=term:skip-covered --cov-fail-under=100
 
 .PHONY: test-all
 test-all: test $(VENV)/aws.stamp $(VENV)/docs.stamp $(VENV)/bench.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
-	$(PYTEST) -m needs
-
-DRAWN := git hash-object docs/arch_diagram.py arch_diagram.png
+	$(PYTEST) -m 'needs and not alone' $(BESIDE)
+	$(PYTEST) -m alone
 
 .PHONY: lint
 lint: lint-code lint-workflows lint-containers lint-gateway lint-terraform ## Check all that is written

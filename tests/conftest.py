@@ -16,6 +16,7 @@ import pytest
 
 import engine
 import terraform
+from stack import ROOT
 from zama_ops.account import temporary_account
 from zama_ops.commands import run
 
@@ -31,7 +32,7 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
     "docker": (
         engine.is_there,
-        "no Docker engine with docker-compose (Debian: apt install docker.io docker-compose)",
+        "no Docker engine that answers (`sudo dockerd &`), or no docker-compose",
     ),
     "terraform": (
         terraform.is_there,
@@ -70,6 +71,25 @@ SETTINGS: Final = (
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
+# Folders in the order in which they begin, the longest first, so that none is left over at the end.
+_ORDER: Final = ("aws", "delivery", "mutations", "gateway", "docs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what one process must run: a file, or all that shares a deployment or fixed ports."""
+    for item in items:
+        folder = item.path.parent.name
+        if not item.get_closest_marker("xdist_group"):
+            group = folder if folder == "aws" else item.path.relative_to(ROOT).as_posix()
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.parent.name
+    return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that this machine cannot run; fail it where REQUIRE_ALL=1 wants all run."""
@@ -105,27 +125,34 @@ def _settings_of_this_shell() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def images(
-    tmp_path_factory: pytest.TempPathFactory, report: Callable[[str], None]
-) -> Iterator[engine.Images]:
-    """Build both images, on an engine that runs as long as the tests."""
-    with engine.running(tmp_path_factory.mktemp("engine") / "log"):
-        images = engine.build()
-        # A stand-in is not the image that is deployed: whoever reads the report must know.
-        for name, image in images.bases.items():
-            report(f"{name} of the containers: {image}")
-        yield images
+def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if hasattr(pytestconfig, "workerinput") else own
 
 
 @pytest.fixture(scope="session")
-def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Path]]:
+def images(shared: Path, report: Callable[[str], None]) -> engine.Images:
+    """Build both images."""
+    with engine.turn(shared / "images.lock"):
+        images = engine.build()
+    # A stand-in is not the image that is deployed: whoever reads the report must know.
+    for name, image in images.bases.items():
+        report(f"{name} of the containers: {image}")
+    return images
+
+
+@pytest.fixture(scope="session")
+def bootstrapped(shared: Path) -> Iterator[Future[Path]]:
     """Begin to apply terraform/bootstrap to an account, which is saved for others to start from."""
-    folder = tmp_path_factory.mktemp("bootstrapped") / "account"
+    folder = shared / "bootstrapped"
 
     def apply() -> Path:
-        with temporary_account() as account:
-            account.bootstrap()
-            account.save(folder)
+        with engine.turn(folder.with_suffix(".lock")):
+            if not folder.exists():
+                with temporary_account() as account:
+                    account.bootstrap()
+                    account.save(folder)
         return folder
 
     with ThreadPoolExecutor() as pool:

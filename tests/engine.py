@@ -1,6 +1,7 @@
 """A Docker engine, and the project's images built on it."""
 
 import contextlib
+import fcntl
 import functools
 import os
 import re
@@ -15,39 +16,25 @@ from typing import Final
 
 from stack import ROOT
 from zama_ops.commands import run
-from zama_ops.programs import wait_until
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"
 
 
-def answers() -> bool:
-    """Say whether an engine runs that this user may use."""
+@functools.cache
+def is_there() -> bool:
+    """Say whether this machine has an engine, and docker-compose."""
+    if not (shutil.which("docker") and shutil.which("docker-compose")):
+        return False
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
 
 
-@functools.cache
-def is_there() -> bool:
-    """Say whether this machine has, or can start, an engine."""
-    if not (shutil.which("docker") and shutil.which("docker-compose")):
-        return False
-    return answers() or (os.geteuid() == 0 and shutil.which("dockerd") is not None)
-
-
 @contextlib.contextmanager
-def running(log: Path) -> Iterator[None]:
-    """Use the engine that runs, or start one while the block runs."""
-    if answers():
+def turn(lock: Path) -> Iterator[None]:
+    """Let one process at a time run the block."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-        return
-    with log.open("wb") as output:
-        engine = subprocess.Popen(["dockerd"], stdout=output, stderr=subprocess.STDOUT)
-    try:
-        wait_until(answers, f"dockerd answers (see {log})", seconds=60)
-        yield
-    finally:
-        engine.terminate()
-        engine.wait(60)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import measure
 from compose import ComposeStack, Container
 from zama_ops.commands import run
 
+pytestmark = pytest.mark.alone
+
 TRIES = 5
 LOAD_SECONDS = 3
 

@@ -15,6 +15,7 @@ SECONDS = 1
 LEAST = 0.4
 
 
+@pytest.mark.alone
 @pytest.mark.needs("wrk", "cores")
 def test_the_pair_is_not_far_from_nginx_itself(
     tmp_path: Path, report: Callable[[str], None]

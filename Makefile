@@ -211,6 +211,13 @@ bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## Compare with the same service in
 bench-task: $(VENV)/run.stamp ## Compare a pair of Fargate's smallest size with the same pair unlimited
 	@$(BIN)/python bench/fargate.py
 
+.PHONY: lines
+lines: ## Print the hand-written lines by area
+	@git grep --count -I '' -- ':(attr:!linguist-generated)' | awk -F : '{ split($$1, path, "/"); \
+		lines[path[2] ? path[1] : "."] += $$NF; all += $$NF } END { for (area in lines) \
+		printf "%7d %s\n", lines[area], area | "sort -k 2"; close("sort -k 2"); \
+		printf "%7d in all\n", all }'
+
 # --- Keep up to date ------------------------------------------------------------------------------
 
 # With extras (`coverage[toml]`), for without them pip 23 asks the index for the newest release of

@@ -20,15 +20,15 @@ up: $(VENV)/run.stamp ## Run the API and the gateway on this machine; Ctrl-C sto
 	@exec $(BIN)/zama up
 
 .PHONY: aws-local
-aws-local: $(VENV)/aws.stamp ## Deploy to an AWS on this machine; needs Docker and terraform
+aws-local: $(VENV)/all.stamp ## Deploy to an AWS on this machine; needs Docker and terraform
 	@$(BIN)/zama aws-local up
 
 .PHONY: aws-local-down
-aws-local-down: $(VENV)/aws.stamp ## End that AWS and all that runs in it
+aws-local-down: $(VENV)/all.stamp ## End that AWS and all that runs in it
 	@$(BIN)/zama aws-local down
 
 .PHONY: plan
-plan: $(VENV)/aws.stamp ## Write plan.txt, docs/plan-production.txt and terraform-graph.png
+plan: $(VENV)/all.stamp ## Write plan.txt, docs/plan-production.txt and terraform-graph.png
 	@$(BIN)/zama aws-local plan
 
 # --- Prove ----------------------------------------------------------------------------------------
@@ -43,9 +43,11 @@ test: $(VENV)/dev.stamp ## Run all tests that need only Python
 		--cov-report=term:skip-covered --cov-fail-under=100
 
 .PHONY: test-all
-test-all: test $(VENV)/aws.stamp $(VENV)/docs.stamp $(VENV)/bench.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
+test-all: test $(VENV)/all.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
 	$(PYTEST) -m 'needs and not alone' $(BESIDE)
 	$(PYTEST) -m alone
+
+DRAWN := git hash-object docs/arch_diagram.py arch_diagram.png
 
 .PHONY: lint
 lint: lint-code lint-workflows lint-containers lint-gateway lint-terraform ## Check all that is written
@@ -102,7 +104,7 @@ openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves 
 		<services/api/openapi.yaml >services/nginx/docs/openapi.json
 
 .PHONY: diagrams
-diagrams: $(VENV)/docs.stamp ## Draw arch_diagram.png; needs dot, of Graphviz
+diagrams: $(VENV)/all.stamp ## Draw arch_diagram.png; needs dot, of Graphviz
 	@$(BIN)/python docs/arch_diagram.py
 	@$(DRAWN) >docs/arch_diagram.drawn
 
@@ -113,29 +115,31 @@ slo: $(VENV)/run.stamp ## Write Prometheus' rules for observability/slo.yaml
 # --- Vouch for ------------------------------------------------------------------------------------
 
 .PHONY: secrets
-secrets: $(VENV)/security.stamp ## Look for keys and passwords in the whole history
+secrets: $(VENV)/all.stamp ## Look for keys and passwords in the whole history
 	@history=$$(mktemp -d) && trap 'rm -r "$$history"' EXIT && \
 		git clone --quiet --bare --no-local . "$$history" && \
 		$(BIN)/kingfisher scan --no-update-check --no-validate --redact --git-history full \
 			--rules-path ops/secrets.yaml "$$history"
 
 .PHONY: licences
-licences: $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/security.stamp ## Refuse dependencies whose licence is not on the list
+licences: $(VENV)/all.stamp ## Refuse dependencies whose licence is not on the list
 	$(BIN)/pip-licenses --summary --order count
 
+AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
+	--vulnerability-service osv $(if $(OSV_URL),--osv-url $(OSV_URL))
+
+# All but Checkov's at once: it refuses locks that disagree, and asks once for each package.
 .PHONY: audit
-audit: $(VENV)/security.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
-	@for lock in $$(git ls-files '*requirements*.txt'); do echo "$$lock:" >&2; \
-		$(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
-			--vulnerability-service osv $(if $(OSV_URL),--osv-url $(OSV_URL)) \
-			--requirement "$$lock" || found=1; done; [ -z "$$found" ]
+audit: $(VENV)/all.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
+	@git ls-files '*requirements*.txt' ':!terraform' | sed 's/^/--requirement=/' | xargs $(AUDIT) || \
+		found=1; $(AUDIT) --requirement terraform/requirements.txt && [ -z "$$found" ]
 
 .PHONY: images
 images: $(VENV)/run.stamp ## Build both images, which know their commit; needs Docker
 	@$(BIN)/zama images build
 
 .PHONY: sbom
-sbom: $(VENV)/security.stamp ## List what is in the images, as CycloneDX
+sbom: $(VENV)/all.stamp ## List what is in the images, as CycloneDX
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/zama images sbom
 
 .PHONY: scan
@@ -204,7 +208,7 @@ succeeded: ## Fail unless all of RESULTS are successes
 # --- Measure --------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; eight minutes
+bench: $(VENV)/all.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; eight minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/compare.py
 
 .PHONY: bench-task
@@ -222,61 +226,48 @@ lines: ## Print the hand-written lines by area
 
 # With extras (`coverage[toml]`), for without them pip 23 asks the index for the newest release of
 # such a package and refuses it, for want of its hash.
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-strip-extras --no-emit-index-url --no-annotate --custom-compile-command 'make lock'
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-strip-extras --no-emit-index-url --no-annotate \
+	--custom-compile-command 'make lock'
+PACKAGES := services/api/pyproject.toml ops/pyproject.toml
 
-# The emulator first, for it pins boto3 to a release.
+# All that shares $(VENV) is resolved once, and the smaller locks are parts of that.
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
-	$(LOCK) --upgrade services/api/pyproject.toml -o services/api/requirements.txt
-	$(LOCK) --upgrade -c services/api/requirements.txt --group aws -o ops/requirements-aws.txt
-	$(LOCK) --upgrade -c services/api/requirements.txt -c ops/requirements-aws.txt \
-		services/api/pyproject.toml ops/pyproject.toml ops/build.in -o ops/requirements.txt
-	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt \
-		--group dev -o requirements-dev.txt
-	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt -c requirements-dev.txt \
-		--group security -o ops/requirements-security.txt
-	$(LOCK) --upgrade --no-deps --group portal -o services/nginx/requirements.txt
-	$(LOCK) --upgrade --group checkov -o terraform/requirements.txt
-	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt -c requirements-dev.txt \
-		--group bench -o bench/requirements.txt
-	$(LOCK) --upgrade -c ops/requirements.txt -c ops/requirements-aws.txt -c requirements-dev.txt \
-		--group docs -o docs/requirements.txt
+	$(LOCK) $(PACKAGES) --all-extras --group all -o requirements-all.txt
+	$(LOCK) -c requirements-all.txt $(PACKAGES) --extra picture --group dev -o requirements-dev.txt
+	$(LOCK) -c requirements-all.txt $(PACKAGES) --group run -o requirements-run.txt
+	$(LOCK) -c requirements-all.txt services/api/pyproject.toml -o services/api/requirements.txt
+	$(LOCK) --no-deps --group portal -o services/nginx/requirements.txt
+	$(LOCK) --group checkov -o terraform/requirements.txt
 
 .PHONY: permissions
-permissions: $(VENV)/aws.stamp ## Write what the workflows' role may do; needs Docker and terraform
+permissions: $(VENV)/all.stamp ## Write what the workflows' role may do; needs Docker and terraform
 	@$(BIN)/python -m zama_ops.permissions
 
 # --- Set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(patsubst %,$(VENV)/%.stamp,dev aws bench checkov docs security) ## Install all that the other targets would when called
+setup: $(VENV)/all.stamp $(VENV)/checkov.stamp ## Install all that the other targets would when called
 
-$(VENV)/run.stamp: ops/requirements.txt services/api/pyproject.toml ops/pyproject.toml \
+$(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml \
 		services/nginx/bundle services/nginx/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
 		". Name another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	@echo 'Setting up $(VENV) ...' >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --require-hashes -r ops/requirements.txt
+	@$(PIP) --require-hashes -r requirements-run.txt
 	@$(PIP) --no-deps --no-build-isolation -e services/api -e ops
 	@services/nginx/bundle $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
-	@echo 'Adding the development tools to $(VENV) ...' >&2
-	@$(PIP) --require-hashes -r requirements-dev.txt
-	@touch $@
+$(VENV)/all.stamp: requirements-all.txt $(VENV)/dev.stamp
 
-$(VENV)/aws.stamp: ops/requirements-aws.txt $(VENV)/run.stamp
-	@echo 'Adding the AWS emulator to $(VENV) ...' >&2
-	@$(PIP) --require-hashes -r ops/requirements-aws.txt
-	@touch $@
-
-$(VENV)/security.stamp: ops/requirements-security.txt $(VENV)/run.stamp
-	@echo 'Adding the scanners to $(VENV) ...' >&2
-	@$(PIP) --require-hashes -r ops/requirements-security.txt
+$(VENV)/dev.stamp $(VENV)/all.stamp:
+	@echo 'Adding $< to $(VENV) ...' >&2
+	@$(PIP) --require-hashes -r $<
 	@touch $@
 
 $(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp
@@ -284,14 +275,4 @@ $(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp
 	@$(PYTHON) -m venv $(VENV)/checkov
 	@$(VENV)/checkov/bin/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes -r terraform/requirements.txt
-	@touch $@
-
-$(VENV)/docs.stamp: docs/requirements.txt $(VENV)/run.stamp
-	@echo 'Adding what draws, and what drives a browser, to $(VENV) ...' >&2
-	@$(PIP) --require-hashes -r docs/requirements.txt
-	@touch $@
-
-$(VENV)/bench.stamp: bench/requirements.txt $(VENV)/run.stamp
-	@echo 'Adding the Go toolchain to $(VENV) ...' >&2
-	@$(PIP) --require-hashes -r bench/requirements.txt
 	@touch $@

@@ -112,8 +112,8 @@ def an_unpinned_dependency(checkout: Checkout) -> None:
 
 def a_vulnerable_dependency(checkout: Checkout) -> None:
     """Lock a package to a version with a known vulnerability."""
-    with (checkout.path / "services" / "api" / "requirements.txt").open("a") as file:
-        file.write(f"pyyaml==5.3.1 --hash=sha256:{64 * '0'}\n")
+    path = checkout.path / "terraform" / "requirements.txt"
+    path.write_text(re.sub(r"(?m)^pyyaml==\S+", "pyyaml==5.3.1", path.read_text()))
 
 
 def a_container_of_root(checkout: Checkout) -> None:

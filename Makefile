@@ -128,7 +128,8 @@ licences: $(VENV)/all.stamp ## Refuse dependencies whose licence is not on the l
 AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
 	--vulnerability-service osv $(if $(OSV_URL),--osv-url $(OSV_URL))
 
-# All but Checkov's at once: it refuses locks that disagree, and asks once for each package.
+# In one call, pip-audit queries each package once and refuses locks that disagree. Checkov's lock
+# disagrees with the others, so it needs a second call.
 .PHONY: audit
 audit: $(VENV)/all.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
 	@git ls-files '*requirements*.txt' ':!terraform' | sed 's/^/--requirement=/' | xargs $(AUDIT) || \
@@ -231,7 +232,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 PACKAGES := services/api/pyproject.toml ops/pyproject.toml
 
-# All that shares $(VENV) is resolved once, and the smaller locks are parts of that.
+# One resolution covers everything in $(VENV); each smaller lock is a subset of it.
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 	$(LOCK) $(PACKAGES) --all-extras --group all -o requirements-all.txt

@@ -21,7 +21,7 @@ def test_a_package_declares_what_it_imports(folder: str) -> None:
     ours = {path.name for path in (ROOT / folder / "src").iterdir()}
     imported = set().union(*map(imports, (ROOT / folder / "src").rglob("*.py")))
     providers = packages_distributions()
-    # Without an extra installed, its imports are named as its packages are.
+    # If an extra is not installed, its import names are taken as its packages' names.
     names = [providers.get(name, [name])[0] for name in imported - ours - sys.stdlib_module_names]
     assert {re.sub(r"[-_.]+", "-", name).lower() for name in names} == declared
 

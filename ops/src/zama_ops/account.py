@@ -343,7 +343,7 @@ class Account:
 
 @contextlib.contextmanager
 def temporary_account(saved: Path | None = None) -> Iterator[Account]:
-    """Run an emulator of its own on free ports while the block runs, as `Account.start` does."""
+    """Run an emulator on free ports while the block runs; `saved` is as in `Account.start`."""
     with tempfile.TemporaryDirectory(prefix="zama-aws-") as parent:
         account = Account(Path(parent) / "account", free_port(PORTS))
         account.start(saved)

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+import deployment
 import engine
 import terraform
 from stack import ROOT
@@ -75,14 +76,17 @@ _FIGURES: Final = pytest.StashKey[list[str]]()
 _ORDER: Final = ("aws", "delivery", "mutations", "gateway", "docs")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what one process must run: a file, or all that shares a deployment or fixed ports."""
+# A wrapper, for pytest-xdist reads the groups before others may change the list.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Say what one process must run: a file, or all that shares a deployment or fixed names."""
     for item in items:
-        folder = item.path.parent.name
         if not item.get_closest_marker("xdist_group"):
-            group = folder if folder == "aws" else item.path.relative_to(ROOT).as_posix()
+            profile = deployment.profile(item)
+            group = profile or item.path.relative_to(ROOT).as_posix()
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_rank)
+    yield
 
 
 def _rank(item: pytest.Item) -> int:

@@ -7,12 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from stack import AUTHORISED, SUM, Answer, send
 from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
 from zama_ops.commands import run
 
 # One client's limit is not what the tests under load are about.
 UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
+
+
+def profile(item: pytest.Item) -> Profile | None:
+    """Return the profile that a test needs to be deployed; of two, the one that takes longer."""
+    wanted = {*getattr(item, "fixturenames", ())}
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        wanted |= {value for value in item.callspec.params.values() if isinstance(value, str)}
+    if "production" in wanted:
+        return "production"
+    return "minimal" if "minimal" in wanted else None
 
 
 @dataclass

@@ -1,18 +1,16 @@
 """Deployments to emulated AWS accounts, each shared by the tests that need it."""
 
-import subprocess
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from deployment import Deployment
 from engine import Images
-from readme import run_commands_for_aws
-from terraform import FOLDERS, run_own_tests, terraform
+from terraform import FOLDERS, terraform
+from zama_ops.account import Profile
 
 
 def fixtures_of(item: pytest.Item) -> set[str]:
@@ -28,35 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(600))
         if {"images", "deployment"} & fixtures_of(item):
             item.add_marker(pytest.mark.needs("docker"))
-    # The deployments are shared, so who destroys them comes last, and before that the runbooks,
-    # which change them; but before the other folders, whose measurements would suffer from their
-    # load.
+    # The deployments are shared, so the tests that destroy them come last, and before those the
+    # runbooks, which change them.
     if ours:
         first = items.index(ours[0])
         last = first + len(ours)
         items[first:last] = sorted(
             ours, key=lambda item: ("destroy" in item.name, "runbooks" in item.path.name)
         )
-
-
-# --- What takes minutes and mostly waits: begun together, and waited for by who needs it ----------
-
-TOGETHER: Final = ("readme_commands", "own_tests")
-
-
-@pytest.fixture(scope="session")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Run things at the same time."""
-    with ThreadPoolExecutor() as pool:
-        yield pool
-
-
-@pytest.fixture(scope="session")
-def readme_commands(
-    pool: ThreadPoolExecutor, images: Images, tmp_path_factory: pytest.TempPathFactory
-) -> Future[subprocess.CompletedProcess[str]]:
-    """Begin the README's commands for AWS."""
-    return pool.submit(run_commands_for_aws, images, tmp_path_factory.mktemp("readme"))
 
 
 @pytest.fixture(scope="session")
@@ -69,45 +46,20 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return places
 
 
-@pytest.fixture(scope="session")
-def own_tests(pool: ThreadPoolExecutor, provider: dict[str, Path]) -> dict[str, Future[int]]:
-    """Begin Terraform's own tests of each folder."""
-    return {
-        name: pool.submit(run_own_tests, FOLDERS[name], data) for name, data in provider.items()
-    }
+def deployed(profile: Profile) -> Callable[..., Iterator[Deployment]]:
+    """Return a fixture that applies a profile to an account of its own."""
+
+    @pytest.fixture(scope="session", name=profile)
+    def apply(bootstrapped: Future[Path], images: Images) -> Iterator[Deployment]:
+        del images
+        with ExitStack() as stack:
+            yield Deployment.temporary(stack, profile, bootstrapped.result()).first_apply()
+
+    return apply
 
 
-@pytest.fixture(scope="session")
-def deployments(
-    request: pytest.FixtureRequest,
-    pool: ThreadPoolExecutor,
-    bootstrapped: Future[Path],
-    images: Images,
-) -> Iterator[dict[str, Future[Deployment]]]:
-    """Apply both profiles, each to an account of its own; and begin what else will be asked for."""
-    del images
-    wanted = {name for item in request.session.items for name in fixtures_of(item)}
-    for name in TOGETHER:
-        if name in wanted:
-            request.getfixturevalue(name)
-    saved = bootstrapped.result()
-    with ExitStack() as stack:
-        profiles = {
-            name: Deployment.temporary(stack, name, saved) for name in ("minimal", "production")
-        }
-        yield {name: pool.submit(one.first_apply) for name, one in profiles.items()}
-
-
-@pytest.fixture(scope="session")
-def minimal(deployments: dict[str, Future[Deployment]]) -> Deployment:
-    """Return the applied minimal profile."""
-    return deployments["minimal"].result()
-
-
-@pytest.fixture(scope="session")
-def production(deployments: dict[str, Future[Deployment]]) -> Deployment:
-    """Return the applied production profile."""
-    return deployments["production"].result()
+minimal = deployed("minimal")
+production = deployed("production")
 
 
 @pytest.fixture(params=["minimal", "production"])

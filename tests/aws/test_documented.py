@@ -1,13 +1,13 @@
 """The README's commands for AWS, as they stand there, against the emulated one."""
 
-import subprocess
-from concurrent.futures import Future
+from pathlib import Path
+
+from engine import Images
+from readme import run_commands_for_aws
 
 
-def test_the_commands_for_aws_in_order(
-    readme_commands: Future[subprocess.CompletedProcess[str]],
-) -> None:
+def test_the_commands_for_aws_in_order(images: Images, tmp_path: Path) -> None:
     """From bootstrap to the first answer, pasted as they are."""
-    done = readme_commands.result()
+    done = run_commands_for_aws(images, tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stdout.endswith('{"status":"ready"}')

@@ -82,6 +82,8 @@ def refused(command: list[str], settings: dict[str, str], named: str) -> None:
     assert "secret" not in line.lower()
 
 
+# The entrypoint refuses most before nginx sees them.
+@pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
 @pytest.mark.parametrize(("settings", "named"), GATEWAY, ids=repr)
 def test_the_gateway_refuses_to_start(nginx: str, settings: dict[str, str], named: str) -> None:
     """The line names the variable; nothing in a value becomes configuration."""

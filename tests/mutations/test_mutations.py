@@ -19,6 +19,8 @@ from terraform import FOLDERS, terraform
 # The first test waits for the run on the unbroken copy.
 pytestmark = [pytest.mark.needs("terraform"), pytest.mark.timeout(600)]
 
+# Only those that the settings name: the others take longer to import than most tests to run.
+_PLUGINS: Final = ("-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "xdist.plugin")
 # CI has two cores.
 AT_ONCE: Final = 2
 
@@ -48,8 +50,9 @@ def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
     found = {test: set[str]() for test in tests}
     if tests:
         done = checkout.run(
-            *("pytest", "-q", "-rfEp", "-p", "no:cacheprovider", "-m", "not needs", *tests),
+            *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *tests),
             PYTHONDONTWRITEBYTECODE="1",
+            PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
         )
         # Any other code: pytest found no test, or failed itself.
         assert done.returncode in {0, 1}, done.stdout + done.stderr

@@ -35,7 +35,7 @@ plan: $(VENV)/all.stamp ## Write plan.txt, docs/plan-production.txt and terrafor
 
 PYTEST := $(BIN)/pytest services tests
 # Tests mostly wait, so more processes run them than there are cores.
-BESIDE := --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+BESIDE := --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests that need only Python

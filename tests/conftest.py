@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-import deployment
 import engine
 import terraform
-from stack import ROOT
 from zama_ops.account import temporary_account
 from zama_ops.commands import run
 
@@ -74,24 +74,38 @@ _FIGURES: Final = pytest.StashKey[list[str]]()
 
 # Folders in the order in which they begin, the longest first, so that none is left over at the end.
 _ORDER: Final = ("aws", "delivery", "mutations", "gateway", "docs")
+# Files that use the names and ports of the documented commands.
+_DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
+# Those of tests/aws that need no deployment of a profile.
+_UNDEPLOYED: Final = ("test_configuration.py", "aws/test_documented.py", "test_keys.py")
 
 
-# A wrapper, for pytest-xdist reads the groups before others may change the list.
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Say what one process must run: a file, or all that shares a deployment or fixed names."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            profile = deployment.profile(item)
-            group = profile or item.path.relative_to(ROOT).as_posix()
-            item.add_marker(pytest.mark.xdist_group(group))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest."""
     items.sort(key=_rank)
-    yield
 
 
 def _rank(item: pytest.Item) -> int:
     folder = item.path.parent.name
     return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is not typed
+    """Gives one process a file, or all that shares a deployment or the documented names."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if file.endswith(_DOCUMENTED):
+            return "documented"
+        if file.startswith("tests/aws/") and not file.endswith(_UNDEPLOYED):
+            return "production" if nodeid.endswith("[production]") else "minimal"
+        return file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Schedule so where several processes run the tests."""
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

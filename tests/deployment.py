@@ -5,7 +5,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import pytest
 
@@ -17,14 +17,8 @@ from zama_ops.commands import run
 UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
 
 
-def profile(item: pytest.Item) -> Profile | None:
-    """Return the profile that a test needs to be deployed; of two, the one that takes longer."""
-    wanted = {*getattr(item, "fixturenames", ())}
-    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-        wanted |= {value for value in item.callspec.params.values() if isinstance(value, str)}
-    if "production" in wanted:
-        return "production"
-    return "minimal" if "minimal" in wanted else None
+on_production: Final = pytest.mark.parametrize("deployment", ["production"], indirect=True)
+"""What only the production profile has."""
 
 
 @dataclass

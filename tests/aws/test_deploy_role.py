@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment
+from deployment import Deployment, on_production
 from zama_ops.account import EXAMPLE_REPOSITORY, EXAMPLE_TAG
 from zama_ops.permissions import ACTIONS
 
@@ -305,9 +305,10 @@ def known() -> dict[str, list[str]]:
     return actions
 
 
-def test_terraforms_calls_are_known_for_whatever_is_planned(production: Deployment) -> None:
+@on_production
+def test_terraforms_calls_are_known_for_whatever_is_planned(deployment: Deployment) -> None:
     """A new type of resource needs its permissions, and one that is gone leaves none."""
-    account = production.account
+    account = deployment.account
     # What changes from the one profile to the other is all that either has.
     account.plan("minimal", image_tag=EXAMPLE_TAG)
     planned = account.planned_types("minimal") | account.planned_types("production")

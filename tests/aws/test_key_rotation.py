@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment
+from deployment import Deployment, on_production
 from load import Load, constant_load
 from stack import AUTHORISED, KEY, ZAMA
 from zama_ops.commands import run
@@ -134,14 +134,15 @@ def test_only_the_gateway_is_given_the_keys(minimal: Deployment) -> None:
     assert not any(KEY in text for text in environments["api"])
 
 
+@on_production
 def test_codedeploy_is_told_what_terraform_would_tell_it(
-    production: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it shifts the traffic, `zama keys deploy` starts a deployment of the same version."""
-    for name, value in production.account.environ().items():
+    for name, value in deployment.account.environ().items():
         monkeypatch.setenv(name, value)
-    told = Service(production.outputs["cluster_name"]).codedeploy_deployment()
-    expected = json.loads(production.outputs["codedeploy_deployment"])
+    told = Service(deployment.outputs["cluster_name"]).codedeploy_deployment()
+    expected = json.loads(deployment.outputs["codedeploy_deployment"])
     for one in (told, expected):
         one["revision"]["appSpecContent"] = json.loads(one["revision"]["appSpecContent"]["content"])
     assert told == expected

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Final
 
-from deployment import Deployment
+from deployment import Deployment, on_production
 from zama_ops.aws_local import PLANS
 from zama_ops.programs import wait_until
 
@@ -71,13 +71,14 @@ def test_the_outputs_are_usable(deployment: Deployment) -> None:
         assert (outputs.get(name) is not None) == production, name
 
 
-def test_codedeploy_takes_the_deployment(production: Deployment) -> None:
+@on_production
+def test_codedeploy_takes_the_deployment(deployment: Deployment) -> None:
     """The output is what `aws deploy create-deployment` wants."""
-    codedeploy = production.account.client("codedeploy")
-    given = json.loads(production.outputs["codedeploy_deployment"])
+    codedeploy = deployment.account.client("codedeploy")
+    given = json.loads(deployment.outputs["codedeploy_deployment"])
     identity = codedeploy.create_deployment(**given)["deploymentId"]
-    deployment = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
-    assert deployment["revision"] == given["revision"]
+    taken = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
+    assert taken["revision"] == given["revision"]
 
 
 def test_destroy_leaves_nothing(deployment: Deployment) -> None:

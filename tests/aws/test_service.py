@@ -7,7 +7,7 @@ import ssl
 import subprocess
 from typing import Any
 
-from deployment import Deployment
+from deployment import Deployment, on_production
 from stack import KEY, ZAMA, read
 from zama_ops.programs import wait_until
 
@@ -45,17 +45,18 @@ def test_the_deployment_keeps_the_contract(deployment: Deployment) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_https_ends_at_the_load_balancer(production: Deployment) -> None:
+@on_production
+def test_https_ends_at_the_load_balancer(deployment: Deployment) -> None:
     """Plain HTTP is redirected, and HTTPS answers carry HSTS."""
-    redirect = production.get("/sum")
+    redirect = deployment.get("/sum")
     assert redirect.status == 301
     assert redirect.headers["location"].startswith("https://")
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    port = production.account.port + 1
+    port = deployment.account.port + 1
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
-    host = production.outputs["url"].removeprefix("https://")
+    host = deployment.outputs["url"].removeprefix("https://")
     with contextlib.closing(connection):
         connection.request("GET", "/readyz", headers={"Host": host})
         answer = read(connection)

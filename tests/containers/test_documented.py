@@ -12,8 +12,6 @@ from readme import block
 from stack import ROOT, SUM, answers, send
 from zama_ops.programs import wait_until
 
-pytestmark = pytest.mark.xdist_group("documented names")
-
 
 @pytest.fixture
 def environ(images: Images) -> Iterator[dict[str, str]]:

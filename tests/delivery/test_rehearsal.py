@@ -16,11 +16,7 @@ from checkout import Checkout
 from zama_ops import workflow
 from zama_ops.keyring import Key
 
-pytestmark = [
-    pytest.mark.needs("docker", "terraform"),
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("documented names"),
-]
+pytestmark = [pytest.mark.needs("docker", "terraform"), pytest.mark.timeout(600)]
 
 # One that PyYAML had: https://osv.dev/vulnerability/GHSA-8q59-q68h-6hv4
 ADVISORY: Final = {

@@ -19,8 +19,6 @@ from stack import ROOT
 from zama_ops.account import Account
 from zama_ops.programs import STOP_SECONDS, wait_until
 
-pytestmark = pytest.mark.xdist_group("documented names")
-
 NOT_PASTED: Final = {
     "make test": "these are the tests; .ci/run calls it",
     "ID=": "the emulated CodeDeploy does not end: aws/test_profiles.py begins the same deployment",

@@ -20,7 +20,7 @@ from terraform import FOLDERS, terraform
 pytestmark = [pytest.mark.needs("terraform"), pytest.mark.timeout(600)]
 
 # Only those that the settings name: the others take longer to import than most tests to run.
-_PLUGINS: Final = ("-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "xdist.plugin")
+_PLUGINS: Final = ("-p", "no:cacheprovider", "-p", "pytest_timeout")
 # CI has two cores.
 AT_ONCE: Final = 2
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,8 +62,13 @@ def build() -> Images:
     """Build both images by the README's commands, on base images that this machine can have."""
     lines = run(str(ROOT / "tests" / "containers" / "base-images")).split()
     images = Images(dict(line.split("=", 1) for line in lines))
-    for docker, verb, *rest in documented("docker build"):
-        run(docker, verb, *images.arguments(), *rest)
+    with ThreadPoolExecutor() as pool:
+        builds = [
+            pool.submit(run, docker, verb, *images.arguments(), *rest)
+            for docker, verb, *rest in documented("docker build")
+        ]
+    for build in builds:
+        build.result()
     return images
 
 

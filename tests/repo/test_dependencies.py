@@ -1,4 +1,4 @@
-"""What the two packages declare is what they import."""
+"""Each package declares exactly the third-party packages that it imports."""
 
 import ast
 import re

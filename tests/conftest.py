@@ -72,16 +72,16 @@ SETTINGS: Final = (
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
-# Folders in the order in which they begin, the longest first, so that none is left over at the end.
+# These folders start first, because they take longest.
 _ORDER: Final = ("aws", "delivery", "mutations", "gateway", "docs")
-# Files that use the names and ports of the documented commands.
+# These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
-# Those of tests/aws that need no deployment of a profile.
+# Of tests/aws, these need no deployed profile.
 _UNDEPLOYED: Final = ("test_configuration.py", "aws/test_documented.py", "test_keys.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest."""
+    """Run the longest folders first."""
     items.sort(key=_rank)
 
 
@@ -91,7 +91,7 @@ def _rank(item: pytest.Item) -> int:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is not typed
-    """Gives one process a file, or all that shares a deployment or the documented names."""
+    """Gives a process one file, or all tests that share a deployment or the documented names."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -104,7 +104,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Schedule so where several processes run the tests."""
+    """Use this scheduling where several processes run the tests."""
     return Scheduling(config, log)
 
 
@@ -196,13 +196,12 @@ def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 
 # --- The report -----------------------------------------------------------------------------------
-# Tests may run in several processes, and only what is attached to a test's report reaches the one
-# that prints.
+# Tests may run in several processes. Figures reach the printing process attached to test reports.
 
 
 @dataclass
 class Cost:
-    """What the tests of a folder took, their fixtures included."""
+    """The cost of a folder's tests, fixtures included."""
 
     tests: int = 0
     seconds: float = 0
@@ -221,7 +220,7 @@ class Reporter:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Attach what was reported meanwhile, and the CPU seconds since the last report."""
+        """Attach new figures, and the CPU seconds since the last report."""
         report = yield
         figures = item.config.stash.setdefault(_FIGURES, [])
         now = _cpu_seconds()
@@ -245,7 +244,7 @@ class Reporter:
                 cost.cpu_seconds += float(str(value))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print what was reported, and the cost of each folder."""
+        """Print all figures, and the cost of each folder."""
         if self._figures:
             terminalreporter.section("figures and facts")
         for line in self._figures:
@@ -259,10 +258,10 @@ class Reporter:
 
 
 def _cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of those that it has waited for."""
+    """Return the CPU seconds of this process and its ended children."""
     return sum(os.times()[:4])
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Report to this process, or through it to the one that prints."""
+    """Collect figures in each process; the first prints them."""
     config.pluginmanager.register(Reporter())

@@ -18,7 +18,7 @@ UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
 
 
 on_production: Final = pytest.mark.parametrize("deployment", ["production"], indirect=True)
-"""What only the production profile has."""
+"""Marks a test of a feature that only the production profile has."""
 
 
 @dataclass

@@ -47,7 +47,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def deployed(profile: Profile) -> Callable[..., Iterator[Deployment]]:
-    """Return a fixture that applies a profile to an account of its own."""
+    """Return a fixture that applies a profile to a separate account."""
 
     @pytest.fixture(scope="session", name=profile)
     def apply(bootstrapped: Future[Path], images: Images) -> Iterator[Deployment]:

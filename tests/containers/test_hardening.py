@@ -144,7 +144,7 @@ def test_a_health_check_costs_less_than_the_start_of_python(
 
 
 def cpu_milliseconds(container: Container, command: str) -> float:
-    """Return what a command in a container costs, the mean of five."""
+    """Return the CPU time of a command in a container, the mean of five."""
     loop = f"for i in {{1..5}}; do {command} || exit 1; done; times"
     _, of_children = run("docker", "exec", container.id, "bash", "-c", loop).splitlines()
     minutes_seconds = re.findall(r"(\d+)m([\d.]+)s", of_children)

@@ -20,7 +20,7 @@ def binary(platform: str) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run what is about the API alone with one nginx only."""
+    """Run tests of the API alone with one nginx only."""
     repeated = [item for item in items if _repeats_the_api(item)]
     config.hook.pytest_deselected(items=repeated)
     items[:] = [item for item in items if item not in repeated]
@@ -50,7 +50,7 @@ def processes(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
-    """Start APIs that live as long as the test, for what is about the API alone."""
+    """Start APIs that live as long as the test, without a gateway."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), "no nginx") as stack:
         yield stack
 

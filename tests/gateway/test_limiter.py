@@ -69,7 +69,7 @@ def statuses(pair: Pair, times: int, **caller: str) -> Counter[int]:
 
 
 def earned(seconds: float) -> int:
-    """Return how many requests pass in that time: one, a burst, and what the time has earned."""
+    """Return how many requests pass in that time: one, a burst, and the rate."""
     return 1 + BURST + math.ceil(RATE * seconds)
 
 

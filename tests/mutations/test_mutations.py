@@ -19,7 +19,7 @@ from terraform import FOLDERS, terraform
 # The first test waits for the run on the unbroken copy.
 pytestmark = [pytest.mark.needs("terraform"), pytest.mark.timeout(600)]
 
-# Only those that the settings name: the others take longer to import than most tests to run.
+# The other plugins take longer to import than most tests take to run.
 _PLUGINS: Final = ("-p", "no:cacheprovider", "-p", "pytest_timeout")
 # CI has two cores.
 AT_ONCE: Final = 2

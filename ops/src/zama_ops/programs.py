@@ -16,16 +16,16 @@ from typing import Final, Self
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 30
 
-# Below those that the kernel gives to outgoing connections.
+# Below the range from which the kernel takes ports for outgoing connections.
 _PORTS: Final = range(20_000, 32_000)
 _PORTS_OF_A_PROCESS: Final = 250
 
 
 def free_port(count: int = 1) -> int:
-    """Return the first of `count` consecutive TCP ports on which nobody listens.
+    """Return the first of `count` consecutive free TCP ports.
 
-    Each process chooses from a range of its own. The API shares its port with its successor, so two
-    processes that chose the same port would talk to each other's API without a complaint.
+    Each process has a separate range. The API shares its port with its successor, so two processes
+    that chose the same port would silently talk to each other's API.
     """
     while True:
         ports = list(itertools.islice(_own_ports(), count))

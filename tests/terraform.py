@@ -10,7 +10,7 @@ from pathlib import Path
 from zama_ops.account import BOOTSTRAP, SERVICE, cli_configuration
 from zama_ops.commands import CommandError
 
-FOLDERS = {"service": SERVICE, "inputs": SERVICE / "tests" / "inputs", "bootstrap": BOOTSTRAP}
+FOLDERS = {"service": SERVICE, "bootstrap": BOOTSTRAP}
 
 
 @functools.cache

@@ -140,3 +140,24 @@ run "grafana_reads_prometheus" {
     error_message = "Grafana must have both sources."
   }
 }
+
+run "the_longest_and_the_most_fit_together" {
+  command = plan
+
+  variables {
+    name_prefix      = "abcdefghijklmnopqrst"
+    image_tag        = join("", [for i in range(128) : "a"])
+    api_key_ssm_name = "/zama${join("", [for i in range(14) : "/a"])}"
+    desired_count    = 100
+    task_size        = { cpu = 4096, memory = 30720 }
+    rate_limit       = { rate = 100000, burst = 100000 }
+    autoscaling      = { max_count = 1000, cpu_percent = 90, requests_per_minute = 1000000 }
+    vpc              = { cidr = "10.20.0.0/24", zones = ["a", "b", "c", "d", "e", "f"] }
+    waf              = { requests_per_5_minutes = 2000000000, allowed_cidrs = ["0.0.0.0/1"] }
+  }
+
+  assert {
+    condition     = length(distinct(concat(values(aws_subnet.public)[*].cidr_block, values(aws_subnet.private)[*].cidr_block))) == 12
+    error_message = "Six zones must have twelve subnets that do not overlap."
+  }
+}

@@ -30,36 +30,6 @@ mock_provider "aws" {
   }
 }
 
-run "region_refuses_what_is_no_region" {
-  command = plan
-
-  variables {
-    region = "Ireland"
-  }
-
-  expect_failures = [var.region]
-}
-
-run "name_prefix_refuses_capitals" {
-  command = plan
-
-  variables {
-    name_prefix = "Zama"
-  }
-
-  expect_failures = [var.name_prefix]
-}
-
-run "github_repository_refuses_a_wildcard" {
-  command = plan
-
-  variables {
-    github_repository = "example/*"
-  }
-
-  expect_failures = [var.github_repository]
-}
-
 run "images_cannot_be_replaced_and_are_scanned" {
   command = plan
 

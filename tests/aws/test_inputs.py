@@ -1,0 +1,162 @@
+"""Each value that a variable of Terraform's accepts or refuses, at its limits."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from terraform import FOLDERS, terraform
+
+API, NGINX = (f"sha256:{64 * letter}" for letter in "f0")
+TASK_SIZE: Final = {"cpu": 256, "memory": 512}
+RATE_LIMIT: Final = {"rate": 5, "burst": 5}
+# The most tasks, so that `desired_count` meets its own limit only.
+AUTOSCALING: Final = {"max_count": 1000, "cpu_percent": 60, "requests_per_minute": 60000}
+VPC: Final = {"cidr": "10.20.0.0/16", "zones": ["a", "b"]}
+DOMAIN: Final = {"name": "api.example.com", "zone_id": "Z0123456789ABC"}
+WAF: Final = {"requests_per_5_minutes": 2000}
+
+NAME_PREFIX: Final = (
+    ["abc", "abcdefghijklmnopqrst"],
+    ["ab", "abcdefghijklmnopqrstu", "Zama", "-zama", "zama-", "zama--challenge"],
+)
+REGION: Final = (["eu-west-1", "us-gov-west-1"], ["Ireland", "eu-west", "eu-west-10"])
+
+# By folder and variable: what is accepted, and what is refused.
+VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
+    "service": {
+        "region": REGION,
+        "name_prefix": NAME_PREFIX,
+        "image_tag": (
+            ["v1.2.3_final-1", 128 * "a"],
+            ["latest", "", "-1a2b3c4", 129 * "a"],
+        ),
+        "image_digests": (
+            [{"api": API, "nginx": NGINX}],
+            [
+                {"api": API, "nginx": text}
+                for text in ("1a2b3c4", NGINX[:-1], API.replace("f", "F"))
+            ],
+        ),
+        "desired_count": ([1, 100], [0, 1.5, 101]),
+        # Fargate has no such CPU, or not this memory for it.
+        "task_size": (
+            [TASK_SIZE, {"cpu": 4096, "memory": 30720}],
+            [
+                TASK_SIZE | {"cpu": 300},
+                TASK_SIZE | {"cpu": 512},
+                TASK_SIZE | {"memory": 4096},
+                {"cpu": 4096, "memory": 31744},
+            ],
+        ),
+        "rate_limit": (
+            [{"rate": 1, "burst": 1}, {"rate": 100000, "burst": 100000}],
+            [
+                *(RATE_LIMIT | {"rate": rate} for rate in (0, 100001)),
+                *(RATE_LIMIT | {"burst": burst} for burst in (0, 0.5)),
+            ],
+        ),
+        # The roles may read below /zama only.
+        "api_key_ssm_name": (
+            ["/zama/a", "/zama" + 14 * "/a"],
+            ["api_key", "/zama2/api_key", "/ssm/api_key", "/zama//api_key", "/zama" + 15 * "/a"],
+        ),
+        "api_key_value": (
+            ["k", "acme=KEY1 acme=KEY2== globex=a.b_c~d+e/f-g", f"{64 * 'c'}={128 * 'k'}"],
+            [
+                *("", "acme=", 'acme=KEY"', " acme=KEY", "acme=1\nglobex=2", "acme=1  globex=2"),
+                129 * "k",
+                # A key in base64, of which the beginning would name a client.
+                "c2VjcmV0Cg==",
+            ],
+        ),
+        "api_key_version": ([1], [0, 1.5]),
+        "autoscaling": (
+            [
+                {"max_count": 2, "cpu_percent": 10, "requests_per_minute": 60},
+                {"max_count": 1000, "cpu_percent": 90, "requests_per_minute": 1000000},
+            ],
+            [
+                # 1 is less than `desired_count`.
+                *(AUTOSCALING | {"max_count": count} for count in (1, 2.5, 1001)),
+                *(AUTOSCALING | {"cpu_percent": percent} for percent in (9, 91, 95)),
+                *(AUTOSCALING | {"requests_per_minute": requests} for requests in (1, 59)),
+            ],
+        ),
+        "deployment_strategy": (["rolling", "blue_green"], ["canary"]),
+        "vpc": (
+            [{"cidr": "10.20.0.0/24", "zones": ["a", "b"]}, VPC | {"zones": list("abcdef")}],
+            [
+                *(VPC | {"zones": list(zones)} for zones in ("a", "aa", "ai", "abcdefg")),
+                *(
+                    VPC | {"cidr": cidr}
+                    for cidr in ("10.20.0.0", "10.20.0.0/25", "10.20.1.5/16", "10.0.0.0/8")
+                ),
+            ],
+        ),
+        "domain": (
+            [{"name": "a.io", "zone_id": "Z" + 31 * "A"}],
+            [
+                DOMAIN | {"name": "example"},
+                DOMAIN | {"name": "API.example.com"},
+                DOMAIN | {"name": "https://api.example.com"},
+                DOMAIN | {"zone_id": "example.com"},
+                DOMAIN | {"zone_id": "Z" + 32 * "A"},
+            ],
+        ),
+        "waf": (
+            [
+                {"requests_per_5_minutes": 10, "allowed_cidrs": ["192.0.2.1/32", "0.0.0.0/1"]},
+                {"requests_per_5_minutes": 2000000000, "denied_cidrs": ["192.0.2.1/32"]},
+            ],
+            [
+                {"requests_per_5_minutes": 9},
+                {"requests_per_5_minutes": 2000000001},
+                WAF | {"allowed_cidrs": ["0.0.0.0/0"]},
+                *(WAF | {"denied_cidrs": [cidr]} for cidr in ("example.com", "2001:db8::/32")),
+            ],
+        ),
+        "alarm_email": (["a@b.c"], ["on call", "oncall@example"]),
+        "log_retention_days": ([1, 731], [0, 10, 732]),
+        "managed_prometheus": (
+            [{"collector_tag": "v0.0.0"}],
+            [{"collector_tag": tag} for tag in ("latest", "v0.45", "0.45.0")],
+        ),
+        # It reads Managed Prometheus, which is not there.
+        "managed_grafana_enabled": ([False], [True]),
+    },
+    "bootstrap": {
+        "region": REGION,
+        "name_prefix": NAME_PREFIX,
+        "github_repository": (["a/b", "a-1/b.c_d"], ["example/*", "example", "a/b/c"]),
+    },
+}
+OTHERS: Final = {"service": {"image_tag": "1a2b3c4", "autoscaling": AUTOSCALING}, "bootstrap": {}}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_value_is_refused_by_its_own_variable_or_accepted(folder: str, tmp_path: Path) -> None:
+    """Without the provider, which the variables do not need, a value takes milliseconds."""
+    variables = (FOLDERS[folder] / "variables.tf").read_text()
+    (tmp_path / "variables.tf").write_text(variables)
+    runs = {
+        f"{name}_{number}": {
+            "command": "plan",
+            "variables": {name: value},
+            "expect_failures": [] if value in accepted else [f"var.{name}"],
+        }
+        for name, (accepted, refused) in VALUES[folder].items()
+        for number, value in enumerate([*accepted, *refused])
+    }
+    test = {"variables": OTHERS[folder], "run": runs}
+    (tmp_path / "inputs.tftest.json").write_text(json.dumps(test))
+    done = terraform(tmp_path, tmp_path / "data", "test", "-no-color")
+    failed = re.findall(r'run "(\w+)"\.\.\. fail', done.stdout)
+    assert not failed, f"{[runs[name]['variables'] for name in failed]}\n{done.stderr}"
+    assert f"Success! {len(runs)} passed" in done.stdout, done.stdout + done.stderr
+    validated = re.findall(
+        r'^variable "(\w+)" \{(?:\n(?!\}).*)*validation', variables, re.MULTILINE
+    )
+    assert set(validated) == set(VALUES[folder])

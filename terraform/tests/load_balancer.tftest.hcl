@@ -5,11 +5,7 @@ mock_provider "aws" {
   override_during = plan
 }
 
-variables {
-  image_tag = "1a2b3c4"
-}
-
-run "the_load_balancer_closes_idle_connections_first" {
+run "requests_go_to_ready_tasks_over_http" {
   command = plan
 
   assert {
@@ -20,11 +16,8 @@ run "the_load_balancer_closes_idle_connections_first" {
     condition     = aws_lb.this.idle_timeout < tonumber(regex("\n +keepalive_timeout ([0-9]+)s;", file("../services/nginx/nginx.conf"))[0])
     error_message = "The gateway must keep connections longer than the load balancer."
   }
-}
 
-run "the_load_balancer_refuses_malformed_requests" {
-  command = plan
-
+  # --- What is refused ---
   assert {
     condition     = aws_lb.this.drop_invalid_header_fields && aws_lb.this.desync_mitigation_mode == "strictest"
     error_message = "Malformed requests must end at the load balancer."
@@ -34,14 +27,11 @@ run "the_load_balancer_refuses_malformed_requests" {
     error_message = "The caller's address must be appended, and no server told."
   }
   assert {
-    condition     = aws_lb.this.security_groups == toset(["sg-load-balancer"]) && !aws_lb.this.enable_deletion_protection
+    condition     = aws_lb.this.security_groups == toset([aws_security_group.load_balancer.id]) && !aws_lb.this.enable_deletion_protection
     error_message = "The load balancer must be in its own security group, and be deleted with the rest by default."
   }
-}
 
-run "targets_are_judged_by_readiness_every_5_seconds" {
-  command = plan
-
+  # --- Targets ---
   assert {
     condition = alltrue([
       for group in aws_lb_target_group.this : group.health_check[0].path == "/readyz" &&
@@ -58,11 +48,8 @@ run "targets_are_judged_by_readiness_every_5_seconds" {
     condition     = alltrue([for group in aws_lb_target_group.this : group.target_type == "ip" && group.protocol == "HTTP" && group.port == 8081 && group.load_balancing_algorithm_type == "least_outstanding_requests"])
     error_message = "A request must go to the gateway of the task that has least to do."
   }
-}
 
-run "without_a_domain_requests_are_served_over_http" {
-  command = plan
-
+  # --- Listener ---
   assert {
     condition     = aws_lb_listener.rolling[0].port == 80 && aws_lb_listener.rolling[0].protocol == "HTTP" && length(aws_lb_listener.redirect) == 0
     error_message = "There must be one listener, on port 80."

@@ -5,30 +5,13 @@ mock_provider "aws" {
   override_during = plan
 }
 
-variables {
-  image_tag = "1a2b3c4"
-}
-
-run "tasks_are_reached_by_the_load_balancer_only" {
+run "the_default_vpc_is_used_as_it_is" {
   command = plan
 
-  assert {
-    condition     = aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.from_port == 8081 && aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.to_port == 8081
-    error_message = "The load balancer must reach the gateway's port and no other."
-  }
-  assert {
-    condition     = aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.cidr_ipv4 == null
-    error_message = "No network may reach the tasks."
-  }
   assert {
     condition     = keys(aws_vpc_security_group_ingress_rule.callers) == ["80"]
     error_message = "Without HTTPS only port 80 must be open."
   }
-}
-
-run "the_default_vpc_is_used_as_it_is" {
-  command = plan
-
   assert {
     condition     = aws_ecs_service.rolling[0].network_configuration[0].assign_public_ip && length(aws_vpc.this) == 0 && length(aws_vpc_endpoint.interface) == 0
     error_message = "In the default VPC the way to AWS is the internet."
@@ -43,16 +26,13 @@ run "a_vpc_of_its_own_has_no_way_out" {
   command = plan
 
   variables {
-    vpc = { cidr = "10.20.0.0/16", zones = ["a", "b", "c"] }
+    vpc    = { cidr = "10.20.0.0/16", zones = ["a", "b", "c"] }
+    domain = { name = "api.example.com", zone_id = "Z0123456789ABC" }
   }
 
   assert {
     condition     = length(aws_subnet.public) == 3 && length(aws_subnet.private) == 3 && alltrue([for subnet in aws_subnet.public : !coalesce(subnet.map_public_ip_on_launch, false)])
     error_message = "There must be a public and a private subnet in each zone, and no public address by default."
-  }
-  assert {
-    condition     = length(distinct(concat(values(aws_subnet.public)[*].cidr_block, values(aws_subnet.private)[*].cidr_block))) == 6
-    error_message = "Subnets must not overlap."
   }
   assert {
     condition     = !aws_ecs_service.rolling[0].network_configuration[0].assign_public_ip
@@ -82,59 +62,38 @@ run "a_vpc_of_its_own_has_no_way_out" {
     condition     = one(data.aws_iam_policy_document.image_layers[0].statement).actions == toset(["s3:GetObject"]) && one(data.aws_iam_policy_document.image_layers[0].statement).resources == toset(["arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*"])
     error_message = "Of S3, tasks must read the layers of images and nothing else."
   }
-}
 
-run "metrics_have_an_endpoint_too" {
-  command = plan
-
-  variables {
-    vpc                = { cidr = "10.20.0.0/16", zones = ["a", "b"] }
-    managed_prometheus = { collector_tag = "v0.45.0" }
-  }
-
-  assert {
-    condition     = contains(keys(aws_vpc_endpoint.interface), "aps-workspaces")
-    error_message = "The collector must reach Managed Prometheus."
-  }
-}
-
-run "every_rule_names_who_may_reach_whom" {
-  command = plan
-
-  variables {
-    vpc    = { cidr = "10.20.0.0/16", zones = ["a", "b"] }
-    domain = { name = "api.example.com", zone_id = "Z0123456789ABC" }
-  }
-
+  # --- Who reaches whom ---
   assert {
     condition = (
-      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.security_group_id == "sg-tasks" &&
-      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.referenced_security_group_id == "sg-load-balancer" &&
-      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.ip_protocol == "tcp"
+      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.security_group_id == aws_security_group.tasks.id &&
+      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.referenced_security_group_id == aws_security_group.load_balancer.id &&
+      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.ip_protocol == "tcp" && aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.cidr_ipv4 == null &&
+      aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.from_port == 8081 && aws_vpc_security_group_ingress_rule.tasks_from_load_balancer.to_port == 8081
     )
-    error_message = "Tasks must be reached from the load balancer's group."
+    error_message = "Tasks must be reached from the load balancer's group, at the gateway's port, and from nowhere else."
   }
   assert {
     condition = alltrue([
       for port, rule in aws_vpc_security_group_ingress_rule.callers :
-      rule.security_group_id == "sg-load-balancer" && rule.from_port == tonumber(port) && rule.to_port == tonumber(port) && contains(["80", "443"], port)
+      rule.security_group_id == aws_security_group.load_balancer.id && rule.from_port == tonumber(port) && rule.to_port == tonumber(port) && contains(["80", "443"], port)
     ])
     error_message = "The world must reach the load balancer's ports 80 and 443 and nothing else."
   }
   assert {
     condition = (
-      aws_vpc_security_group_egress_rule.load_balancer_to_tasks.security_group_id == "sg-load-balancer" &&
-      aws_vpc_security_group_egress_rule.load_balancer_to_tasks.referenced_security_group_id == "sg-tasks" &&
+      aws_vpc_security_group_egress_rule.load_balancer_to_tasks.security_group_id == aws_security_group.load_balancer.id &&
+      aws_vpc_security_group_egress_rule.load_balancer_to_tasks.referenced_security_group_id == aws_security_group.tasks.id &&
       aws_vpc_security_group_egress_rule.load_balancer_to_tasks.from_port == 8081 && aws_vpc_security_group_egress_rule.load_balancer_to_tasks.to_port == 8081
     )
     error_message = "The load balancer must reach the tasks' one port and nothing else."
   }
   assert {
     condition = (
-      aws_vpc_security_group_egress_rule.tasks_to_endpoints[0].referenced_security_group_id == "sg-endpoints" &&
-      aws_vpc_security_group_egress_rule.tasks_to_image_layers[0].prefix_list_id == "pl-s3" &&
-      aws_vpc_security_group_ingress_rule.endpoints_from_tasks[0].security_group_id == "sg-endpoints" &&
-      aws_vpc_security_group_ingress_rule.endpoints_from_tasks[0].referenced_security_group_id == "sg-tasks"
+      aws_vpc_security_group_egress_rule.tasks_to_endpoints[0].referenced_security_group_id == aws_security_group.endpoints[0].id &&
+      aws_vpc_security_group_egress_rule.tasks_to_image_layers[0].prefix_list_id == aws_vpc_endpoint.s3[0].prefix_list_id &&
+      aws_vpc_security_group_ingress_rule.endpoints_from_tasks[0].security_group_id == aws_security_group.endpoints[0].id &&
+      aws_vpc_security_group_ingress_rule.endpoints_from_tasks[0].referenced_security_group_id == aws_security_group.tasks.id
     )
     error_message = "Tasks must reach the endpoints and the bucket of image layers, and the endpoints be reached by the tasks."
   }
@@ -145,25 +104,18 @@ run "every_rule_names_who_may_reach_whom" {
     ])
     error_message = "Between tasks and AWS there must be port 443 and no network's address."
   }
-}
 
-run "private_subnets_have_no_route_out" {
-  command = plan
-
-  variables {
-    vpc = { cidr = "10.20.0.0/16", zones = ["a", "b"] }
-  }
-
+  # --- Routes ---
   assert {
-    condition     = length(aws_route_table.private[0].route) == 0 && toset(values(aws_route_table_association.private)[*].route_table_id) == toset(["rtb-private"]) && toset(values(aws_route_table_association.private)[*].subnet_id) == toset(["subnet-private"])
+    condition     = length(aws_route_table.private[0].route) == 0 && toset(values(aws_route_table_association.private)[*].route_table_id) == toset([aws_route_table.private[0].id]) && toset(values(aws_route_table_association.private)[*].subnet_id) == toset(values(aws_subnet.private)[*].id)
     error_message = "Private subnets must have the route table without routes."
   }
   assert {
-    condition     = aws_ecs_service.rolling[0].network_configuration[0].subnets == toset(["subnet-private"]) && aws_lb.this.subnets == toset(["subnet-public"])
+    condition     = aws_ecs_service.rolling[0].network_configuration[0].subnets == toset(values(aws_subnet.private)[*].id) && aws_lb.this.subnets == toset(values(aws_subnet.public)[*].id)
     error_message = "Tasks must be in the private subnets, the load balancer in the public ones."
   }
   assert {
-    condition     = aws_vpc_endpoint.s3[0].route_table_ids == toset(["rtb-private"]) && alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.subnet_ids == toset(["subnet-private"]) && endpoint.security_group_ids == toset(["sg-endpoints"])])
+    condition     = aws_vpc_endpoint.s3[0].route_table_ids == toset([aws_route_table.private[0].id]) && alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.subnet_ids == toset(values(aws_subnet.private)[*].id) && endpoint.security_group_ids == toset([aws_security_group.endpoints[0].id])])
     error_message = "Endpoints must be where the tasks are."
   }
   assert {

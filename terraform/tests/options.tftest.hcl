@@ -5,10 +5,6 @@ mock_provider "aws" {
   override_during = plan
 }
 
-variables {
-  image_tag = "1a2b3c4"
-}
-
 run "without_options_there_is_the_least" {
   command = plan
 
@@ -22,13 +18,18 @@ run "without_options_there_is_the_least" {
   }
 }
 
-run "the_firewall_counts_addresses_and_knows_friend_and_foe" {
+run "each_option_adds_what_it_says" {
   command = plan
 
   variables {
-    waf = { requests_per_5_minutes = 2000, allowed_cidrs = ["192.0.2.0/24"], denied_cidrs = ["198.51.100.0/24"] }
+    waf                     = { requests_per_5_minutes = 2000, allowed_cidrs = ["192.0.2.0/24"], denied_cidrs = ["198.51.100.0/24"] }
+    access_logs_enabled     = true
+    alarm_email             = "oncall@example.com"
+    managed_prometheus      = { collector_tag = "v0.45.0" }
+    managed_grafana_enabled = true
   }
 
+  # --- Firewall ---
   assert {
     condition     = aws_wafv2_ip_set.this["allowed"].addresses == toset(["192.0.2.0/24"]) && aws_wafv2_ip_set.this["denied"].addresses == toset(["198.51.100.0/24"])
     error_message = "Both lists must be as given."
@@ -70,15 +71,8 @@ run "the_firewall_counts_addresses_and_knows_friend_and_foe" {
     condition     = aws_wafv2_web_acl_association.this[0].resource_arn == aws_lb.this.arn && aws_wafv2_web_acl_association.this[0].web_acl_arn == aws_wafv2_web_acl.this[0].arn
     error_message = "The firewall must be in front of the load balancer."
   }
-}
 
-run "access_logs_go_to_a_bucket_of_their_own" {
-  command = plan
-
-  variables {
-    access_logs_enabled = true
-  }
-
+  # --- Access logs ---
   assert {
     condition     = aws_lb.this.access_logs[0].enabled && aws_s3_bucket_public_access_block.access_logs[0].restrict_public_buckets
     error_message = "The load balancer must log to a private bucket."
@@ -104,37 +98,12 @@ run "access_logs_go_to_a_bucket_of_their_own" {
     })
     error_message = "Only this load balancer may write, and TLS must be required."
   }
-}
 
-run "an_owner_of_an_address_gets_the_alarms" {
-  command = plan
-
-  variables {
-    alarm_email = "oncall@example.com"
-  }
-
+  # --- Who is told, and where people look ---
   assert {
     condition     = aws_sns_topic_subscription.email[0].endpoint == "oncall@example.com"
     error_message = "The address must be subscribed."
   }
-  assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_actions == toset([aws_sns_topic.alarms.arn])])
-    error_message = "Every alarm must be sent to the topic."
-  }
-  assert {
-    condition     = aws_cloudwatch_metric_alarm.this["ServerErrors"].threshold == 5 && aws_cloudwatch_metric_alarm.this["ServerErrors"].period == 60 && aws_cloudwatch_metric_alarm.this["ServerErrors"].evaluation_periods == 1
-    error_message = "Five server errors in a minute must raise the alarm."
-  }
-}
-
-run "grafana_reads_prometheus" {
-  command = plan
-
-  variables {
-    managed_prometheus      = { collector_tag = "v0.45.0" }
-    managed_grafana_enabled = true
-  }
-
   assert {
     condition     = toset(aws_grafana_workspace.this[0].data_sources) == toset(["PROMETHEUS", "CLOUDWATCH"])
     error_message = "Grafana must have both sources."

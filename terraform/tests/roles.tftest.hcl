@@ -5,44 +5,57 @@ mock_provider "aws" {
   override_during = plan
 }
 
-variables {
-  image_tag = "1a2b3c4"
-}
-
-run "the_execution_role_starts_tasks_and_no_more" {
+run "only_ecs_of_this_account_takes_the_roles" {
   command = plan
 
   assert {
-    condition = jsonencode({
-      for statement in data.aws_iam_policy_document.execution.statement : statement.sid => sort(statement.actions)
-      }) == jsonencode({
-      LogInToRegistry = ["ecr:GetAuthorizationToken"]
-      PullImages      = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      ReadKeys        = ["ssm:GetParameters"]
-      WriteLogs       = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    })
-    error_message = "The execution role must read the keys, pull images and write logs."
+    condition = jsonencode([
+      for statement in data.aws_iam_policy_document.tasks_trust.statement : [
+        statement.actions, one(statement.principals).identifiers, { for condition in statement.condition : condition.variable => condition.values }
+      ]
+      ]) == jsonencode([
+      [["sts:AssumeRole"], ["ecs-tasks.amazonaws.com"], { "aws:SourceAccount" = ["123456789012"], "aws:SourceArn" = ["arn:aws:ecs:eu-west-1:123456789012:*"] }]
+    ])
+    error_message = "Only tasks of this account, in this region, may take the roles."
   }
   assert {
-    condition     = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if statement.sid == "ReadKeys"]) == toset([aws_ssm_parameter.api_keys.arn])
-    error_message = "It must read the one parameter."
+    condition = [
+      for statement in data.aws_iam_policy_document.alarms.statement :
+      [statement.actions, one(statement.principals).identifiers, one(statement.condition).variable, one(statement.condition).values]
+    ] == [[toset(["sns:Publish"]), toset(["cloudwatch.amazonaws.com", "aps.amazonaws.com"]), "aws:SourceAccount", tolist(["123456789012"])]]
+    error_message = "Only this account may publish alarms."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy.write_metrics) == 0
+    error_message = "Without a collector the task role must have no policy."
   }
 }
 
-run "with_a_key_of_its_own_it_decrypts_that_parameter_only" {
+run "each_role_may_do_its_part_for_this_service_and_no_more" {
   command = plan
 
   variables {
     customer_managed_key_enabled = true
+    managed_prometheus           = { collector_tag = "v0.45.0" }
   }
 
   assert {
-    condition     = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if contains(statement.actions, "kms:Decrypt")]) == toset([aws_kms_key.this[0].arn])
-    error_message = "It must decrypt with the service's key."
+    condition = jsonencode({
+      for statement in data.aws_iam_policy_document.execution.statement : statement.sid => [
+        sort(statement.actions), sort(statement.resources), [for condition in statement.condition : [condition.test, condition.variable, condition.values]]
+      ]
+      }) == jsonencode({
+      DecryptKeys     = [["kms:Decrypt"], [aws_kms_key.this[0].arn], [["StringEquals", "kms:EncryptionContext:PARAMETER_ARN", [aws_ssm_parameter.api_keys.arn]]]]
+      LogInToRegistry = [["ecr:GetAuthorizationToken"], ["*"], []]
+      PullImages      = [["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], sort(concat(values(data.aws_ecr_repository.this), data.aws_ecr_repository.collector)[*].arn), []]
+      ReadKeys        = [["ssm:GetParameters"], [aws_ssm_parameter.api_keys.arn], []]
+      WriteLogs       = [["logs:CreateLogStream", "logs:PutLogEvents"], ["${aws_cloudwatch_log_group.this.arn}:*"], []]
+    })
+    error_message = "The execution role must log in to the registry, and of this service's only pull images, read and decrypt keys, and write logs."
   }
   assert {
-    condition     = one(flatten([for statement in data.aws_iam_policy_document.execution.statement : [for condition in statement.condition : condition.variable] if contains(statement.actions, "kms:Decrypt")])) == "kms:EncryptionContext:PARAMETER_ARN"
-    error_message = "It must decrypt nothing but the parameter."
+    condition     = data.aws_iam_policy_document.write_metrics[0].statement[0].actions == toset(["aps:RemoteWrite"]) && data.aws_iam_policy_document.write_metrics[0].statement[0].resources == toset([aws_prometheus_workspace.this[0].arn])
+    error_message = "The task role must write metrics to the one workspace and do nothing else."
   }
   assert {
     condition     = aws_kms_key.this[0].enable_key_rotation && aws_ssm_parameter.api_keys.key_id == aws_kms_key.this[0].arn && aws_cloudwatch_log_group.this.kms_key_id == aws_kms_key.this[0].arn && aws_sns_topic.alarms.kms_master_key_id == aws_kms_key.this[0].arn
@@ -55,84 +68,6 @@ run "with_a_key_of_its_own_it_decrypts_that_parameter_only" {
       length(statement.condition) == 1 && !contains(statement.actions, "kms:*")
     ])
     error_message = "Each service must have a condition, and only the account may manage the key."
-  }
-}
-
-run "the_task_role_may_do_nothing" {
-  command = plan
-
-  assert {
-    condition     = length(aws_iam_role_policy.write_metrics) == 0
-    error_message = "Without a collector the task role must have no policy."
-  }
-}
-
-run "the_collector_writes_metrics_to_the_one_workspace" {
-  command = plan
-
-  variables {
-    managed_prometheus = { collector_tag = "v0.45.0" }
-  }
-
-  assert {
-    condition     = data.aws_iam_policy_document.write_metrics[0].statement[0].actions == toset(["aps:RemoteWrite"]) && data.aws_iam_policy_document.write_metrics[0].statement[0].resources == toset([aws_prometheus_workspace.this[0].arn])
-    error_message = "The task role must write metrics to the one workspace and do nothing else."
-  }
-}
-
-run "only_ecs_of_this_account_takes_the_roles" {
-  command = plan
-
-  assert {
-    condition     = toset([for condition in data.aws_iam_policy_document.tasks_trust.statement[0].condition : condition.variable]) == toset(["aws:SourceAccount", "aws:SourceArn"])
-    error_message = "Nobody else's tasks may take the roles."
-  }
-  assert {
-    condition     = one(data.aws_iam_policy_document.tasks_trust.statement[0].principals).identifiers == toset(["ecs-tasks.amazonaws.com"]) && data.aws_iam_policy_document.tasks_trust.statement[0].actions == toset(["sts:AssumeRole"])
-    error_message = "Only tasks may take the roles."
-  }
-  assert {
-    condition     = toset(flatten([for condition in data.aws_iam_policy_document.tasks_trust.statement[0].condition : condition.values])) == toset(["123456789012", "arn:aws:ecs:eu-west-1:123456789012:*"])
-    error_message = "They must be tasks of this account, in this region."
-  }
-  assert {
-    condition = [
-      for statement in data.aws_iam_policy_document.alarms.statement :
-      [statement.actions, one(statement.principals).identifiers, one(statement.condition).variable, one(statement.condition).values]
-    ] == [[toset(["sns:Publish"]), toset(["cloudwatch.amazonaws.com", "aps.amazonaws.com"]), "aws:SourceAccount", tolist(["123456789012"])]]
-    error_message = "Only this account may publish alarms."
-  }
-}
-
-run "each_permission_names_what_is_the_service_s" {
-  command = plan
-
-  variables {
-    customer_managed_key_enabled = true
-    managed_prometheus           = { collector_tag = "v0.45.0" }
-  }
-
-  assert {
-    condition     = [for statement in data.aws_iam_policy_document.execution.statement : statement.sid if contains(statement.resources, "*")] == ["LogInToRegistry"]
-    error_message = "Only the login to the registry may be for every resource: it knows none."
-  }
-  assert {
-    condition     = toset(flatten([for statement in data.aws_iam_policy_document.execution.statement : [for action in statement.actions : action if startswith(action, "ssm:") || startswith(action, "kms:")]])) == toset(["ssm:GetParameters", "kms:Decrypt"])
-    error_message = "Of parameters and keys it must have ssm:GetParameters and kms:Decrypt, and no more."
-  }
-  assert {
-    condition     = flatten([for statement in data.aws_iam_policy_document.execution.statement : [for condition in statement.condition : [condition.test, condition.values]] if statement.sid == "DecryptKeys"]) == ["StringEquals", aws_ssm_parameter.api_keys.arn]
-    error_message = "It must decrypt the one parameter, compared to the letter."
-  }
-  assert {
-    condition = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if statement.sid == "PullImages"]) == toset([
-      for name in ["api", "nginx", "collector"] : "arn:aws:ecr:eu-west-1:123456789012:repository/zama-${name}"
-    ])
-    error_message = "It must pull from the service's repositories only."
-  }
-  assert {
-    condition     = one([for statement in data.aws_iam_policy_document.execution.statement : statement.resources if statement.sid == "WriteLogs"]) == toset(["${aws_cloudwatch_log_group.this.arn}:*"])
-    error_message = "It must write to the one log group."
   }
   assert {
     condition     = aws_iam_role_policy.execution.role == aws_iam_role.execution.id && aws_iam_role_policy.write_metrics[0].role == aws_iam_role.task.id && aws_iam_role.execution.id != aws_iam_role.task.id
@@ -198,5 +133,9 @@ run "every_role_has_the_boundary" {
   assert {
     condition     = [for statement in data.aws_iam_policy_document.grafana[0].statement : statement.resources if statement.sid == "Prometheus"] == [toset([aws_prometheus_workspace.this[0].arn])] && one(data.aws_iam_policy_document.flow_logs[0].statement).resources == toset(["${aws_cloudwatch_log_group.flows[0].arn}:*"])
     error_message = "Grafana must read the one workspace, and flow logs must go to the one log group."
+  }
+  assert {
+    condition     = contains(keys(aws_vpc_endpoint.interface), "aps-workspaces")
+    error_message = "The collector must reach Managed Prometheus."
   }
 }

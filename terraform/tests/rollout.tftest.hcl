@@ -5,10 +5,6 @@ mock_provider "aws" {
   override_during = plan
 }
 
-variables {
-  image_tag = "1a2b3c4"
-}
-
 run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
   command = plan
 
@@ -48,7 +44,7 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
     error_message = "The load balancer must reach the gateway."
   }
   assert {
-    condition     = aws_ecs_service.rolling[0].desired_count == 2 && aws_ecs_service.rolling[0].launch_type == "FARGATE" && aws_ecs_service.rolling[0].task_definition == aws_ecs_task_definition.this.arn && aws_ecs_service.rolling[0].network_configuration[0].security_groups == toset(["sg-tasks"])
+    condition     = aws_ecs_service.rolling[0].desired_count == 2 && aws_ecs_service.rolling[0].launch_type == "FARGATE" && aws_ecs_service.rolling[0].task_definition == aws_ecs_task_definition.this.arn && aws_ecs_service.rolling[0].network_configuration[0].security_groups == toset([aws_security_group.tasks.id])
     error_message = "Two tasks of this definition must run, in their own security group."
   }
   assert {
@@ -96,7 +92,7 @@ run "blue_green_shifts_weights_between_two_target_groups" {
     error_message = "The load balancer must reach the gateway."
   }
   assert {
-    condition     = aws_ecs_service.blue_green[0].desired_count == 2 && aws_ecs_service.blue_green[0].launch_type == "FARGATE" && aws_ecs_service.blue_green[0].task_definition == aws_ecs_task_definition.this.arn && aws_ecs_service.blue_green[0].network_configuration[0].security_groups == toset(["sg-tasks"])
+    condition     = aws_ecs_service.blue_green[0].desired_count == 2 && aws_ecs_service.blue_green[0].launch_type == "FARGATE" && aws_ecs_service.blue_green[0].task_definition == aws_ecs_task_definition.this.arn && aws_ecs_service.blue_green[0].network_configuration[0].security_groups == toset([aws_security_group.tasks.id])
     error_message = "Two tasks of this definition must run, in their own security group."
   }
   assert {

@@ -5,11 +5,7 @@ mock_provider "aws" {
   override_during = plan
 }
 
-variables {
-  image_tag = "1a2b3c4"
-}
-
-run "a_budget_that_is_used_up_fast_pages" {
+run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
   command = plan
 
   assert {
@@ -28,11 +24,8 @@ run "a_budget_that_is_used_up_fast_pages" {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.comparison_operator == "GreaterThanThreshold" && alarm.treat_missing_data == "notBreaching" && alarm.evaluation_periods == 1])
     error_message = "A window must be over its threshold, and silence must not be."
   }
-}
 
-run "thresholds_and_windows_are_those_of_the_objectives" {
-  command = plan
-
+  # --- Thresholds and windows ---
   assert {
     # 14.4 and 6 times the budgets of 0.1 % and 1 %.
     condition = alltrue([
@@ -56,20 +49,12 @@ run "thresholds_and_windows_are_those_of_the_objectives" {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.alarm_actions == null])
     error_message = "One window alone must tell nobody."
   }
-}
-
-run "little_traffic_alarms_nobody" {
-  command = plan
-
   assert {
     condition     = strcontains(join("", [for query in aws_cloudwatch_metric_alarm.burn_rate["availability-1h"].metric_query : query.expression if query.expression != null]), ">= 5")
     error_message = "Fewer than five bad requests in the long window must not count."
   }
-}
 
-run "silence_is_an_alarm_because_somebody_always_calls" {
-  command = plan
-
+  # --- Silence, because somebody always calls ---
   assert {
     condition     = aws_route53_health_check.this.resource_path == "/healthz?probe" && aws_route53_health_check.this.type == "HTTP" && aws_route53_health_check.this.request_interval == 30
     error_message = "The probe must call the whole way to the API, every 30 seconds."
@@ -82,11 +67,8 @@ run "silence_is_an_alarm_because_somebody_always_calls" {
     condition     = aws_route53_health_check.this.failure_threshold == 3 && length(aws_route53_health_check.this.regions) == 3 && aws_route53_health_check.this.port == 80 && aws_route53_health_check.this.fqdn == aws_lb.this.dns_name
     error_message = "The probe must call the load balancer from three regions."
   }
-}
 
-run "every_alarm_leads_to_its_runbook" {
-  command = plan
-
+  # --- Every alarm ---
   assert {
     condition = alltrue([
       for alarm in concat(values(aws_cloudwatch_metric_alarm.this), values(aws_cloudwatch_metric_alarm.unhealthy_tasks), values(aws_cloudwatch_metric_alarm.burn_rate), [aws_cloudwatch_metric_alarm.no_healthy_task]) :
@@ -124,6 +106,16 @@ run "every_alarm_leads_to_its_runbook" {
     condition     = aws_cloudwatch_metric_alarm.no_healthy_task.comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.no_healthy_task.threshold == 1 && aws_cloudwatch_metric_alarm.no_healthy_task.evaluation_periods == 2 && aws_cloudwatch_metric_alarm.no_healthy_task.treat_missing_data == "breaching" && contains(flatten([for query in aws_cloudwatch_metric_alarm.no_healthy_task.metric_query : query.metric[*].metric_name]), "HealthyHostCount")
     error_message = "Two minutes without a healthy task, or without data, must raise the alarm."
   }
+
+  # --- Where people look ---
+  assert {
+    condition     = !contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT")
+    error_message = "A line that nobody reads must not be sent."
+  }
+  assert {
+    condition     = alltrue([for name in ["errors", "events", "slowest", "refused", "clients"] : aws_cloudwatch_query_definition.this[name].name == "zama-challenge/${name}"])
+    error_message = "Each question must be saved under the deployment's name."
+  }
 }
 
 run "prometheus_has_the_rules_and_tells_the_topic" {
@@ -145,22 +137,12 @@ run "prometheus_has_the_rules_and_tells_the_topic" {
     condition     = contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT") && contains(jsondecode(aws_ecs_task_definition.this.container_definitions)[*].name, "gateway-metrics")
     error_message = "The gateway must tell of its requests, and somebody must count them."
   }
-}
-
-run "without_prometheus_nobody_counts_at_the_gateway" {
-  command = plan
-
   assert {
-    condition     = !contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT")
-    error_message = "A line that nobody reads must not be sent."
+    condition     = local.collector_configuration.receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["127.0.0.1:8080"]
+    error_message = "The collector must scrape the API."
   }
-}
-
-run "runbooks_find_their_questions" {
-  command = plan
-
   assert {
-    condition     = alltrue([for name in ["errors", "events", "slowest", "refused", "clients"] : aws_cloudwatch_query_definition.this[name].name == "zama-challenge/${name}"])
-    error_message = "Each question must be saved under the deployment's name."
+    condition     = local.collector_configuration.exporters.prometheusremotewrite.endpoint == "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    error_message = "The collector must write to the workspace."
   }
 }

@@ -5,201 +5,11 @@ mock_provider "aws" {
   override_during = plan
 }
 
-variables {
-  image_tag = "1a2b3c4"
-}
-
-run "both_containers_are_hardened" {
-  command = plan
-
-  assert {
-    condition = alltrue([
-      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
-      container.readonlyRootFilesystem && container.linuxParameters.capabilities.drop == ["ALL"] &&
-      container.linuxParameters.capabilities.add == [] && !lookup(container, "privileged", false)
-    ])
-    error_message = "Every container must have a read-only root and no capability."
-  }
-  assert {
-    condition     = alltrue([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.linuxParameters.initProcessEnabled])
-    error_message = "Every container must have an init process, so that a stop during its start is not lost."
-  }
-  assert {
-    condition     = local.api_container.user == "10001:10001" && strcontains(file("../services/api/Dockerfile"), "USER ${local.api_container.user}")
-    error_message = "The API must run as the user that its image was made for."
-  }
-  assert {
-    condition     = local.nginx_container.user == "101:101" && strcontains(file("../services/nginx/Dockerfile"), "USER ${local.nginx_container.user}")
-    error_message = "The gateway must run as the user that its image was made for."
-  }
-  assert {
-    condition     = aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
-    error_message = "The task must be Fargate's."
-  }
-}
-
-run "health_checks_order_the_start_and_the_stop" {
-  command = plan
-
-  assert {
-    condition     = local.api_container.healthCheck.command == ["CMD", "/app/healthcheck"]
-    error_message = "The API must be asked by the program in its image."
-  }
-  assert {
-    condition     = strcontains(local.nginx_container.healthCheck.command[1], "127.0.0.1:8081/healthz")
-    error_message = "The gateway must be asked on the port on which it listens."
-  }
-  assert {
-    condition     = local.nginx_container.dependsOn == [{ containerName = "api", condition = "HEALTHY" }]
-    error_message = "The gateway must start after the API is healthy, and stop before it."
-  }
-  assert {
-    condition = alltrue([
-      for container in [local.api_container, local.nginx_container] :
-      container.stopTimeout > 25 && container.stopTimeout <= 120
-    ])
-    error_message = "stopTimeout must be longer than the 25 s in which the containers stop, and at most Fargate's 120 s."
-  }
-}
-
-run "logs_never_hold_up_a_request" {
-  command = plan
-
-  assert {
-    condition = alltrue([
-      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
-      container.logConfiguration.logDriver == "awslogs" &&
-      container.logConfiguration.options["mode"] == "non-blocking" &&
-      container.logConfiguration.options["max-buffer-size"] == "4m" &&
-      container.logConfiguration.options["awslogs-group"] == "/ecs/zama-challenge"
-    ])
-    error_message = "Every container must log to the one group without blocking."
-  }
-}
-
-run "the_keys_reach_the_gateway_alone" {
-  command = plan
-
-  variables {
-    api_key_value = "acme=SECRET"
-  }
-
-  assert {
-    condition     = local.nginx_container.secrets == [{ name = "API_KEYS", valueFrom = aws_ssm_parameter.api_keys.arn }]
-    error_message = "The gateway must have the keys from the one parameter."
-  }
-  assert {
-    condition     = !can(local.api_container.secrets)
-    error_message = "The API must have no secret."
-  }
-  assert {
-    condition     = !strcontains(aws_ecs_task_definition.this.container_definitions, "SECRET")
-    error_message = "The key itself must not be in the task definition."
-  }
-  assert {
-    condition     = aws_ssm_parameter.api_keys.type == "SecureString" && aws_ssm_parameter.api_keys.value_wo_version == 1
-    error_message = "The parameter must be encrypted, and its value write-only."
-  }
-  assert {
-    condition     = ephemeralasnull(var.api_key_value) == null
-    error_message = "The key must be ephemeral, so that no plan and no state has it."
-  }
-}
-
-run "the_gateway_alone_is_reached_and_knows_its_callers" {
-  command = plan
-
-  assert {
-    condition     = contains(local.api_container.environment, { name = "HOST", value = "127.0.0.1" })
-    error_message = "The API must listen for the gateway only."
-  }
-  assert {
-    condition     = contains(local.nginx_container.environment, { name = "TRUSTED_PROXIES", value = "172.31.0.0/16" })
-    error_message = "The load balancer's word about its callers must be believed, nobody else's."
-  }
-  assert {
-    condition     = local.api_container.portMappings == [] && local.nginx_container.portMappings[0].containerPort == 8081
-    error_message = "Only the gateway's port must be mapped."
-  }
-  assert {
-    condition     = local.nginx_container.linuxParameters.tmpfs[0].containerPath == "/tmp"
-    error_message = "The rendered configuration must be in memory."
-  }
-  assert {
-    condition     = contains(local.nginx_container.environment, { name = "RATE_LIMIT", value = "5" }) && contains(local.nginx_container.environment, { name = "RATE_BURST", value = "5" }) && contains(local.api_container.environment, { name = "VERSION", value = "1a2b3c4" })
-    error_message = "The gateway must have its limit, and the API know its version."
-  }
-  assert {
-    condition     = aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512" && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
-    error_message = "The task must have Fargate's smallest size and the architecture of the images."
-  }
-}
-
-run "images_are_named_by_tag" {
-  command = plan
-
-  assert {
-    condition     = endswith(local.api_container.image, ":1a2b3c4") && endswith(local.nginx_container.image, ":1a2b3c4")
-    error_message = "Both images must have the tag."
-  }
-}
-
-run "images_are_named_by_digest_where_it_is_given" {
-  command = plan
-
-  variables {
-    image_digests = {
-      api   = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-      nginx = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-    }
-  }
-
-  assert {
-    condition     = endswith(local.api_container.image, "@sha256:${join("", [for i in range(64) : "a"])}")
-    error_message = "The API's image must have its digest."
-  }
-  assert {
-    condition     = endswith(local.nginx_container.image, "@sha256:${join("", [for i in range(64) : "b"])}")
-    error_message = "The gateway's image must have its own digest."
-  }
-}
-
-run "a_collector_is_there_only_for_managed_prometheus" {
-  command = plan
-
-  assert {
-    condition     = length(jsondecode(aws_ecs_task_definition.this.container_definitions)) == 2
-    error_message = "Without Managed Prometheus there must be two containers."
-  }
-}
-
-run "the_collector_scrapes_the_api_and_may_die" {
+run "every_container_is_hardened" {
   command = plan
 
   variables {
     managed_prometheus = { collector_tag = "v0.45.0" }
-  }
-
-  assert {
-    condition     = !local.collector_containers[0].essential && local.collector_containers[0].user == "10002:10002"
-    error_message = "The collector must not take the service along, nor be root."
-  }
-  assert {
-    condition     = local.collector_configuration.receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["127.0.0.1:8080"]
-    error_message = "The collector must scrape the API."
-  }
-  assert {
-    condition     = local.collector_configuration.exporters.prometheusremotewrite.endpoint == "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
-    error_message = "The collector must write to the workspace."
-  }
-}
-
-run "no_container_has_a_key_or_a_privilege" {
-  command = plan
-
-  variables {
-    managed_prometheus = { collector_tag = "v0.45.0" }
-    api_key_value      = "acme=SECRET"
   }
 
   assert {
@@ -210,21 +20,9 @@ run "no_container_has_a_key_or_a_privilege" {
     condition = alltrue([
       for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
       container.readonlyRootFilesystem == true && container.linuxParameters.capabilities.drop == ["ALL"] && container.linuxParameters.capabilities.add == [] &&
-      try(container.privileged, false) == false && can(regex("^[1-9][0-9]*:[1-9][0-9]*$", container.user))
+      container.linuxParameters.initProcessEnabled && try(container.privileged, false) == false && can(regex("^[1-9][0-9]*:[1-9][0-9]*$", container.user))
     ])
-    error_message = "Every container must have a user that is not root, a read-only root, no capability and no privilege."
-  }
-  assert {
-    condition = alltrue(flatten([
-      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : [
-        for setting in container.environment : !contains(["API_KEY", "API_KEYS"], setting.name) && !strcontains(setting.value, "SECRET")
-      ]
-    ]))
-    error_message = "No key may be in a container's environment, which everybody reads who may describe the task."
-  }
-  assert {
-    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if length(try(container.secrets, [])) > 0] == ["nginx"]
-    error_message = "Only the gateway may have secrets."
+    error_message = "Every container must have a user that is not root, a read-only root, no capability, no privilege, and an init process, so that a stop during its start is not lost."
   }
   assert {
     condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if container.essential] == ["api", "nginx"]
@@ -239,11 +37,63 @@ run "no_container_has_a_key_or_a_privilege" {
     error_message = "Every container must have a health check and 30 s to stop, and all but the API wait for the API's health."
   }
   assert {
+    condition = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.image] == [
+      "${data.aws_ecr_repository.this["api"].repository_url}:1a2b3c4", "${data.aws_ecr_repository.this["nginx"].repository_url}:1a2b3c4",
+      "${data.aws_ecr_repository.this["api"].repository_url}:1a2b3c4", "${data.aws_ecr_repository.collector[0].repository_url}:v0.45.0",
+    ] && concat(values(data.aws_ecr_repository.this), data.aws_ecr_repository.collector)[*].name == ["zama-api", "zama-nginx", "zama-collector"]
+    error_message = "Every image must be its own, from the account's registry, by tag."
+  }
+  assert {
     condition = alltrue([
       for container in jsondecode(aws_ecs_task_definition.this.container_definitions) :
-      can(regex("^123456789012\\.dkr\\.ecr\\.eu-west-1\\.amazonaws\\.com/zama-${container.name == "gateway-metrics" ? "api" : container.name}(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", container.image)) && !endswith(container.image, ":latest")
+      container.logConfiguration.logDriver == "awslogs" &&
+      container.logConfiguration.options["mode"] == "non-blocking" &&
+      container.logConfiguration.options["max-buffer-size"] == "4m" &&
+      container.logConfiguration.options["awslogs-group"] == "/ecs/zama-challenge"
     ])
-    error_message = "Every image must be its own, from the account's registry, by tag or by digest."
+    error_message = "Every container must log to the one group without blocking."
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
+    error_message = "The task must be Fargate's."
+  }
+}
+
+run "the_keys_reach_the_gateway_alone" {
+  command = plan
+
+  variables {
+    managed_prometheus = { collector_tag = "v0.45.0" }
+    api_key_value      = "acme=SECRET"
+  }
+
+  assert {
+    condition     = local.nginx_container.secrets == [{ name = "API_KEYS", valueFrom = aws_ssm_parameter.api_keys.arn }]
+    error_message = "The gateway must have the keys from the one parameter."
+  }
+  assert {
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if length(try(container.secrets, [])) > 0] == ["nginx"]
+    error_message = "Only the gateway may have secrets."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : [
+        for setting in container.environment : !contains(["API_KEY", "API_KEYS"], setting.name)
+      ]
+    ]))
+    error_message = "No key may be in a container's environment, which everybody reads who may describe the task."
+  }
+  assert {
+    condition     = !strcontains(aws_ecs_task_definition.this.container_definitions, "SECRET")
+    error_message = "The key itself must not be in the task definition."
+  }
+  assert {
+    condition     = aws_ssm_parameter.api_keys.type == "SecureString" && aws_ssm_parameter.api_keys.value_wo_version == 1
+    error_message = "The parameter must be encrypted, and its value write-only."
+  }
+  assert {
+    condition     = ephemeralasnull(var.api_key_value) == null
+    error_message = "The key must be ephemeral, so that no plan and no state has it."
   }
 }
 
@@ -283,11 +133,57 @@ run "the_task_is_as_the_images_and_compose_have_it" {
     error_message = "A task must have longer to stop than the gateway takes, and as long as docker-compose.yaml gives."
   }
   assert {
-    condition     = local.nginx_container.linuxParameters.tmpfs[0].size == tonumber(regex("/tmp:mode=1777,size=(\\d+)m", file("${path.module}/../docker-compose.yaml"))[0]) && contains(local.nginx_container.linuxParameters.tmpfs[0].mountOptions, "noexec")
+    condition     = local.nginx_container.linuxParameters.tmpfs[0].containerPath == "/tmp" && local.nginx_container.linuxParameters.tmpfs[0].size == tonumber(regex("/tmp:mode=1777,size=(\\d+)m", file("${path.module}/../docker-compose.yaml"))[0]) && contains(local.nginx_container.linuxParameters.tmpfs[0].mountOptions, "noexec")
     error_message = "The memory for the rendered configuration must be that of docker-compose.yaml, and nothing be executed there."
   }
   assert {
     condition     = aws_lb_target_group.this["blue"].health_check[0].path == "/readyz" && strcontains(file("${path.module}/../services/api/openapi.yaml"), "\n  ${aws_lb_target_group.this["blue"].health_check[0].path}:")
     error_message = "The load balancer must ask for a path that the contract has."
+  }
+
+  # --- Beyond those: what only a task has ---
+  assert {
+    condition     = contains(local.api_container.environment, { name = "HOST", value = "127.0.0.1" })
+    error_message = "The API must listen for the gateway only."
+  }
+  assert {
+    condition     = contains(local.nginx_container.environment, { name = "TRUSTED_PROXIES", value = "172.31.0.0/16" })
+    error_message = "The load balancer's word about its callers must be believed, nobody else's."
+  }
+  assert {
+    condition     = local.api_container.portMappings == [] && local.nginx_container.portMappings[0].containerPort == 8081
+    error_message = "Only the gateway's port must be mapped."
+  }
+  assert {
+    condition     = contains(local.nginx_container.environment, { name = "RATE_LIMIT", value = "5" }) && contains(local.nginx_container.environment, { name = "RATE_BURST", value = "5" }) && contains(local.api_container.environment, { name = "VERSION", value = "1a2b3c4" })
+    error_message = "The gateway must have its limit, and the API know its version."
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512" && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
+    error_message = "The task must have Fargate's smallest size and the architecture of the images."
+  }
+  assert {
+    condition     = length(jsondecode(aws_ecs_task_definition.this.container_definitions)) == 2
+    error_message = "Without Managed Prometheus there must be two containers."
+  }
+}
+
+run "images_are_named_by_digest_where_it_is_given" {
+  command = plan
+
+  variables {
+    image_digests = {
+      api   = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+      nginx = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    }
+  }
+
+  assert {
+    condition     = endswith(local.api_container.image, "@sha256:${join("", [for i in range(64) : "a"])}")
+    error_message = "The API's image must have its digest."
+  }
+  assert {
+    condition     = endswith(local.nginx_container.image, "@sha256:${join("", [for i in range(64) : "b"])}")
+    error_message = "The gateway's image must have its own digest."
   }
 }

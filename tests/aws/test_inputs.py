@@ -10,7 +10,11 @@ import pytest
 from terraform import FOLDERS, terraform
 
 API, NGINX = (f"sha256:{64 * letter}" for letter in "f0")
-TASK_SIZE: Final = {"cpu": 256, "memory": 512}
+# CPU to the least and the most memory.
+FARGATE: Final = {
+    **{256: (512, 2048), 512: (1024, 4096), 1024: (2048, 8192)},
+    **{2048: (4096, 16384), 4096: (8192, 30720)},
+}
 RATE_LIMIT: Final = {"rate": 5, "burst": 5}
 # The most tasks, so that `desired_count` meets its own limit only.
 AUTOSCALING: Final = {"max_count": 1000, "cpu_percent": 60, "requests_per_minute": 60000}
@@ -41,14 +45,12 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             ],
         ),
         "desired_count": ([1, 100], [0, 1.5, 101]),
-        # Fargate has no such CPU, or not this memory for it.
         "task_size": (
-            [TASK_SIZE, {"cpu": 4096, "memory": 30720}],
+            [{"cpu": cpu, "memory": memory} for cpu in FARGATE for memory in FARGATE[cpu]],
             [
-                TASK_SIZE | {"cpu": 300},
-                TASK_SIZE | {"cpu": 512},
-                TASK_SIZE | {"memory": 4096},
-                {"cpu": 4096, "memory": 31744},
+                {"cpu": 300, "memory": 1024},
+                *({"cpu": cpu, "memory": least // 2} for cpu, (least, _) in FARGATE.items()),
+                *({"cpu": cpu, "memory": most + 1024} for cpu, (_, most) in FARGATE.items()),
             ],
         ),
         "rate_limit": (
@@ -64,7 +66,12 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             ["api_key", "/zama2/api_key", "/ssm/api_key", "/zama//api_key", "/zama" + 15 * "/a"],
         ),
         "api_key_value": (
-            ["k", "acme=KEY1 acme=KEY2== globex=a.b_c~d+e/f-g", f"{64 * 'c'}={128 * 'k'}"],
+            [
+                "k",
+                "acme=KEY1 acme=KEY2== globex=a.b_c~d+e/f-g",
+                f"{64 * 'c'}={128 * 'k'}",
+                128 * "9",
+            ],
             [
                 *("", "acme=", 'acme=KEY"', " acme=KEY", "acme=1\nglobex=2", "acme=1  globex=2"),
                 129 * "k",

@@ -20,13 +20,6 @@ mock_data "aws_iam_policy_document" {
   defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
 }
 
-mock_data "aws_ecr_repository" {
-  defaults = {
-    arn            = "arn:aws:ecr:eu-west-1:123456789012:repository/zama"
-    repository_url = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/zama"
-  }
-}
-
 mock_resource "aws_ssm_parameter" {
   defaults = { arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/zama/api/api_key" }
 }
@@ -97,3 +90,16 @@ mock_resource "aws_acm_certificate" {
     }]
   }
 }
+
+mock_resource "aws_wafv2_web_acl" {
+  defaults = { arn = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/zama-challenge/1" }
+}
+
+# Whose ids the tests compare, and a plan is to know.
+mock_resource "aws_route_table" {}
+
+mock_resource "aws_security_group" {}
+
+mock_resource "aws_subnet" {}
+
+mock_resource "aws_vpc_endpoint" {}

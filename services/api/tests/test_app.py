@@ -1,124 +1,27 @@
 """Requests and answers, as the server hands them to the application and takes them back."""
 
 import hmac
-import os
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from hmac import compare_digest
 from io import BytesIO
-from tempfile import TemporaryFile
-from typing import Any, NamedTuple
+from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from in_process import Response, Service, assert_problem, at_once, run
 from zama_api import app
-from zama_api.app import Application
 from zama_api.config import Settings
-from zama_api.health import Health
-from zama_api.journal import Journal
-from zama_api.logs import Log
-from zama_api.metrics import Metrics
 from zama_api.operations import Addends, Sum
 
 JSON = "application/json"
 GUARDED = Settings(require_api_key=True, api_keys=("KEY-1", "KEY-2"))
-INT64 = st.integers(-(2**63), 2**63 - 1)
 # What a server can put into environ: bytes, read as latin-1 (PEP 3333).
 NATIVE = st.text(st.characters(codec="latin-1"))
-
-
-class Response(NamedTuple):
-    """An answer as the caller sees it."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, decoded."""
-        return msgspec.json.decode(self.body)
-
-
-class Service:
-    """The application with everything around it but the server.
-
-    Arguments:
-        output: the file descriptor to log to.
-        settings: those of the application.
-        ready_delay_seconds: warm-up.
-
-    """
-
-    def __init__(self, output: int, settings: Settings, ready_delay_seconds: float) -> None:
-        self._output = output
-        self.health = Health(ready_delay_seconds)
-        self.metrics = Metrics(settings.version)
-        log = Log("debug", output)
-        self._journal = Journal(log, self.metrics)
-        self.application = Application(settings, self.health, log, self.metrics, self._journal)
-
-    def request(self, method: str, path: str, body: bytes = b"", /, **environ: Any) -> Response:
-        """Send a request; keywords are further entries of environ, such as HTTP_X_REQUEST_ID."""
-        answers = []
-        written: list[bytes] = []
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], _exc_info: Any = None, /
-        ) -> Callable[[bytes], object]:
-            answers.append((status, headers))
-            return written.append
-
-        returned = self.application(
-            {
-                "REQUEST_METHOD": method,
-                "PATH_INFO": path,
-                "REMOTE_ADDR": "192.0.2.1",
-                "wsgi.input": BytesIO(body),
-                **environ,
-            },
-            start_response,
-        )
-        ((status, headers),) = answers
-        names = [name for name, _ in headers]
-        assert names == [name.lower() for name in names]
-        assert len(names) == len(set(names)), "no header occurs twice"
-        return Response(
-            int(status.split(" ", 1)[0]), dict(headers), b"".join([*written, *returned])
-        )
-
-    def sum(self, body: bytes, /, **environ: Any) -> Response:
-        """Send `body` to be added up, as JSON unless `environ` says otherwise."""
-        return self.request("POST", "/sum", body, **{"CONTENT_TYPE": JSON, **environ})
-
-    def log_lines(self) -> list[bytes]:
-        """Return all lines that were logged so far."""
-        self._journal.flush()
-        size = os.fstat(self._output).st_size
-        *lines, rest = os.pread(self._output, size, 0).split(b"\n")
-        assert rest == b"", "every line ends"
-        return lines
-
-    def logged(self) -> list[dict[str, Any]]:
-        """Return all log lines, decoded."""
-        return [msgspec.json.decode(line) for line in self.log_lines()]
-
-
-@contextmanager
-def run(
-    settings: Settings = Settings(version="1.2.3"),  # noqa: B008 - settings are immutable
-    ready_delay_seconds: float = 0,
-) -> Iterator[Service]:
-    """Make a service that logs to a file of its own."""
-    with TemporaryFile() as output:
-        yield Service(output.fileno(), settings, ready_delay_seconds)
 
 
 @pytest.fixture
@@ -133,20 +36,6 @@ def guarded() -> Iterator[Service]:
     """Make a service that asks for one of two keys."""
     with run(GUARDED) as service:
         yield service
-
-
-def assert_problem(response: Response, status: int) -> str:
-    """Check that a response is a problem of `status` and return its detail."""
-    assert response.status == status, response.body
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json
-    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
-    assert problem["status"] == status
-    assert problem["request_id"] == response.headers["x-request-id"]
-    assert problem["title"]
-    assert problem["detail"].endswith(".")
-    detail: str = problem["detail"]
-    return detail
 
 
 # --- The routes -----------------------------------------------------------------------------------
@@ -171,16 +60,6 @@ def test_two_numbers_are_added(service: Service, body: bytes, total: int) -> Non
     assert response.status == 200
     assert response.headers["content-type"] == "application/json"
     assert response.body == b'{"sum":%d}' % total
-
-
-@given(a=INT64, b=INT64)
-def test_every_sum_is_exact(a: int, b: int) -> None:
-    """Over the whole range of both numbers the answer is their exact sum."""
-    with run() as service:
-        response = service.sum(b'{"a":%d,"b":%d}' % (a, b))
-
-    assert response.status == 200
-    assert response.json == {"sum": a + b}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -314,48 +193,14 @@ def test_the_application_keeps_to_the_wsgi_standard(
 # --- The body -------------------------------------------------------------------------------------
 
 
+# Of many other bodies, test_fuzz_body.py holds the status.
+
+
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b"", id="empty"),
-        pytest.param(b" \n", id="only spaces"),
-        pytest.param(b"{", id="truncated"),
-        pytest.param(b'{"a":2,"b":40', id="truncated before the end"),
-        pytest.param(b'{"a":2,"b":', id="truncated before a value"),
-        pytest.param(b'{"a', id="truncated in a name"),
-        pytest.param(b'{"a":1.5,"b":2', id="truncated after a wrong type"),
-        pytest.param(b'{"c":1,"b":2', id="truncated after an unknown member"),
-        pytest.param(b'{"a":2,"b":40}}', id="trailing brace"),
-        pytest.param(b'{"a":2,"b":40}\x00', id="trailing NUL"),
-        pytest.param(b'{"a":2,"b":40}{"a":2,"b":40}', id="two objects"),
-        pytest.param(b'{"a":1.5,"b":2}x', id="trailing data after a wrong type"),
-        pytest.param(b'{"a":2,"b":40,}', id="trailing comma"),
-        pytest.param(b"{'a':2,'b':40}", id="single quotes"),
-        pytest.param(b"{a:2,b:40}", id="names without quotes"),
-        pytest.param(b'{"a":2,"b":40} // sum', id="comment"),
-        pytest.param(b"a=2&b=40", id="form"),
-        pytest.param(b"\xff\xfe", id="invalid UTF-8"),
-        pytest.param(b'{"a\xff":2,"b":40}', id="invalid UTF-8 in a name"),
-        pytest.param(b'{"a":2,"b":40,"c":"\xff"}', id="invalid UTF-8 in an unknown member"),
-        pytest.param(b'{"a":2,"b":40,"c":["\xed\xa0\x80"]}', id="encoded surrogate"),
-        pytest.param(b'{"a":"\xc0\xaf","b":40}', id="overlong UTF-8 in a wrong type"),
-        pytest.param(b'{"a":2,"b":40,"c":"\n"}', id="control character in a string"),
-        pytest.param(b'{"a":2,"b":40,"c":"\\x"}', id="unknown escape"),
-        pytest.param(b'{"a":2,"b":40,"c":"\\u12"}', id="short escape"),
-        pytest.param('{"a":2,"b":40}'.encode("utf-16"), id="UTF-16"),
-        pytest.param(b'\xef\xbb\xbf{"a":2,"b":40}', id="byte order mark"),
-        pytest.param(b'{"a":NaN,"b":40}', id="NaN"),
-        pytest.param(b'{"a":2,"b":Infinity}', id="Infinity"),
-        pytest.param(b'{"a":2,"b":-Infinity}', id="minus Infinity"),
-        pytest.param(b'{"a":2,"b":40,"c":NaN}', id="NaN in an unknown member"),
-        pytest.param(b"NaN", id="only NaN"),
-        pytest.param(b'{"a":02,"b":40}', id="leading zero"),
-        pytest.param(b'{"a":+2,"b":40}', id="plus sign"),
-        pytest.param(b'{"a":0x2,"b":40}', id="hexadecimal"),
-        pytest.param(b'{"a":2.,"b":40}', id="nothing after the point"),
-        pytest.param(b'{"a":-,"b":40}', id="minus sign alone"),
-        pytest.param(b"[" * 1024, id="deep"),
-        pytest.param(b'{"a":' * 204, id="deep objects"),
+        *(b"", b"{", b'{"a":1.5,"b":2', b'{"c":1,"b":2', b'{"a":2,"b":40}}', b'{"a":NaN,"b":40}'),
+        *(b'\xef\xbb\xbf{"a":2,"b":40}', b'{"a":2,"b":40,"c":"\xff"}', b"[" * 1024),
     ],
 )
 def test_what_is_not_json_is_a_bad_request(service: Service, body: bytes) -> None:
@@ -368,21 +213,14 @@ def test_what_is_not_json_is_a_bad_request(service: Service, body: bytes) -> Non
     ("value", "reason"),
     [
         ("1.5", "`int`, got `float`"),
-        ("1.0", "`int`, got `float`"),
-        ("1e2", "`int`, got `float`"),
-        ("-1E-2", "`int`, got `float`"),
         ("1e400", "out of range"),
         ("true", "`int`, got `bool`"),
-        ("false", "`int`, got `bool`"),
         ('"2"', "`int`, got `str`"),
-        ('""', "`int`, got `str`"),
         ("null", "`int`, got `null`"),
         ("[]", "`int`, got `array`"),
-        ("[2]", "`int`, got `array`"),
         ("{}", "`int`, got `object`"),
         ("9223372036854775808", "<= 9223372036854775807"),
         ("-9223372036854775809", ">= -9223372036854775808"),
-        ("18446744073709551616", "<= 9223372036854775807"),
         pytest.param("9" * 400, "<= 9223372036854775807", id="400 digits"),
         pytest.param("-" + "9" * 400, ">= -9223372036854775808", id="minus 400 digits"),
     ],
@@ -405,20 +243,12 @@ def test_a_member_of_the_wrong_kind_is_named_with_the_reason(
     [
         (b'{"b":40}', "missing required field `a`"),
         (b'{"a":2}', "missing required field `b`"),
-        (b"{}", "missing required field `a`"),
         (b'{"A":2,"b":40}', "unknown field `A`"),
-        (b'{"a":2,"b":40,"c":1}', "unknown field `c`"),
-        (b'{"c":{"d":[1,{}]},"a":2,"b":40}', "unknown field `c`"),
-        (b'{"a":2,"b":40,"":1}', "unknown field ``"),
         (b'{"a":2,"b":40,"\\u0000\\n":1}', "unknown field `\0\n`"),
         (b'{"a":2,"b":40,"c":1e400}', "unknown field `c`"),
         (b"[2,40]", "Expected `object`, got `array`"),
-        (b"[]", "Expected `object`, got `array`"),
         (b"null", "Expected `object`, got `null`"),
-        (b"42", "Expected `object`, got `int`"),
         (b"1e400", "out of range"),
-        (b'"{}"', "Expected `object`, got `str`"),
-        (b"true", "Expected `object`, got `bool`"),
         (b"[" * 100 + b"]" * 100, "Expected `object`, got `array`"),
     ],
 )
@@ -461,15 +291,10 @@ def test_a_body_that_breaks_off_is_a_bad_request(service: Service) -> None:
 @pytest.mark.parametrize(
     "media_type",
     [
-        "application/json",
-        "application/json; charset=utf-8",
         "application/json;charset=UTF-8",
         "application/json ; profile=x",
         "application/json;",
-        "APPLICATION/JSON",
-        "Application/Json; Charset=utf-8",
-        "application/vnd.x+json",
-        "application/problem+json",
+        "Application/JSON",
         "application/vnd.api+json; ext=y",
     ],
 )
@@ -483,14 +308,9 @@ def test_json_media_types_are_accepted(service: Service, media_type: str) -> Non
     [
         "",
         "json",
-        "text/plain",
         "text/json",
         "text/html; a=application/json",
         "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "application/xml",
-        "application/octet-stream",
-        "application/jsonp",
         "application/json5",
         "application/json charset=utf-8",
         "application/json, text/plain",
@@ -498,33 +318,16 @@ def test_json_media_types_are_accepted(service: Service, media_type: str) -> Non
         "application/a/b+json",
         "application/vnd x+json",
         " application/json",
-        "*/*",
         "\xff",
     ],
 )
 def test_other_media_types_are_refused(service: Service, media_type: str) -> None:
-    """A body is not guessed to be JSON, even if it is."""
-    response = service.sum(b'{"a":2,"b":40}', CONTENT_TYPE=media_type)
+    """A body is not guessed to be JSON, even if it is; nor is one without a media type."""
+    sum_ = ("POST", "/sum", b'{"a":2,"b":40}')
+    response = service.request(*sum_, CONTENT_TYPE=media_type)
 
     assert "Content-Type: application/json" in assert_problem(response, 415)
-
-
-def test_a_body_without_a_media_type_is_refused(service: Service) -> None:
-    """A caller that forgets the header is told which one to send."""
-    response = service.request("POST", "/sum", b'{"a":2,"b":40}')
-
-    assert "Content-Type: application/json" in assert_problem(response, 415)
-
-
-@given(body=st.binary(max_size=1100))
-def test_any_bytes_as_a_body_get_an_answer_of_the_contract(body: bytes) -> None:
-    """No body makes the service fail, and every refusal is a complete problem."""
-    with run() as service:
-        response = service.sum(body)
-
-    if response.status != 200:
-        assert response.status in {400, 413, 422}
-        assert_problem(response, response.status)
+    assert service.request(*sum_).status == 415
 
 
 # --- The request id -------------------------------------------------------------------------------
@@ -749,26 +552,6 @@ def test_a_head_request_sends_no_body(service: Service, path: str, status: int) 
     assert (line["method"], line["status"], line["bytes_sent"]) == ("HEAD", status, 0)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        '/"}\n{"event":"forged"}',
-        "/\r\n",
-        "/\x00\x01\x1b[31m\x7f",
-        "/\x85\xa0\xad",
-        "/\\u0000\\",
-        "/\xff\xfe",
-        "/<script>",
-    ],
-)
-def test_a_hostile_path_is_logged_as_it_was(service: Service, path: str) -> None:
-    """A path cannot forge a log line, and can be read back from the one it makes."""
-    service.request("GET", path)
-
-    (line,) = service.logged()
-    assert (line["event"], line["path"], line["route"]) == ("request", path, "other")
-
-
 def test_what_callers_send_is_logged_in_bounds(service: Service) -> None:
     """Long paths and headers are cut, so that no caller can fill the log."""
     service.request(
@@ -808,26 +591,17 @@ def test_whatever_a_client_sends_the_line_stays_valid_json(
 
 def test_requests_are_answered_side_by_side(service: Service) -> None:
     """Threads get their own answers, every request is logged, and none stays in progress."""
-    together = threading.Barrier(4)
     wrong: list[Response] = []
 
     def work(name: int) -> None:
-        together.wait()
         for number in range(250):
-            response = service.sum(
-                b'{"a":%d,"b":%d}' % (name * 1000, number), HTTP_X_REQUEST_ID=f"{name}-{number}"
-            )
-            if (response.body, response.headers["x-request-id"]) != (
-                b'{"sum":%d}' % (name * 1000 + number),
-                f"{name}-{number}",
-            ):
+            body, request_id = b'{"a":%d,"b":%d}' % (name * 1000, number), f"{name}-{number}"
+            response = service.sum(body, HTTP_X_REQUEST_ID=request_id)
+            expected = {"sum": name * 1000 + number}, request_id
+            if (response.json, response.headers["x-request-id"]) != expected:
                 wrong.append(response)
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
 
     assert wrong == []
     assert len({line["request_id"] for line in service.logged()}) == 1000

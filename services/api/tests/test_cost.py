@@ -1,20 +1,11 @@
 """What a request costs, counted and not timed: the same on every machine, however busy."""
 
-import os
 import sys
-from collections.abc import Iterator
 from io import BytesIO
 from types import FrameType
 from typing import Any, Final
 
-import pytest
-
-from zama_api.app import Application
-from zama_api.config import Settings
-from zama_api.health import Health
-from zama_api.journal import Journal
-from zama_api.logs import Log
-from zama_api.metrics import Metrics
+from in_process import run
 
 REQUESTS: Final = 1000
 # Of functions, Python's and C's: 27 on a request's way and 3 afterwards in the journal, with Python
@@ -24,19 +15,8 @@ MOST_CALLS: Final = 30
 MOST_CALLS_OF_THE_JOURNAL: Final = 4
 
 
-@pytest.fixture
-def output() -> Iterator[int]:
-    """Open where the access lines go."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    yield descriptor
-    os.close(descriptor)
-
-
-def test_a_sum_takes_few_calls(output: int) -> None:
+def test_a_sum_takes_few_calls() -> None:
     """On its way, and in the journal afterwards."""
-    settings, log, metrics = Settings(), Log("info", output), Metrics("1")
-    journal = Journal(log, metrics)
-    application = Application(settings, Health(0), log, metrics, journal)
     body = b'{"a": 2, "b": 40}'
     environs = [
         {
@@ -53,12 +33,14 @@ def test_a_sum_takes_few_calls(output: int) -> None:
     def start_response(*_: Any) -> Any:
         """Take status and headers."""
 
-    def answer() -> None:
-        for environ in environs:
-            application(environ, start_response)
+    with run() as service:
 
-    on_the_way = _calls(answer) / REQUESTS
-    afterwards = _calls(journal.flush) / REQUESTS
+        def answer() -> None:
+            for environ in environs:
+                service.application(environ, start_response)
+
+        on_the_way = _calls(answer) / REQUESTS
+        afterwards = _calls(service.journal.flush) / REQUESTS
     assert on_the_way <= MOST_CALLS
     assert afterwards <= MOST_CALLS_OF_THE_JOURNAL
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from in_process import at_once
 from zama_api import journal as journal_module
 from zama_api.journal import Journal
 from zama_api.logs import Log, Request
@@ -17,12 +18,7 @@ Finished = Callable[..., Request]
 
 def counted(metrics: Metrics) -> int:
     """How many requests the metrics have seen."""
-    (line,) = [
-        line
-        for line in metrics.render().decode().splitlines()
-        if line.startswith("sum_requests_total ")
-    ]
-    return int(float(line.split()[1]))
+    return int(float(metrics.render().decode().partition("\nsum_requests_total ")[2].split()[0]))
 
 
 @pytest.fixture
@@ -31,11 +27,16 @@ def metrics() -> Metrics:
     return Metrics("1.2.3")
 
 
+@pytest.fixture
+def journal(log: Log, metrics: Metrics) -> Journal:
+    """Make a journal that has not begun to write by itself."""
+    return Journal(log, metrics)
+
+
 def test_a_finished_request_is_written_later(
-    log: Log, logged: Logged, metrics: Metrics, finished: Finished
+    journal: Journal, logged: Logged, metrics: Metrics, finished: Finished
 ) -> None:
     """Adding costs neither a line nor a count; flushing writes both, once and in order."""
-    journal = Journal(log, metrics)
     journal.add(finished(request_id="id-1"))
     journal.add(finished(request_id="id-2"))
     assert logged() == []
@@ -59,16 +60,10 @@ def test_without_an_access_log_requests_are_still_counted(
 
 
 def test_a_full_journal_is_written_by_who_fills_it(
-    log: Log,
-    logged: Logged,
-    metrics: Metrics,
-    finished: Finished,
-    monkeypatch: pytest.MonkeyPatch,
+    journal: Journal, logged: Logged, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory stays bounded when nobody flushes."""
     monkeypatch.setattr(journal_module, "_CAPACITY", 3)
-    journal = Journal(log, metrics)
-
     lengths = []
     for _ in range(7):
         journal.add(finished())
@@ -95,17 +90,12 @@ def test_a_started_journal_writes_by_itself(metrics: Metrics, finished: Finished
 
 
 def test_closing_writes_what_is_left(
-    log: Log,
-    logged: Logged,
-    metrics: Metrics,
-    finished: Finished,
-    monkeypatch: pytest.MonkeyPatch,
+    journal: Journal, logged: Logged, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last requests before a stop are logged, and the journal's thread has ended."""
     # So long that only closing can have written the line.
     monkeypatch.setattr(journal_module, "_INTERVAL_SECONDS", 3600)
     before = set(threading.enumerate())
-    journal = Journal(log, metrics)
     journal.start()
     journal.add(finished(request_id="last"))
     journal.close()
@@ -139,7 +129,7 @@ def test_a_batch_waits_for_the_one_before_it(metrics: Metrics, finished: Finishe
 
 
 def test_nothing_is_lost_or_written_twice_among_threads(
-    log: Log,
+    journal: Journal,
     logged: Logged,
     metrics: Metrics,
     finished: Finished,
@@ -148,23 +138,16 @@ def test_nothing_is_lost_or_written_twice_among_threads(
     """Threads that fill the journal while it is being flushed all find their lines, in order."""
     monkeypatch.setattr(journal_module, "_CAPACITY", 10)
     monkeypatch.setattr(journal_module, "_INTERVAL_SECONDS", 0.0001)
-    journal = Journal(log, metrics)
-    together = threading.Barrier(4)
 
-    def work(name: str) -> None:
-        together.wait()
+    def work(name: int) -> None:
         for number in range(500):
-            journal.add(finished(client=name, bytes_sent=number))
+            journal.add(finished(client=f"{name}", bytes_sent=number))
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
     journal.start()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
     journal.close()
 
     lines = logged()
-    for name in "abcd":
+    for name in "0123":
         assert [line["bytes_sent"] for line in lines if line["client"] == name] == [*range(500)]
     assert counted(metrics) == 2000

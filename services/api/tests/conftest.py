@@ -18,6 +18,14 @@ settings.load_profile("patient")
 
 
 @pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Replace the environment: the program empties it, and the tests' own is still needed."""
+    environ: dict[str, str] = {}
+    monkeypatch.setattr(os, "environ", environ)
+    return environ
+
+
+@pytest.fixture
 def log_file(tmp_path: Path) -> Iterator[int]:
     """Open a file to log to and give its descriptor."""
     file_descriptor = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT | os.O_APPEND)

@@ -2,18 +2,20 @@
 
 import os
 import runpy
-import select
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from zama_api import gateway_metrics as program
 from zama_api.gateway_metrics import GatewayMetrics
+from zama_ops.programs import free_port, wait_until
 
 HEADER = b"<190>Nov 24 04:05:06 nginx: "
 
@@ -135,49 +137,6 @@ def test_another_line_is_counted_as_such(
 # --- The program ----------------------------------------------------------------------------------
 
 
-class Lines:
-    """A socket that brings these lines; None is a moment without one. After them comes the end."""
-
-    def __init__(self, *lines: bytes | None) -> None:
-        self._lines = list(lines)
-        self.bound: Any = None
-
-    def recv(self, size: int) -> bytes:
-        """Bring the next."""
-        assert size >= 64
-        if not self._lines or self._lines[0] is None:
-            raise BlockingIOError
-        return self._lines.pop(0) or b""
-
-    def is_readable(self, seconds: float) -> bool:
-        """See that no signal waits for long."""
-        assert 0 < seconds <= 1
-        if not self._lines:
-            sys.exit(0)
-        if self._lines[0] is None:
-            del self._lines[0]
-            return False
-        return True
-
-    def bind(self, address: Any) -> None:
-        """Note where."""
-        self.bound = address
-
-    def setsockopt(self, *_: int) -> None:
-        """Ignore."""
-
-    def settimeout(self, seconds: float) -> None:
-        """See that it does not block."""
-        assert seconds == 0
-
-    def __enter__(self) -> Self:
-        """Ignore."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Ignore."""
-
-
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
     """Take back what the program does at signals."""
@@ -187,67 +146,43 @@ def _signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.fixture
-def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Replace the environment."""
-    environ: dict[str, str] = {}
-    monkeypatch.setattr(os, "environ", environ)
-    return environ
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Note what is served where, instead of doing it."""
+def test_lines_are_counted_until_a_signal(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of this machine, quiet times included, on the port that metrics are served on."""
+    port = free_port()
+    environ |= {"PORT": str(port), "HOST": "0.0.0.0"}  # noqa: S104 - nothing listens
     served: list[Any] = []
     monkeypatch.setattr(program, "start_http_server", lambda *where: served.append(where))
-    return served
+    monkeypatch.setattr(program, "_PATIENCE_SECONDS", 0.001)
 
+    def counted(count: int) -> bool:
+        labels = {"route": "/sum", "status": "200"}
+        return (
+            bool(served)
+            and served[0][2].get_sample_value("gateway_requests_total", labels) == count
+        )
 
-def test_lines_are_counted_until_the_end(
-    environ: dict[str, str], served: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Quiet times included; the metrics are served meanwhile, on the port that lines come to."""
-    environ |= {"PORT": "9114", "HOST": "0.0.0.0"}  # noqa: S104 - nothing listens
-    line = HEADER + b"/sum 200 0.003 0"
-    lines = Lines(line, line, None, line)
-    monkeypatch.setattr(socket, "socket", lambda *_: lines)
-    monkeypatch.setattr(
-        select,
-        "select",
-        lambda readable, _w, _x, seconds: (
-            [one for one in readable if one.is_readable(seconds)],
-            [],
-            [],
-        ),
-    )
+    def call() -> None:
+        try:
+            wait_until(lambda: counted(0), "it listens")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nginx:
+                # Taken, if the program listened on all addresses.
+                nginx.bind(("127.0.0.2", port))
+                for count in (1, 2, 3):
+                    nginx.sendto(HEADER + b"/sum 200 0.003 0", ("127.0.0.1", port))
+                    wait_until(partial(counted, count), "a line is counted")
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(SystemExit) as ended:
-        program.main()
-
-    assert ended.value.code == 0
-    ((port, host, registry),) = served
-    assert (host, port) == ("0.0.0.0", 9114)  # noqa: S104 - as above
-    assert lines.bound == ("127.0.0.1", 9114)
-    labels = {"route": "/sum", "status": "200"}
-    assert registry.get_sample_value("gateway_requests_total", labels) == 3
-
-
-def test_a_signal_ends_it_well(
-    environ: dict[str, str], served: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There is nothing to save."""
-    del environ, served
-
-    def interrupted(*_: object) -> Lines:
-        signal.raise_signal(signal.SIGTERM)
-        return Lines()
-
-    monkeypatch.setattr(socket, "socket", interrupted)
-
-    with pytest.raises(SystemExit) as ended:
-        program.main()
+    with ThreadPoolExecutor() as pool:
+        called = pool.submit(call)
+        with pytest.raises(SystemExit) as ended:
+            program.main()
+        called.result()
 
     assert ended.value.code == 0
+    assert served[0][:2] == (port, "0.0.0.0")  # noqa: S104 - as above
 
 
 def test_an_unusable_setting_is_told(
@@ -267,16 +202,13 @@ def test_an_unusable_setting_is_told(
     assert errors.count("\n") == 1
 
 
-def test_a_taken_port_is_told(
-    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_taken_port_is_told(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """With the address, and exit code 1."""
-    del environ
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        environ["PORT"] = str(other.getsockname()[1])
 
-    def refuse(*_: object) -> Lines:
-        raise OSError("Address already in use")
-
-    monkeypatch.setattr(socket, "socket", refuse)
-
-    assert program.main() == 1
-    assert "127.0.0.1:8080: Address already in use" in capsys.readouterr().err
+        assert program.main() == 1
+    errors = capsys.readouterr().err
+    assert f"127.0.0.1:{environ['PORT']}: " in errors
+    assert "Address already in use" in errors

@@ -139,29 +139,14 @@ def test_the_start_is_logged_when_the_listener_is_open(
     assert (line["event"], line["level"], line["address"]) == ("started", "info", address)
 
 
-def test_nothing_is_logged_of_a_start_that_failed(
-    make_server: MakeServer, logged: Logged, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The log does not claim to listen when the address was taken."""
-
-    def fail(*_: object) -> None:
-        raise RuntimeError
-
-    monkeypatch.setattr(MTServer, "startup", fail)
-
-    with pytest.raises(RuntimeError):
-        make_server().startup()
-    assert logged() == []
-
-
 @pytest.mark.parametrize(
     "error",
     [RuntimeError("Address already in use (os error 98)"), ValueError("invalid socket address")],
 )
 def test_an_address_that_cannot_be_bound_is_an_os_error(
-    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, error: Exception
+    make_server: MakeServer, logged: Logged, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Callers need not know Granian to tell this failure, and its words are kept."""
+    """Callers need not know Granian to tell it, its words are kept, and no start is logged."""
 
     def fail(*_: object) -> None:
         raise error
@@ -172,6 +157,7 @@ def test_an_address_that_cannot_be_bound_is_an_os_error(
         make_server().run()
     assert str(caught.value) == str(error)
     assert caught.value.__cause__ is error
+    assert logged() == []
 
 
 def test_another_failure_is_not_taken_for_one_of_the_address(

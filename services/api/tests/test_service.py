@@ -37,14 +37,6 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Replace the environment: the program empties it, and the tests' own is still needed."""
-    environ: dict[str, str] = {}
-    monkeypatch.setattr(os, "environ", environ)
-    return environ
-
-
-@pytest.fixture
 def serving(monkeypatch: pytest.MonkeyPatch) -> MakeServe:
     """Replace the server by a function that gets the application."""
 
@@ -78,14 +70,6 @@ def events(capture: Capture) -> list[str]:
 
 
 @pytest.mark.usefixtures("environ")
-def test_it_is_a_batch_job(policies: list[int], serving: MakeServe) -> None:
-    """So that it does not take the core from the gateway for each request."""
-    serving(lambda _: None)
-    assert service.main() == 0
-    assert policies == [os.SCHED_BATCH]
-
-
-@pytest.mark.usefixtures("environ")
 def test_a_sandbox_may_refuse_that(monkeypatch: pytest.MonkeyPatch, serving: MakeServe) -> None:
     """It serves all the same."""
     served: list[WSGIApplication] = []
@@ -100,13 +84,16 @@ def test_a_sandbox_may_refuse_that(monkeypatch: pytest.MonkeyPatch, serving: Mak
 
 
 @pytest.mark.usefixtures("environ")
-def test_a_service_that_was_stopped_ends_well(serving: MakeServe, capfd: Capture) -> None:
-    """Requests are answered and logged, then the stop is, and the exit code is 0."""
+def test_a_service_that_was_stopped_ends_well(
+    serving: MakeServe, policies: list[int], capfd: Capture
+) -> None:
+    """A batch job answers requests and logs them, then logs the stop, and the exit code is 0."""
     answers = []
     serving(lambda application: answers.append(add(application)))
 
     assert service.main() == 0
     assert answers == [b'{"sum":42}']
+    assert policies == [os.SCHED_BATCH]
     assert events(capfd) == ["request", "stopped"]
 
 
@@ -122,28 +109,15 @@ def test_no_signal_interrupts_the_start(serving: MakeServe) -> None:
 
 
 def test_the_environment_is_gone_when_requests_come(
-    serving: MakeServe, environ: dict[str, str]
-) -> None:
-    """No request's environ and no child process can show a key."""
-    environ |= {"API_KEY": "hush", "REQUIRE_API_KEY": "true", "PATH": "/bin"}
-    seen = []
-    serving(lambda _: seen.append(dict(environ)))
-
-    assert service.main() == 0
-    assert seen == [{}]
-
-
-def test_settings_reach_the_application(
     serving: MakeServe, environ: dict[str, str], capfd: Capture
 ) -> None:
-    """A key that the environment requires is asked for."""
-    environ |= {"API_KEY": "hush", "REQUIRE_API_KEY": "true"}
-    answers = []
-    serving(lambda application: answers.append(json.loads(add(application))["status"]))
+    """The key that it required is asked for; no request's environ, child or log line shows it."""
+    environ |= {"API_KEY": "hush", "REQUIRE_API_KEY": "true", "PATH": "/bin"}
+    seen = []
+    serving(lambda application: seen.append((json.loads(add(application))["status"], {**environ})))
 
-    service.main()
-
-    assert answers == [401]
+    assert service.main() == 0
+    assert seen == [(401, {})]
     assert "hush" not in capfd.readouterr().out
 
 

@@ -2,12 +2,9 @@
 
 import functools
 import json
-import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from io import BytesIO
-from pathlib import Path
 from typing import Any, Final
 
 import jsonschema_rs
@@ -16,14 +13,9 @@ import pytest
 import schemathesis
 import yaml
 
+from in_process import run
 from stack import ROOT
 from zama_api import problems
-from zama_api.app import Application
-from zama_api.config import Settings
-from zama_api.health import Health
-from zama_api.journal import Journal
-from zama_api.logs import Log
-from zama_api.metrics import Metrics
 from zama_api.operations import OPERATIONS, parameter_type
 
 CONTRACT: Final = ROOT / "services" / "api" / "openapi.yaml"
@@ -32,7 +24,6 @@ GATEWAY: Final = ROOT / "services" / "nginx"
 # Raised by the API, but not at a known path with the right method, or only by /readyz.
 NOT_AT_AN_OPERATION: Final = {404, 405, 503}
 
-JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 
 
@@ -91,33 +82,6 @@ def examples(body: dict[str, Any]) -> list[Any]:
     if "example" in body:
         return [body["example"]]
     return [example["value"] for example in body["examples"].values()]
-
-
-def ask(
-    health: Health,
-    method: str,
-    path: str,
-    body: bytes | None = b"",
-    media_type: str = JSON,
-) -> dict[str, Any]:
-    """Call the application directly and return its answer, decoded.
-
-    Without a body the server's own part of the request is missing.
-    """
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": method,
-        "PATH_INFO": path,
-        "CONTENT_TYPE": media_type,
-    }
-    if body is not None:
-        environ["wsgi.input"] = BytesIO(body)
-    with Path(os.devnull).open("wb") as nowhere:
-        log = Log("error", nowhere.fileno())
-        metrics = Metrics("1.2.3")
-        application = Application(Settings(), health, log, metrics, Journal(None, metrics))
-        answer = application(environ, lambda *_: lambda _: None)
-        decoded: dict[str, Any] = json.loads(b"".join(answer))
-        return decoded
 
 
 # --- The contract itself --------------------------------------------------------------------------
@@ -188,20 +152,22 @@ def test_only_operations_need_a_key() -> None:
 @functools.cache
 def real_problems() -> list[dict[str, Any]]:
     """Return what the API and the gateway make of what may go wrong, but for the ids."""
-    up, starting, stopping = Health(0), Health(60), Health(0)
-    stopping.drain()
-    made = [
-        ask(up, "POST", "/sum", b'{"a": 2'),
-        ask(up, "POST", "/sum", b'{"a":NaN,"b":2}'),
-        ask(up, "POST", "/sum", b'{"a":1}'),
-        ask(up, "POST", "/sum", b'{"a":1,"b":0,"c":0}'),
-        ask(up, "POST", "/sum", b'{"a":1.5,"b":2}'),
-        ask(up, "POST", "/sum", b'{"a":9223372036854775808,"b":0}'),
-        ask(up, "POST", "/sum", b'{"a":2,"b":40}', "text/plain"),
-        ask(up, "POST", "/sum", None),
-        ask(starting, "GET", "/readyz"),
-        ask(stopping, "GET", "/readyz"),
-    ]
+    with run() as up, run(ready_delay_seconds=60) as starting, run() as stopping:
+        stopping.health.drain()
+        answers = [
+            up.sum(b'{"a": 2'),
+            up.sum(b'{"a":NaN,"b":2}'),
+            up.sum(b'{"a":1}'),
+            up.sum(b'{"a":1,"b":0,"c":0}'),
+            up.sum(b'{"a":1.5,"b":2}'),
+            up.sum(b'{"a":9223372036854775808,"b":0}'),
+            up.sum(b'{"a":2,"b":40}', CONTENT_TYPE="text/plain"),
+            # The server's own part of the request is missing.
+            up.sum(b"", **{"wsgi.input": None}),
+            starting.request("GET", "/readyz"),
+            stopping.request("GET", "/readyz"),
+        ]
+    made = [answer.json for answer in answers]
     made += [
         {
             "type": f"/docs#{SLUGS[status]}",
@@ -278,15 +244,16 @@ def test_every_problem_is_explained() -> None:
 
 
 def test_the_problems_shown_are_real() -> None:
-    """Each entry shows a problem of its own, to the letter but for the id."""
-    entry = r'<section id="([a-z-]+)">\n    <h3>(\d+) .*?<pre><code>[^{]*({.*?})</code></pre>'
-    shown = re.findall(entry, PAGE, re.DOTALL)
+    """One is shown whole, and each entry has the title, status and detail of one, to the letter."""
+    entry = r'<section id="([a-z-]+)">\n    <h3>(\d+) (.*?)</h3>.*?<pre><code>(.*?)</code></pre>'
+    shown = [
+        {"type": f"/docs#{slug}", "title": title, "status": int(status), "detail": detail}
+        for slug, status, title, detail in re.findall(entry, PAGE, re.DOTALL)
+    ]
     assert len(shown) == len({**problems.TITLES, **TITLES})
-    for slug, status, problem in shown:
-        decoded = json.loads(problem)
-        assert decoded["type"] == f"/docs#{slug}"
-        assert decoded["status"] == int(status)
-        assert {**decoded, "request_id": ""} in real_problems()
+    (whole,) = re.findall(r"^{\n.*?^}(?=</code>)", PAGE, re.DOTALL | re.MULTILINE)
+    for problem in (*shown, json.loads(whole)):
+        assert {**problem, "request_id": ""} in real_problems()
 
 
 def test_the_page_has_an_id_once() -> None:

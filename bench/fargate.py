@@ -6,23 +6,23 @@ Rounds alternate between them and no limit on the CPU; load comes over the loopb
 Needs `wrk`, `docker` and `docker-compose` on the PATH.
 """
 
-import functools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
 import measure
+from zama_ops.images import base_images
+from zama_ops.programs import answers, wait_until
 
 ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final = "zama-bench"
 PORT: Final = "18081"
+URL: Final = f"http://127.0.0.1:{PORT}"
 # Of a vCPU, as docker-compose.yaml says.
 TASK: Final = {"api": 0.15, "nginx": 0.10}
 
@@ -33,7 +33,7 @@ def main() -> int:
     options = measure.options(__doc__, rounds=5, seconds=5, tools=tools)
     compose("up", "-d", "--build")
     try:
-        wait_until_ready()
+        wait_until(lambda: answers(f"{URL}/readyz"), "the pair is ready", seconds=30)
         with tempfile.TemporaryDirectory() as directory:
             turns = alternate(options.rounds, options.seconds, Path(directory))
     finally:
@@ -41,14 +41,6 @@ def main() -> int:
     result = summary(turns)
     print(json.dumps(result, indent=2) if options.json else table(result))
     return 0
-
-
-@functools.cache
-def base_images() -> dict[str, str]:
-    """Return the base images that this machine can have, by build argument."""
-    script = str(ROOT / "tests" / "containers" / "base-images")
-    done = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=True)
-    return dict(line.split("=", 1) for line in done.stdout.split())
 
 
 def compose(*words: str) -> str:
@@ -72,23 +64,6 @@ def compose(*words: str) -> str:
     return done.stdout
 
 
-def wait_until_ready() -> None:
-    """Return when the gateway says that the pair is ready.
-
-    Raises:
-        OSError: it does not within 30 s.
-
-    """
-    for attempt in range(300):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=1):
-                return
-        except OSError:
-            if attempt == 299:
-                raise
-            time.sleep(0.1)
-
-
 def limit(cpus: dict[str, float]) -> None:
     """Give each container so much of a vCPU."""
     for service, share in cpus.items():
@@ -106,8 +81,8 @@ def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[meas
         print(f"round {number} of {rounds} ...", file=sys.stderr)
         for name, cpus in limits.items():
             limit(cpus)
-            measure.load(f"http://127.0.0.1:{PORT}", 1, directory)  # Let the limit settle.
-            turns[name].append(measure.load(f"http://127.0.0.1:{PORT}", seconds, directory))
+            measure.load(URL, 1, directory)  # Let the limit settle.
+            turns[name].append(measure.load(URL, seconds, directory))
     return turns
 
 

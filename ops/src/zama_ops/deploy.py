@@ -26,7 +26,7 @@ from zama_ops.release import (
     variables,
     write,
 )
-from zama_ops.service import shift
+from zama_ops.service import ConnectTo, shift
 from zama_ops.smoke import CHECKS, Deployment, perform
 
 PLAN: Final = BUILD / "plan"
@@ -146,10 +146,7 @@ def verify(
 def apply(
     bucket: Bucket,
     *,
-    connect_to: Annotated[
-        str | None,
-        typer.Option(envvar="CONNECT_TO", help="HOST:PORT to connect to instead of the URL's."),
-    ] = None,
+    connect_to: ConnectTo = None,
 ) -> None:
     """Apply the plan in build/plan, and check the service from outside, with the key in API_KEY.
 

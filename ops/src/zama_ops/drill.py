@@ -8,12 +8,13 @@ import socketserver
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -32,164 +33,126 @@ class DrillError(Exception):
     """What did not happen as it should."""
 
 
-class Drill(ABC):
-    """A trouble and its cure. The first line of the docstring says what happens."""
+@dataclass(frozen=True)
+class Drill:
+    """A trouble and its cure.
 
-    alerts: ClassVar[tuple[Alert, ...]]
-    """Those that must fire, and clear; the runbook of the first has the cure."""
-    minutes: ClassVar[tuple[float, float]]
-    """Within which they must fire after the trouble began, and clear after the cure."""
-    cure_is: ClassVar[str]
-    """What the runbook says to do."""
+    Arguments:
+        play: makes the trouble, yields, and does what the runbook says.
+        trouble: what happens.
+        cure: what the runbook says to do.
+        alerts: those that must fire, and clear; the runbook of the first has the cure.
+        minutes: within which they must fire after the trouble began, and clear after the cure.
+        task_count: how many tasks there are.
+        rate: requests/s of the callers.
+        rate_limit: of the gateway, requests/s.
 
-    task_count: ClassVar[int] = 1
-    rate: ClassVar[float] = 10
-    rate_limit: ClassVar[int] = NO_LIMIT
+    """
 
-    @abstractmethod
-    def trouble(self, stage: Stage) -> None:
-        """Make it happen."""
-
-    @abstractmethod
-    def cure(self, stage: Stage) -> None:
-        """Do what the runbook says."""
-
-
-class ApiKilled(Drill):
-    """The API is killed and nobody starts it again."""
-
-    alerts = (Alert("AvailabilityBudgetBurn", "1h"), Alert("NoHealthyTask"))
-    minutes = (4, 8)
-    cure_is = "start the API again"
-
-    def trouble(self, stage: Stage) -> None:
-        """Kill it."""
-        stage.tasks[0].api.process.kill()
-
-    def cure(self, stage: Stage) -> None:
-        """Start it."""
-        stage.tasks[0].start_api()
+    play: Callable[[Stage], Iterator[None]]
+    trouble: str
+    cure: str
+    alerts: tuple[Alert, ...]
+    minutes: tuple[float, float]
+    task_count: int = 1
+    rate: float = 10
+    rate_limit: int = NO_LIMIT
 
 
-class ApiSlow(Drill):
-    """The API gets too little CPU: it stands still four fifths of the time."""
-
-    alerts = (Alert("LatencyBudgetBurn", "1h"),)
-    minutes = (15, 8)
-    cure_is = "give it CPU: here, stop what takes it"
-
-    def trouble(self, stage: Stage) -> None:
-        """Take the CPU away."""
-        self._stutter = Stutter(stage.tasks[0].api)
-
-    def cure(self, stage: Stage) -> None:
-        """Give it back."""
-        del stage
-        self._stutter.stop()
+def _api_killed(stage: Stage) -> Iterator[None]:
+    stage.tasks[0].api.process.kill()
+    yield
+    stage.tasks[0].start_api()
 
 
-class KeyWrong(Drill):
-    """A rotation took the old key away while callers still use it."""
-
-    alerts = (Alert("KeysRefused"),)
-    minutes = (6, 6)
-    cure_is = "deploy the old key beside the new one"
-
-    def trouble(self, stage: Stage) -> None:
-        """Deploy another key alone."""
-        stage.tasks[0].stop_gateway()
-        stage.tasks[0].start_gateway("callers=a-new-key")
-
-    def cure(self, stage: Stage) -> None:
-        """Deploy both."""
-        stage.tasks[0].stop_gateway()
-        stage.tasks[0].start_gateway(f"callers=a-new-key callers={KEY}")
+def _api_slow(stage: Stage) -> Iterator[None]:
+    stutter = Stutter(stage.tasks[0].api)
+    yield
+    stutter.stop()
 
 
-class RateLimited(Drill):
-    """A caller sends four times what it may."""
-
-    alerts = (Alert("RateLimitHit"),)
-    minutes = (6, 6)
-    cure_is = "have the caller send less, or raise the limit"
-    rate = 4
-    rate_limit = 5
-
-    def trouble(self, stage: Stage) -> None:
-        """Send more."""
-        stage.callers.rate = 20
-
-    def cure(self, stage: Stage) -> None:
-        """Send less."""
-        stage.callers.rate = self.rate
+def _key_wrong(stage: Stage) -> Iterator[None]:
+    stage.tasks[0].restart_gateway("callers=a-new-key")
+    yield
+    stage.tasks[0].restart_gateway(f"callers=a-new-key callers={KEY}")
 
 
-class TaskUnhealthy(Drill):
-    """One of two tasks hangs: it holds its port and answers nobody."""
-
-    alerts = (Alert("UnhealthyTasks"),)
-    minutes = (5, 3)
-    cure_is = "replace the task"
-    task_count = 2
-
-    def trouble(self, stage: Stage) -> None:
-        """Stop it in its tracks."""
-        stage.tasks[1].api.process.send_signal(signal.SIGSTOP)
-
-    def cure(self, stage: Stage) -> None:
-        """End it and start another."""
-        process = stage.tasks[1].api.process
-        process.kill()
-        process.wait()
-        stage.tasks[1].start_api()
+def _called(stage: Stage, rate: float) -> Iterator[None]:
+    stage.callers.rate = rate
+    yield
+    stage.callers.rate = stage.rate
 
 
-class KeepaliveRace(Drill):
-    """Something between gateway and API closes connections that the gateway still uses."""
-
-    alerts = (Alert("UpstreamRetries"),)
-    minutes = (3, 12)
-    cure_is = "have the API keep idle connections for longer than the gateway does"
-
-    def trouble(self, stage: Stage) -> None:
-        """Put it there."""
-        task = stage.tasks[0]
-        self._neighbour = Neighbour(task.api_port)
-        task.stop_gateway()
-        task.start_gateway(api_port=self._neighbour.port)
-
-    def cure(self, stage: Stage) -> None:
-        """Take it away."""
-        task = stage.tasks[0]
-        task.stop_gateway()
-        task.start_gateway()
-        self._neighbour.stop()
+def _task_unhealthy(stage: Stage) -> Iterator[None]:
+    process = stage.tasks[1].api.process
+    process.send_signal(signal.SIGSTOP)
+    yield
+    process.kill()
+    process.wait()
+    stage.tasks[1].start_api()
 
 
-class Silence(Drill):
-    """No request comes any more, though somebody always calls."""
-
-    alerts = (Alert("NoRequests"),)
-    minutes = (12, 2)
-    cure_is = "find out what keeps requests away; here, call again"
-
-    def trouble(self, stage: Stage) -> None:
-        """Call no more."""
-        stage.callers.rate = 0
-
-    def cure(self, stage: Stage) -> None:
-        """Call again."""
-        stage.callers.rate = self.rate
+def _keepalive_race(stage: Stage) -> Iterator[None]:
+    neighbour = Neighbour(stage.tasks[0].api_port)
+    stage.tasks[0].restart_gateway(api_port=neighbour.port)
+    yield
+    stage.tasks[0].restart_gateway()
+    neighbour.stop()
 
 
-DRILLS: Final[dict[str, type[Drill]]] = {
-    "api-killed": ApiKilled,
-    "api-slow": ApiSlow,
-    "key-wrong": KeyWrong,
-    "rate-limited": RateLimited,
-    "task-unhealthy": TaskUnhealthy,
-    "keepalive-race": KeepaliveRace,
-    "silence": Silence,
+DRILLS: Final = {
+    "api-killed": Drill(
+        _api_killed,
+        "The API is killed and nobody starts it again.",
+        "start the API again",
+        (Alert("AvailabilityBudgetBurn", "1h"), Alert("NoHealthyTask")),
+        minutes=(4, 8),
+    ),
+    "api-slow": Drill(
+        _api_slow,
+        "The API gets too little CPU: it stands still four fifths of the time.",
+        "give it CPU: here, stop what takes it",
+        (Alert("LatencyBudgetBurn", "1h"),),
+        minutes=(15, 8),
+    ),
+    "key-wrong": Drill(
+        _key_wrong,
+        "A rotation took the old key away while callers still use it.",
+        "deploy the old key beside the new one",
+        (Alert("KeysRefused"),),
+        minutes=(6, 6),
+    ),
+    "rate-limited": Drill(
+        partial(_called, rate=20),
+        "A caller sends four times what it may.",
+        "have the caller send less, or raise the limit",
+        (Alert("RateLimitHit"),),
+        minutes=(6, 6),
+        rate=4,
+        rate_limit=5,
+    ),
+    "task-unhealthy": Drill(
+        _task_unhealthy,
+        "One of two tasks hangs: it holds its port and answers nobody.",
+        "replace the task",
+        (Alert("UnhealthyTasks"),),
+        minutes=(5, 3),
+        task_count=2,
+    ),
+    "keepalive-race": Drill(
+        _keepalive_race,
+        "Something between gateway and API closes connections that the gateway still uses.",
+        "have the API keep idle connections for longer than the gateway does",
+        (Alert("UpstreamRetries"),),
+        minutes=(3, 12),
+    ),
+    "silence": Drill(
+        partial(_called, rate=0),
+        "No request comes any more, though somebody always calls.",
+        "find out what keeps requests away; here, call again",
+        (Alert("NoRequests"),),
+        minutes=(12, 2),
+    ),
 }
 
 
@@ -275,11 +238,12 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
             early = [alert for alert, state in stage.alerts().items() if state == "firing"]
             if early:
                 raise DrillError(f"Before the trouble fires: {_list(early)}")
-        with step(f"{(type(drill).__doc__ or '').rstrip('.')}: {_list(drill.alerts)}"):
-            drill.trouble(stage)
+        with step(f"{drill.trouble.rstrip('.')}: {_list(drill.alerts)}"):
+            playing = drill.play(stage)
+            next(playing)
             fired = _wait(stage, drill, fire_minutes, "fire", lambda state: state == "firing")
-        with step(f"The cure: {drill.cure_is}"):
-            drill.cure(stage)
+        with step(f"The cure: {drill.cure}"):
+            next(playing, None)
             cleared = _wait(stage, drill, clear_minutes, "clear", lambda state: state != "firing")
         if picture:
             from zama_ops.picture import draw  # noqa: PLC0415 - needs what only tests install
@@ -287,7 +251,7 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
             with step(f"Drawing {picture}"):
                 stage.let_pass(minutes=2)
                 title = (
-                    f"{type(drill).__doc__} Measured in a drill on one machine,"
+                    f"{drill.trouble} Measured in a drill on one machine,"
                     f" {began:%Y-%m-%d}; the rules' durations divided by {speed:g}."
                 )
                 draw(stage.prometheus, began, speed, title, picture)
@@ -334,7 +298,7 @@ app: Final = typer.Typer(
 )
 
 
-def command(name: str, drill: type[Drill]) -> Callable[..., None]:
+def command(name: str, drill: Drill) -> Callable[..., None]:
     """Return the command that plays a drill."""
 
     def play(
@@ -353,7 +317,7 @@ def command(name: str, drill: type[Drill]) -> Callable[..., None]:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             require("prometheus")
-            result = perform(drill(), speed, picture)
+            result = perform(drill, speed, picture)
         except (DrillError, CommandError, RuntimeError, TimeoutError) as error:
             notes.print(f"zama: {error}", style="red", markup=False)
             raise typer.Exit(1) from None
@@ -366,9 +330,9 @@ def command(name: str, drill: type[Drill]) -> Callable[..., None]:
             table.add_row(str(one["alert"]), *(f"{value / 60:.1f} min" for value in seconds))
         Console().print(table)
 
-    play.__doc__ = f"{drill.__doc__}\n\nFires {_list(drill.alerts)}. The cure: {drill.cure_is}."
+    play.__doc__ = f"{drill.trouble}\n\nFires {_list(drill.alerts)}. The cure: {drill.cure}."
     return play
 
 
-for _name, _drill in DRILLS.items():
-    app.command(_name)(command(_name, _drill))
+for _name, _one in DRILLS.items():
+    app.command(_name)(command(_name, _one))

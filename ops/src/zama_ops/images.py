@@ -1,5 +1,6 @@
 """`zama images`: from a commit to images that are scanned, pushed and signed."""
 
+import functools
 import json
 import os
 import shutil
@@ -178,6 +179,13 @@ def _pushed_images() -> dict[str, str]:
     return {name: f"{image['repository']}@{image['digest']}" for name, image in pushed.items()}
 
 
+@functools.cache
+def base_images() -> dict[str, str]:
+    """Return the base images that this machine can have, by build argument."""
+    lines = run(str(ROOT / "tests" / "containers" / "base-images")).split()
+    return dict(line.split("=", 1) for line in lines)
+
+
 def build_images(**labels: str) -> None:
     """Build both images, on base images that this machine can have.
 
@@ -188,8 +196,7 @@ def build_images(**labels: str) -> None:
         CommandError: a build failed.
 
     """
-    lines = run(str(ROOT / "tests" / "containers" / "base-images")).split()
-    bases = dict(line.split("=", 1) for line in lines)
+    bases = base_images()
     arguments = {**bases, **labels}
     for name, argument in IMAGES.items():
         words = [word for one in arguments.items() for word in ("--build-arg", "=".join(one))]

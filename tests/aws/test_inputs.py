@@ -12,8 +12,11 @@ from terraform import FOLDERS, terraform
 API, NGINX = (f"sha256:{64 * letter}" for letter in "f0")
 # CPU to the least and the most memory.
 FARGATE: Final = {
-    **{256: (512, 2048), 512: (1024, 4096), 1024: (2048, 8192)},
-    **{2048: (4096, 16384), 4096: (8192, 30720)},
+    256: (512, 2048),
+    512: (1024, 4096),
+    1024: (2048, 8192),
+    2048: (4096, 16384),
+    4096: (8192, 30720),
 }
 RATE_LIMIT: Final = {"rate": 5, "burst": 5}
 # The most tasks, so that `desired_count` meets its own limit only.

@@ -6,9 +6,11 @@ And what the service's roles, whose policies it writes, may do at most: their bo
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from deployment import Deployment, on_production
 from zama_ops.account import EXAMPLE_REPOSITORY, EXAMPLE_TAG
@@ -25,257 +27,27 @@ ROLES: Final = {
 }
 
 
-def arn(service: str, resource: str, region: str = REGION) -> str:
-    """Return the name of a resource of this account."""
-    return f"arn:aws:{service}:{region}:000000000000:{resource}"
+def arn(service: str, resource: str) -> str:
+    """Return the full name of a resource, which may be without its beginning."""
+    if resource == "*" or resource.startswith("arn:"):
+        return resource
+    account = "" if service in {"route53", "s3"} else "000000000000"
+    region = "" if service in {"iam", "route53", "s3"} else REGION
+    return f"arn:aws:{service}:{region}:{account}:{resource}"
 
 
-def role(name: str) -> str:
-    """Return the name of a role of this account."""
-    return arn("iam", f"role/{name}", region="")
-
-
-BOUNDARY: Final = arn("iam", f"policy/{NAME}-boundary", region="")
+BOUNDARY: Final = arn("iam", f"policy/{NAME}-boundary")
 # The role that is written has the boundary, or is given it.
 BOUNDED: Final = {"iam:PermissionsBoundary": BOUNDARY}
-BALANCER: Final = arn("elasticloadbalancing", f"loadbalancer/app/{NAME}/1")
-LOGS: Final = f"arn:aws:s3:::{NAME}-access-logs-000000000000-{REGION}"
-STATE: Final = f"arn:aws:s3:::{NAME}-state-000000000000-{REGION}"
-
-# For each service, what its actions are about; each action fits one of these.
-RESOURCES: Final = {
-    "acm": [arn("acm", "certificate/1")],
-    "application-autoscaling": [arn("application-autoscaling", "scalable-target/1")],
-    "aps": [arn("aps", "workspace/ws-1")],
-    "cloudwatch": [
-        arn("cloudwatch", f"alarm:{NAME}-ServerErrors"),
-        arn("cloudwatch", f"dashboard/{NAME}", region=""),
-        "*",
-    ],
-    "codedeploy": [
-        arn("codedeploy", f"application:{NAME}"),
-        arn("codedeploy", f"deploymentgroup:{NAME}/{NAME}"),
-    ],
-    "ec2": ["*"],
-    "ecr": [arn("ecr", "repository/zama-api"), arn("ecr", "repository/zama-collector")],
-    "ecs": [
-        arn("ecs", f"cluster/{NAME}"),
-        arn("ecs", f"service/{NAME}/{NAME}"),
-        arn("ecs", f"task-definition/{NAME}:1"),
-        "*",
-    ],
-    "elasticloadbalancing": [
-        BALANCER,
-        arn("elasticloadbalancing", f"listener/app/{NAME}/1/1"),
-        arn("elasticloadbalancing", f"targetgroup/{NAME}-green/1"),
-        "*",
-    ],
-    "grafana": [arn("grafana", "/workspaces/g-1")],
-    "iam": [role(f"{NAME}-{name}") for name in sorted(ROLES["production"])],
-    "kms": [arn("kms", "key/1"), arn("kms", f"alias/{NAME}")],
-    "logs": [
-        arn("logs", f"log-group:/ecs/{NAME}"),
-        arn("logs", f"log-group:aws-waf-logs-{NAME}:log-stream:"),
-        "*",
-    ],
-    "route53": [
-        "arn:aws:route53:::hostedzone/Z1",
-        "arn:aws:route53:::healthcheck/1",
-        "arn:aws:route53:::change/1",
-    ],
-    "s3": [LOGS],
-    "sns": [arn("sns", f"{NAME}-alarms"), "*"],
-    "ssm": [arn("ssm", "parameter/zama/api/api_key"), "*"],
-    "wafv2": [
-        arn("wafv2", f"regional/webacl/{NAME}/1"),
-        arn("wafv2", f"regional/ipset/{NAME}-allowed/1"),
-        BALANCER,
-    ],
-}
-
-# What the emulator's own calls do not show that it is needed.
-DEMANDED: Final = [
-    ("iam:PassRole", role(f"{NAME}-task"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
-    (
-        "iam:CreateServiceLinkedRole",
-        role("aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"),
-        {"iam:AWSServiceName": "ecs.amazonaws.com"},
-    ),
-    ("elasticloadbalancing:SetWebACL", BALANCER, {}),
-    ("kms:Encrypt", arn("kms", "key/1"), {"kms:ViaService": f"ssm.{REGION}.amazonaws.com"}),
-    ("kms:CreateGrant", arn("kms", "key/1"), {"kms:ViaService": f"aps.{REGION}.amazonaws.com"}),
-    ("logs:CreateLogDelivery", "*", {}),
-    ("codedeploy:CreateDeployment", arn("codedeploy", f"deploymentgroup:{NAME}/{NAME}"), {}),
-    ("ecr:PutImage", arn("ecr", "repository/zama-nginx"), {}),
-    ("s3:PutObject", f"{STATE}/service/terraform.tfstate", {}),
-    ("s3:DeleteObject", f"{STATE}/service/terraform.tfstate.tflock", {}),
-]
-
-ELSEWHERE: Final = {"aws:RequestedRegion": "us-east-1"}
-FORBIDDEN: Final = [
-    # Itself, its policies, and who may take it.
-    *(
-        (f"iam:{action}", role(ROLE), {})
-        for action in (
-            *("PutRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "DetachRolePolicy"),
-            *("UpdateAssumeRolePolicy", "UpdateRole", "DeleteRole", "CreateRole", "TagRole"),
-            *("PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary"),
-        )
-    ),
-    *(
-        (f"iam:{action}", arn("iam", f"policy/{ROLE}-region", region=""), {})
-        for action in ("CreatePolicyVersion", "SetDefaultPolicyVersion", "DeletePolicy")
-    ),
-    *(
-        (f"iam:{action}", arn("iam", f"oidc-provider/{GITHUB}", region=""), {})
-        for action in (
-            *("AddClientIDToOpenIDConnectProvider", "DeleteOpenIDConnectProvider"),
-            "UpdateOpenIDConnectProviderThumbprint",
-        )
-    ),
-    # What the service's roles may do at most, in whatever way they would get more.
-    *(
-        (f"iam:{action}", BOUNDARY, {})
-        for action in (
-            *("CreatePolicyVersion", "SetDefaultPolicyVersion", "DeletePolicyVersion"),
-            *("DeletePolicy", "CreatePolicy"),
-        )
-    ),
-    *(
-        ("iam:DeleteRolePermissionsBoundary", role(f"{NAME}-task"), context)
-        for context in ({}, BOUNDED)
-    ),
-    *(
-        (f"iam:{action}", role(f"{NAME}-task"), context)
-        for action in ("CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy")
-        for context in (
-            {},
-            {"iam:PermissionsBoundary": f"{BOUNDARY}2"},
-            {"iam:PermissionsBoundary": arn("iam", f"policy/{ROLE}-region", region="")},
-            {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"},
-        )
-    ),
-    # Other identities.
-    *((f"iam:{action}", role(ROLE), BOUNDED) for action in ("CreateRole", "PutRolePolicy")),
-    ("iam:CreateRole", role("admin"), BOUNDED),
-    ("iam:CreateUser", arn("iam", "user/somebody", region=""), {}),
-    ("iam:CreateAccessKey", arn("iam", "user/somebody", region=""), {}),
-    ("iam:CreateRole", role("admin"), {}),
-    *(("iam:AttachRolePolicy", role(f"{NAME}-task"), context) for context in ({}, BOUNDED)),
-    ("iam:PassRole", role(ROLE), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
-    ("iam:PassRole", role(f"{NAME}-task"), {"iam:PassedToService": "lambda.amazonaws.com"}),
-    (
-        "iam:CreateServiceLinkedRole",
-        role("aws-service-role/lex.amazonaws.com/AWSServiceRoleForLexBots"),
-        {"iam:AWSServiceName": "lex.amazonaws.com"},
-    ),
-    ("sts:AssumeRole", role(f"{NAME}-execution"), {}),
-    ("sts:AssumeRole", role("admin"), {}),
-    ("organizations:CreateAccount", "*", {}),
-    ("organizations:LeaveOrganization", "*", {}),
-    ("organizations:ListAccounts", "*", {}),
-    # What others keep here, and what the service keeps that no workflow reads or deletes.
-    ("ssm:GetParameter", arn("ssm", "parameter/other/key"), {}),
-    ("ssm:PutParameter", arn("ssm", "parameter/other/key"), {}),
-    ("ssm:GetParametersByPath", arn("ssm", "parameter/zama/"), {}),
-    ("kms:Decrypt", arn("kms", "key/1"), {}),
-    ("kms:Decrypt", arn("kms", "key/1"), {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
-    ("s3:GetObject", "arn:aws:s3:::another/object", {}),
-    ("s3:ListBucket", "arn:aws:s3:::another", {}),
-    ("s3:DeleteBucket", "arn:aws:s3:::another", {}),
-    ("s3:GetObject", f"{LOGS}/object", {}),
-    ("s3:DeleteObject", f"{LOGS}/object", {}),
-    ("s3:PutBucketPolicy", STATE, {}),
-    ("s3:DeleteBucket", STATE, {}),
-    ("s3:PutBucketVersioning", STATE, {}),
-    ("s3:DeleteObject", f"{STATE}/service/terraform.tfstate", {}),
-    ("s3:DeleteObjectVersion", f"{STATE}/service/terraform.tfstate", {}),
-    ("logs:FilterLogEvents", arn("logs", f"log-group:/ecs/{NAME}"), {}),
-    ("logs:DeleteLogGroup", arn("logs", "log-group:/ecs/another"), {}),
-    # Images.
-    ("ecr:BatchDeleteImage", arn("ecr", "repository/zama-api"), {}),
-    ("ecr:DeleteRepository", arn("ecr", "repository/zama-api"), {}),
-    ("ecr:PutImageTagMutability", arn("ecr", "repository/zama-api"), {}),
-    ("ecr:SetRepositoryPolicy", arn("ecr", "repository/zama-api"), {}),
-    ("ecr:PutImage", arn("ecr", "repository/another"), {}),
-    # Other services of this account, and other kinds of things.
-    ("ecs:UpdateService", arn("ecs", "service/another/another"), {}),
-    ("ecs:RunTask", arn("ecs", f"task-definition/{NAME}:1"), {}),
-    ("ecs:ExecuteCommand", arn("ecs", f"task/{NAME}/1"), {}),
-    ("elasticloadbalancing:DeleteLoadBalancer", BALANCER.replace(NAME, "another"), {}),
-    ("sns:DeleteTopic", arn("sns", "another-alarms"), {}),
-    ("sns:Publish", arn("sns", f"{NAME}-alarms"), {}),
-    ("cloudwatch:DeleteAlarms", arn("cloudwatch", "alarm:another-ServerErrors"), {}),
-    ("ec2:RunInstances", "*", {}),
-    ("lambda:CreateFunction", "*", {}),
-    # Another region.
-    *(
-        (action, "*", ELSEWHERE)
-        for action in ("ec2:CreateVpc", "kms:CreateKey", "ecs:RegisterTaskDefinition")
-    ),
-    ("ecs:DeleteCluster", arn("ecs", f"cluster/{NAME}", region="us-east-1"), ELSEWHERE),
-    ("ssm:GetParameter", arn("ssm", "parameter/zama/api/api_key", region="us-east-1"), ELSEWHERE),
-]
+REQUESTS: Final = yaml.safe_load(Path(__file__).with_name("requests.yaml").read_text())
 
 
-# What no role of the service may do, whatever its policies say.
-BEYOND: Final = [
-    *(
-        (f"iam:{action}", role(f"{NAME}-task"), {})
-        for action in ("PutRolePolicy", "AttachRolePolicy", "UpdateAssumeRolePolicy", "CreateRole")
-    ),
-    ("iam:DeleteRolePermissionsBoundary", role(f"{NAME}-task"), BOUNDED),
-    ("iam:CreatePolicyVersion", BOUNDARY, {}),
-    ("iam:CreateUser", arn("iam", "user/somebody", region=""), {}),
-    ("iam:CreateAccessKey", arn("iam", "user/somebody", region=""), {}),
-    *(("sts:AssumeRole", role(name), {}) for name in (ROLE, f"{NAME}-execution", "admin")),
-    # Neither others' roles nor, to other services, its own.
-    ("iam:PassRole", role(ROLE), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
-    ("iam:PassRole", role("admin"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
-    ("iam:PassRole", role(f"{NAME}-task"), {"iam:PassedToService": "lambda.amazonaws.com"}),
-    ("iam:PassRole", role(f"{NAME}-task"), {}),
-    # The state, the logs, the images, the keys and the parameters.
-    *(
-        (f"s3:{action}", f"{STATE}/service/terraform.tfstate", {})
-        for action in ("GetObject", "PutObject")
-    ),
-    ("s3:ListBucket", STATE, {}),
-    ("s3:GetObject", f"{LOGS}/object", {}),
-    ("ecr:PutImage", arn("ecr", "repository/zama-api"), {}),
-    ("ecr:BatchDeleteImage", arn("ecr", "repository/zama-api"), {}),
-    ("ecr:BatchGetImage", arn("ecr", "repository/another"), {}),
-    ("ssm:PutParameter", arn("ssm", "parameter/zama/api/api_key"), {}),
-    ("ssm:GetParametersByPath", arn("ssm", "parameter/zama/"), {}),
-    ("ssm:GetParameters", arn("ssm", "parameter/other/key"), {}),
-    ("kms:Decrypt", arn("kms", "key/1"), {}),
-    (
-        "kms:Decrypt",
-        arn("kms", "key/1"),
-        {"kms:EncryptionContext:PARAMETER_ARN": arn("ssm", "parameter/other/key")},
-    ),
-    ("kms:CreateGrant", arn("kms", "key/1"), {}),
-    ("kms:PutKeyPolicy", arn("kms", "key/1"), {}),
-    ("logs:FilterLogEvents", arn("logs", f"log-group:/ecs/{NAME}:*"), {}),
-    ("logs:PutLogEvents", arn("logs", "log-group:/ecs/another:log-stream:1"), {}),
-    ("logs:DeleteLogGroup", arn("logs", f"log-group:/ecs/{NAME}"), {}),
-    # What runs.
-    ("ecs:RunTask", arn("ecs", f"task-definition/{NAME}:1"), {}),
-    ("ecs:RegisterTaskDefinition", "*", {}),
-    ("ecs:CreateTaskSet", "*", {}),
-    ("ecs:CreateTaskSet", "*", {"ecs:cluster": arn("ecs", "cluster/another")}),
-    ("ecs:ExecuteCommand", arn("ecs", f"task/{NAME}/1"), {}),
-    (
-        "elasticloadbalancing:ModifyListener",
-        BALANCER.replace("loadbalancer", "listener").replace(NAME, "another"),
-        {},
-    ),
-    ("elasticloadbalancing:DeleteLoadBalancer", BALANCER, {}),
-    ("aps:DeleteWorkspace", arn("aps", "workspace/ws-1"), {}),
-    ("aps:RemoteWrite", arn("aps", "workspace/ws-1", region="us-east-1"), {}),
-    ("cloudwatch:DeleteAlarms", arn("cloudwatch", f"alarm:{NAME}-ServerErrors"), {}),
-    ("ec2:RunInstances", "*", {}),
-    ("lambda:CreateFunction", "*", {}),
-]
+def listed_requests(*names: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Return the requests of requests.yaml: action, resource, and what is known besides."""
+    for service, actions, resource, *contexts in itertools.chain(*map(REQUESTS.get, names)):
+        for action in actions.split():
+            for context in contexts or [{}]:
+                yield f"{service}:{action}", arn(service, resource), context
 
 
 def entries(context: dict[str, str]) -> list[dict[str, Any]]:
@@ -291,7 +63,7 @@ def decisions(
 ) -> dict[str, str]:
     """Return what the role's policies say of each action."""
     result = deployment.account.client("iam").simulate_principal_policy(
-        PolicySourceArn=role(ROLE),
+        PolicySourceArn=arn("iam", f"role/{ROLE}"),
         ActionNames=actions,
         ResourceArns=[resource],
         ContextEntries=entries(context),
@@ -318,34 +90,34 @@ def test_terraforms_calls_are_known_for_whatever_is_planned(deployment: Deployme
 def test_the_role_may_do_what_terraform_calls(minimal: Deployment) -> None:
     """Every action, on a resource that it fits."""
     refused = {action for actions in known().values() for action in actions}
-    for service, resources in RESOURCES.items():
+    for service, resources in REQUESTS["resources"].items():
         for resource in resources:
             ours = sorted(action for action in refused if action.startswith(f"{service}:"))
-            said = decisions(minimal, ours, resource, BOUNDED) if ours else {}
+            said = decisions(minimal, ours, arn(service, resource), BOUNDED) if ours else {}
             refused -= {action for action, decision in said.items() if decision == "allowed"}
     assert not refused, "say in terraform/bootstrap/github.tf on what"
 
 
 def test_the_role_may_do_what_aws_demands_besides(minimal: Deployment) -> None:
     """And what the workflows do without Terraform."""
-    for action, resource, context in DEMANDED:
+    for action, resource, context in listed_requests("demanded"):
         said = decisions(minimal, [action], resource, context)
         assert said == {action: "allowed"}, (action, resource)
 
 
 def test_the_role_writes_the_services_roles_within_their_boundary(minimal: Deployment) -> None:
-    """Each of them; what becomes of it without the boundary is in FORBIDDEN."""
+    """Each of them; what becomes of it without the boundary is forbidden in requests.yaml."""
     actions = [
         f"iam:{verb}" for verb in ("CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy")
     ]
     for name in ROLES["production"]:
-        said = decisions(minimal, actions, role(f"{NAME}-{name}"), BOUNDED)
+        said = decisions(minimal, actions, arn("iam", f"role/{NAME}-{name}"), BOUNDED)
         assert set(said.values()) == {"allowed"}, (name, said)
 
 
 def test_the_role_may_do_nothing_else(minimal: Deployment) -> None:
     """Nothing to itself, to other identities, to others' resources, or in other regions."""
-    for action, resource, context in FORBIDDEN:
+    for action, resource, context in listed_requests("forbidden", "forbidden_to_workflows"):
         said = decisions(minimal, [action], resource, context)
         assert said == {action: "implicitDeny"}, (action, resource, context)
 
@@ -412,7 +184,7 @@ def test_the_boundary_allows_all_that_the_roles_policies_do(deployment: Deployme
 def test_the_boundary_allows_nothing_else(minimal: Deployment) -> None:
     """So that whoever writes the roles' policies gains nothing by it."""
     boundary = managed(minimal, BOUNDARY)
-    for action, resource, context in BEYOND:
+    for action, resource, context in listed_requests("forbidden", "forbidden_to_the_service"):
         said = simulated(minimal, boundary, action, resource, context)
         assert said == "implicitDeny", (action, resource, context)
 
@@ -500,7 +272,7 @@ def trust(deployment: Deployment, token: dict[str, str]) -> str:
     iam = deployment.account.client("iam")
     (statement,) = iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]["Statement"]
     # Who vouches is no condition, and what is taken is the role itself.
-    provider = arn("iam", f"oidc-provider/{GITHUB}", region="")
+    provider = arn("iam", f"oidc-provider/{GITHUB}")
     assert statement.pop("Principal") == {"Federated": provider}
     policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": "*"}]}
     return simulated(deployment, policy, "sts:AssumeRoleWithWebIdentity", "*", token)

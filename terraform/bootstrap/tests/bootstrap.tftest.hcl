@@ -30,9 +30,10 @@ mock_provider "aws" {
   }
 }
 
-run "images_cannot_be_replaced_and_are_scanned" {
+run "without_a_repository_there_is_what_the_service_needs_and_nobody_deploys" {
   command = plan
 
+  # --- Images ---
   assert {
     condition     = toset(keys(aws_ecr_repository.this)) == toset(["zama-api", "zama-nginx", "zama-collector"])
     error_message = "There must be a repository for each image."
@@ -47,11 +48,8 @@ run "images_cannot_be_replaced_and_are_scanned" {
     condition     = length(aws_ecr_lifecycle_policy.this) == length(aws_ecr_repository.this)
     error_message = "Old images must expire."
   }
-}
 
-run "the_state_is_versioned_encrypted_and_private" {
-  command = plan
-
+  # --- State ---
   assert {
     condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled" && one(aws_s3_bucket_server_side_encryption_configuration.state.rule).apply_server_side_encryption_by_default[0].sse_algorithm == "AES256"
     error_message = "The state must be versioned and encrypted."
@@ -63,6 +61,16 @@ run "the_state_is_versioned_encrypted_and_private" {
   assert {
     condition     = one(data.aws_iam_policy_document.state.statement).effect == "Deny" && one(one(data.aws_iam_policy_document.state.statement).condition).variable == "aws:SecureTransport"
     error_message = "The state must travel encrypted."
+  }
+
+  # --- Workflows ---
+  assert {
+    condition     = length(aws_iam_role.deploy) == 0 && length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "There must be no role for workflows."
+  }
+  assert {
+    condition     = length(aws_iam_policy.deploy) == 0 && length(aws_iam_role_policy.deploy) == 0
+    error_message = "There must be no policies of a role that is not there."
   }
 }
 
@@ -103,26 +111,15 @@ run "the_service_s_roles_are_bounded_by_name" {
   }
 }
 
-run "without_a_repository_nobody_deploys" {
-  command = plan
-
-  assert {
-    condition     = length(aws_iam_role.deploy) == 0 && length(aws_iam_openid_connect_provider.github) == 0
-    error_message = "There must be no role for workflows."
-  }
-  assert {
-    condition     = length(aws_iam_policy.deploy) == 0 && length(aws_iam_role_policy.deploy) == 0
-    error_message = "There must be no policies of a role that is not there."
-  }
-}
-
-run "main_and_the_production_environment_deploy_and_nobody_else" {
+run "workflows_of_main_and_production_deploy_within_bounds" {
   command = plan
 
   variables {
+    name_prefix       = "another"
     github_repository = "example/zama-challenge"
   }
 
+  # --- Who ---
   assert {
     condition     = alltrue([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.test == "StringEquals"])
     error_message = "Subjects must be compared to the letter."
@@ -135,16 +132,8 @@ run "main_and_the_production_environment_deploy_and_nobody_else" {
     condition     = one(data.aws_iam_policy_document.deploy_trust[0].statement).actions == toset(["sts:AssumeRoleWithWebIdentity"]) && one([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.values if endswith(condition.variable, ":aud")]) == tolist(["sts.amazonaws.com"])
     error_message = "Only with a token that GitHub made for AWS."
   }
-}
 
-run "what_terraform_calls_is_allowed_on_names_or_in_the_region" {
-  command = plan
-
-  variables {
-    name_prefix       = "another"
-    github_repository = "example/zama-challenge"
-  }
-
+  # --- What, and on what ---
   assert {
     condition     = setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)])) == local.actions
     error_message = "Each of actions.json's services must be in by_id or by_name: ${join(", ", setsubtract(local.actions, setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)]))))}"
@@ -174,17 +163,10 @@ run "what_terraform_calls_is_allowed_on_names_or_in_the_region" {
     condition     = toset(keys(aws_iam_role_policy_attachment.deploy)) == setunion(["region", "roles"], keys(local.by_name))
     error_message = "The role must have every policy."
   }
-}
 
-run "the_role_cannot_change_itself" {
-  command = plan
-
-  variables {
-    github_repository = "example/zama-challenge"
-  }
-
+  # --- Not itself ---
   assert {
-    condition     = local.by_name.tasks.iam == local.service_role_arns && !contains(local.service_role_arns, "arn:aws:iam::123456789012:role/zama-challenge-deploy")
+    condition     = local.by_name.tasks.iam == local.service_role_arns && !contains(local.service_role_arns, "arn:aws:iam::123456789012:role/another-deploy")
     error_message = "The role must change the service's roles only, to the letter."
   }
   assert {
@@ -195,15 +177,8 @@ run "the_role_cannot_change_itself" {
     condition     = alltrue([for action in local.in_region : !startswith(action, "iam:") && !startswith(action, "s3:") && !startswith(action, "ssm:Get")])
     error_message = "Roles, buckets and parameters have names."
   }
-}
 
-run "the_service_s_roles_are_written_within_the_boundary_only" {
-  command = plan
-
-  variables {
-    github_repository = "example/zama-challenge"
-  }
-
+  # --- Not more for the service's roles ---
   assert {
     condition     = local.bounded == toset(["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"])
     error_message = "What makes a role or says what it may do must be bounded."

@@ -1,7 +1,9 @@
 """The service, deployed to an emulated AWS account."""
 
 import json
+import os
 import socket
+import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any, Final, Self
 
 import pytest
 
-from stack import AUTHORISED, SUM, Answer, send
+from stack import AUTHORISED, SUM, ZAMA, Answer, send
 from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
 from zama_ops.commands import run
 
@@ -19,6 +21,20 @@ UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
 
 on_production: Final = pytest.mark.parametrize("deployment", ["production"], indirect=True)
 """Marks a test of a feature that only the production profile has."""
+
+
+def zama(
+    account: Account, *words: str, given: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `zama` on an account, with `given` on standard input and these variables besides."""
+    return subprocess.run(
+        [str(ZAMA), *words],
+        env={**os.environ, **account.environ(), **environ},
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @dataclass

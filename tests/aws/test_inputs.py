@@ -107,13 +107,10 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             ],
         ),
         "domain": (
-            [{"name": "a.io", "zone_id": "Z" + 31 * "A"}],
+            [{"name": "a.io", "zone_id": "Z" + count * "A"} for count in (1, 31)],
             [
-                DOMAIN | {"name": "example"},
-                DOMAIN | {"name": "API.example.com"},
-                DOMAIN | {"name": "https://api.example.com"},
-                DOMAIN | {"zone_id": "example.com"},
-                DOMAIN | {"zone_id": "Z" + 32 * "A"},
+                *(DOMAIN | {"name": name} for name in ("example", "API.a.io", "https://a.io")),
+                *(DOMAIN | {"zone_id": text} for text in ("example.com", "Z", "Z" + 32 * "A")),
             ],
         ),
         "waf": (
@@ -129,7 +126,10 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             ],
         ),
         "alarm_email": (["a@b.c"], ["on call", "oncall@example"]),
-        "log_retention_days": ([1, 731], [0, 10, 732]),
+        "log_retention_days": (
+            [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731],
+            [0, 10, 732],
+        ),
         "managed_prometheus": (
             [{"collector_tag": "v0.0.0"}],
             [{"collector_tag": tag} for tag in ("latest", "v0.45", "0.45.0")],

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,9 +12,9 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment, on_production
+from deployment import Deployment, on_production, zama
 from load import Load, constant_load
-from stack import AUTHORISED, KEY, ZAMA
+from stack import AUTHORISED, KEY
 from zama_ops.commands import run
 from zama_ops.keyring import fingerprint
 from zama_ops.programs import wait_until
@@ -29,21 +27,13 @@ class Operator:
     """Who runs `zama keys` on a deployment; remembers what was shown on standard error."""
 
     def __init__(self, deployment: Deployment) -> None:
-        address = deployment.account.address(deployment.outputs["url"])
-        self.environ = {**os.environ, **deployment.account.environ(), "CONNECT_TO": address}
+        self.account = deployment.account
+        self.address = self.account.address(deployment.outputs["url"])
         self.shown = ""
 
     def keys(self, *words: str) -> str:
         """Run a command that ends well; return what it printed on standard output."""
-        command = [str(ZAMA), "keys", *words]
-        done = subprocess.run(
-            command,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = zama(self.account, "keys", *words, CONNECT_TO=self.address)
         self.shown += done.stderr
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

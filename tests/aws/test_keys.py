@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from deployment import zama
 from stack import ZAMA
 from zama_ops.account import Account, temporary_account
 from zama_ops.commands import CommandError
@@ -72,9 +73,8 @@ class Operator:
 
     def keys(self, *words: str, given: str = "") -> tuple[int, str, str]:
         """Run a command; return its exit code and what it printed."""
-        with self.start(*words) as process:
-            stdout, stderr = process.communicate(given)
-        return process.returncode, stdout, stderr
+        done = zama(self.account, "keys", *words, given=given)
+        return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from deployment import Deployment
+from deployment import Deployment, zama
 from stack import ROOT, ZAMA
 from zama_ops.programs import wait_until
 
@@ -54,17 +54,9 @@ def test_a_command_runs(minimal: Deployment, command: str) -> None:
     assert [line for line in done.stderr.splitlines() if line[:1] not in "✓N"] == []
 
 
-def zama_logs(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `zama logs` as a runbook does."""
-    environ = {**os.environ, **deployment.account.environ()}
-    return subprocess.run(
-        [str(ZAMA), "logs", *words], env=environ, capture_output=True, text=True, check=False
-    )
-
-
 def answer(deployment: Deployment, question: str) -> list[dict[str, str]]:
     """Return what the log answers to a saved question."""
-    done = zama_logs(deployment, question, "--json")
+    done = zama(deployment.account, "logs", question, "--json")
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, str]] = json.loads(done.stdout)
     return rows
@@ -91,13 +83,13 @@ def test_the_saved_questions_have_answers(minimal: Deployment) -> None:
 
 def test_the_questions_are_listed(minimal: Deployment) -> None:
     """Without a name; and a wrong one is told which there are."""
-    listed = zama_logs(minimal).stdout.split()
+    listed = zama(minimal.account, "logs").stdout.split()
     asked = {word for command in COMMANDS for word in re.findall(r"logs (\S+)", command)}
     assert asked <= set(listed)
-    wrong = zama_logs(minimal, "why")
+    wrong = zama(minimal.account, "logs", "why")
     assert wrong.returncode == 1
     assert "errors" in wrong.stderr
-    assert "name_prefix" in zama_logs(minimal, "errors", "--prefix", "other").stderr
+    assert "name_prefix" in zama(minimal.account, "logs", "errors", "--prefix", "other").stderr
 
 
 def test_without_credentials_it_says_so() -> None:

@@ -2,13 +2,12 @@
 
 import contextlib
 import http.client
-import os
 import ssl
 import subprocess
 from typing import Any
 
-from deployment import Deployment, on_production
-from stack import KEY, ZAMA, read
+from deployment import Deployment, on_production, zama
+from stack import KEY, read
 from zama_ops.programs import wait_until
 
 
@@ -35,13 +34,7 @@ def test_the_deployment_keeps_the_contract(deployment: Deployment) -> None:
     https = url.startswith("https:")
     connect_to = f"127.0.0.1:{port + 1 if https else port}"
     options = ["--connect-to", connect_to, *(["--insecure"] if https else [])]
-    done = subprocess.run(
-        [str(ZAMA), "smoke", url, *options],
-        env={**os.environ, "API_KEY": KEY},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = zama(deployment.account, "smoke", url, *options, API_KEY=KEY)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,23 +1,12 @@
 """`zama status`: what is told of a running service."""
 
 import json
-import os
-import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from deployment import Deployment
-from stack import ZAMA
-
-
-def status(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would."""
-    environ = {**os.environ, **deployment.account.environ(), "COLUMNS": "160"}
-    return subprocess.run(
-        [str(ZAMA), "status", *words], env=environ, capture_output=True, text=True, check=False
-    )
+from deployment import Deployment, zama
 
 
 @pytest.fixture
@@ -46,7 +35,7 @@ def _traffic(minimal: Deployment) -> None:
 @pytest.mark.usefixtures("_traffic")
 def test_a_running_service_is_described(minimal: Deployment) -> None:
     """Deployment, tasks, targets, alarms, budget, keys; and what is wrong decides the exit code."""
-    done = status(minimal, "--json")
+    done = zama(minimal.account, "status", "--json")
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["url"] == minimal.outputs["url"]
     assert found["version"] == minimal.variables["image_tag"]
@@ -64,7 +53,7 @@ def test_a_running_service_is_described(minimal: Deployment) -> None:
 
 def test_it_fits_on_one_screen(minimal: Deployment) -> None:
     """And says what to do."""
-    shown = status(minimal).stdout
+    shown = zama(minimal.account, "status", COLUMNS="160").stdout
     assert len(shown.splitlines()) < 40
     for phrase in ("2 wanted", "RUNNING", "2 healthy", "left", "zama keys rotate default"):
         assert phrase in shown

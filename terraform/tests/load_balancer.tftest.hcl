@@ -17,7 +17,7 @@ run "requests_go_to_ready_tasks_over_http" {
     error_message = "The gateway must keep connections longer than the load balancer."
   }
 
-  # --- What is refused ---
+  # --- Refused requests ---
   assert {
     condition     = aws_lb.this.drop_invalid_header_fields && aws_lb.this.desync_mitigation_mode == "strictest"
     error_message = "Malformed requests must end at the load balancer."

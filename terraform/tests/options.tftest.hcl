@@ -99,7 +99,7 @@ run "each_option_adds_what_it_says" {
     error_message = "Only this load balancer may write, and TLS must be required."
   }
 
-  # --- Who is told, and where people look ---
+  # --- Alarms and dashboards ---
   assert {
     condition     = aws_sns_topic_subscription.email[0].endpoint == "oncall@example.com"
     error_message = "The address must be subscribed."

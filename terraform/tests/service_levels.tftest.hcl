@@ -79,15 +79,15 @@ run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
   assert {
     condition = jsonencode({
       for name, alarm in aws_cloudwatch_metric_alarm.this : name => [
-        alarm.metric_name, coalesce(alarm.statistic, alarm.extended_statistic), alarm.comparison_operator, alarm.threshold, alarm.evaluation_periods, alarm.datapoints_to_alarm, alarm.treat_missing_data
+        alarm.metric_name, coalesce(alarm.statistic, alarm.extended_statistic), alarm.comparison_operator, alarm.threshold, alarm.period, alarm.evaluation_periods, alarm.datapoints_to_alarm, alarm.treat_missing_data
       ]
       }) == jsonencode({
-      ServerErrors       = ["HTTPCode_Target_5XX_Count", "Sum", "GreaterThanOrEqualToThreshold", 5, 1, 1, "notBreaching"]
-      LoadBalancerErrors = ["HTTPCode_ELB_5XX_Count", "Sum", "GreaterThanOrEqualToThreshold", 5, 1, 1, "notBreaching"]
-      SlowResponses      = ["TargetResponseTime", "p99", "GreaterThanOrEqualToThreshold", 0.1, 5, 5, "notBreaching"]
-      HighCpu            = ["CPUUtilization", "Average", "GreaterThanOrEqualToThreshold", 85, 5, 5, "notBreaching"]
-      HighMemory         = ["MemoryUtilization", "Average", "GreaterThanOrEqualToThreshold", 85, 5, 5, "notBreaching"]
-      NoRequests         = ["RequestCount", "Sum", "LessThanThreshold", 1, 5, 5, "breaching"]
+      ServerErrors       = ["HTTPCode_Target_5XX_Count", "Sum", "GreaterThanOrEqualToThreshold", 5, 60, 1, 1, "notBreaching"]
+      LoadBalancerErrors = ["HTTPCode_ELB_5XX_Count", "Sum", "GreaterThanOrEqualToThreshold", 5, 60, 1, 1, "notBreaching"]
+      SlowResponses      = ["TargetResponseTime", "p99", "GreaterThanOrEqualToThreshold", 0.1, 60, 5, 5, "notBreaching"]
+      HighCpu            = ["CPUUtilization", "Average", "GreaterThanOrEqualToThreshold", 85, 60, 5, 5, "notBreaching"]
+      HighMemory         = ["MemoryUtilization", "Average", "GreaterThanOrEqualToThreshold", 85, 60, 5, 5, "notBreaching"]
+      NoRequests         = ["RequestCount", "Sum", "LessThanThreshold", 1, 60, 5, 5, "breaching"]
     })
     error_message = "Each alarm must be raised by what its runbook says."
   }

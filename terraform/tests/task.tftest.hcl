@@ -141,7 +141,7 @@ run "the_task_is_as_the_images_and_compose_have_it" {
     error_message = "The load balancer must ask for a path that the contract has."
   }
 
-  # --- Beyond those: what only a task has ---
+  # --- Settings of the task alone ---
   assert {
     condition     = contains(local.api_container.environment, { name = "HOST", value = "127.0.0.1" })
     error_message = "The API must listen for the gateway only."

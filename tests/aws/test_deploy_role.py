@@ -43,7 +43,7 @@ REQUESTS: Final = yaml.safe_load(Path(__file__).with_name("requests.yaml").read_
 
 
 def listed_requests(*names: str) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Return the requests of requests.yaml: action, resource, and what is known besides."""
+    """Return these requests of requests.yaml: action, resource, context."""
     for service, actions, resource, *contexts in itertools.chain(*map(REQUESTS.get, names)):
         for action in actions.split():
             for context in contexts or [{}]:

@@ -31,7 +31,7 @@ NAME_PREFIX: Final = (
 )
 REGION: Final = (["eu-west-1", "us-gov-west-1"], ["Ireland", "eu-west", "eu-west-10"])
 
-# By folder and variable: what is accepted, and what is refused.
+# Folder to variable to accepted values and refused values.
 VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
     "service": {
         "region": REGION,
@@ -78,7 +78,7 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             [
                 *("", "acme=", 'acme=KEY"', " acme=KEY", "acme=1\nglobex=2", "acme=1  globex=2"),
                 129 * "k",
-                # A key in base64, of which the beginning would name a client.
+                # A key in base64. Its beginning would name a client.
                 "c2VjcmV0Cg==",
             ],
         ),

@@ -119,7 +119,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     github_repository = "example/zama-challenge"
   }
 
-  # --- Who ---
+  # --- Trust ---
   assert {
     condition     = alltrue([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.test == "StringEquals"])
     error_message = "Subjects must be compared to the letter."
@@ -133,7 +133,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     error_message = "Only with a token that GitHub made for AWS."
   }
 
-  # --- What, and on what ---
+  # --- Permissions ---
   assert {
     condition     = setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)])) == local.actions
     error_message = "Each of actions.json's services must be in by_id or by_name: ${join(", ", setsubtract(local.actions, setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)]))))}"
@@ -164,7 +164,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     error_message = "The role must have every policy."
   }
 
-  # --- Not itself ---
+  # --- The role itself ---
   assert {
     condition     = local.by_name.tasks.iam == local.service_role_arns && !contains(local.service_role_arns, "arn:aws:iam::123456789012:role/another-deploy")
     error_message = "The role must change the service's roles only, to the letter."
@@ -178,7 +178,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     error_message = "Roles, buckets and parameters have names."
   }
 
-  # --- Not more for the service's roles ---
+  # --- The service's roles ---
   assert {
     condition     = local.bounded == toset(["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"])
     error_message = "What makes a role or says what it may do must be bounded."

@@ -95,7 +95,7 @@ mock_resource "aws_wafv2_web_acl" {
   defaults = { arn = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/zama-challenge/1" }
 }
 
-# Whose ids the tests compare, and a plan is to know.
+# The tests compare the ids of these. Without an entry a plan does not know them.
 mock_resource "aws_route_table" {}
 
 mock_resource "aws_security_group" {}

@@ -1,5 +1,5 @@
-# Names for resources of one type that the tests tell apart; aws.tfmock.hcl has one for all of a type. Where the provider
-# asks for no certain form, a mock makes up a name for each by itself.
+# ARNs that the tests tell apart, since aws.tfmock.hcl has one for all resources of a type. Ids need no entry here: the
+# mock generates one for each resource.
 
 override_resource {
   target = aws_lb_target_group.this["green"]

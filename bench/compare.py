@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -142,9 +142,14 @@ class Comparison:
         for number in range(1, self._rounds + 1):
             print(f"{what}: round {number} of {self._rounds} ...", file=sys.stderr)
             for name, load in loads.items():
-                began, logged = load.on.cpu_seconds(), load.on.log_bytes()
+                of = turns[name]
+                of.cpu_seconds -= load.on.cpu_seconds()
+                of.log_bytes -= load.on.log_bytes()
                 turn = self._turn(load, self._seconds)
-                turns[name].add(turn, load.on.cpu_seconds() - began, load.on.log_bytes() - logged)
+                of.cpu_seconds += load.on.cpu_seconds()
+                of.log_bytes += load.on.log_bytes()
+                of.requests += turn.requests
+                of.rates.append(turn.requests_per_second)
         return turns
 
     def _turn(self, load: "Load", seconds: int) -> measure.Turn:
@@ -223,28 +228,21 @@ class Load:
     padding: int = 0
 
 
+@dataclass
 class Turns:
-    """What one contestant's turns gave."""
+    """What one contestant's turns gave, and what they took."""
 
-    def __init__(self) -> None:
-        self.rates: list[float] = []
-        self._requests = 0
-        self._cpu_seconds = 0.0
-        self._log_bytes = 0
-
-    def add(self, turn: measure.Turn, cpu_seconds: float, log_bytes: int) -> None:
-        """Take one turn, and what it took."""
-        self.rates.append(turn.requests_per_second)
-        self._requests += turn.requests
-        self._cpu_seconds += cpu_seconds
-        self._log_bytes += log_bytes
+    rates: list[float] = field(default_factory=list)
+    requests: int = 0
+    cpu_seconds: float = 0
+    log_bytes: int = 0
 
     def summary(self) -> dict[str, Any]:
         """Return requests/s of each turn, and what one request takes."""
         return {
             "requests_per_second": [round(rate) for rate in self.rates],
-            "cpu_us_per_request": round(self._cpu_seconds / self._requests * 1e6, 1),
-            "log_bytes_per_request": round(self._log_bytes / self._requests),
+            "cpu_us_per_request": round(self.cpu_seconds / self.requests * 1e6, 1),
+            "log_bytes_per_request": round(self.log_bytes / self.requests),
         }
 
 

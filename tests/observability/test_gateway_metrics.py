@@ -110,11 +110,6 @@ def test_no_line_is_lost_under_load(processes: ProcessStack, port: str, counted:
     assert samples["gateway_malformed_lines_total"] == 0
 
 
-def test_it_stops_when_told(metrics: Process) -> None:
-    """At once, and well."""
-    assert metrics.stop() == 0
-
-
 def test_without_it_the_gateway_serves(
     processes: ProcessStack, port: str, metrics: Process
 ) -> None:

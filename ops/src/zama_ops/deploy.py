@@ -7,7 +7,6 @@ import shutil
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -32,6 +31,7 @@ from zama_ops.smoke import CHECKS, Deployment, perform
 PLAN: Final = BUILD / "plan"
 """What a deploy takes from the plan's job: tfplan, plan.txt, release.json."""
 
+_SAVED: Final = PLAN / "tfplan"
 _ISSUER: Final = "https://token.actions.githubusercontent.com"
 _READY_SECONDS: Final = 120
 
@@ -62,9 +62,9 @@ def plan(
         terraform = Terraform(ROOT, bucket)
         terraform.init()
         with variables(release) as words:
-            terraform.run("plan", f"-out={_saved()}", *words)
-        (PLAN / "plan.txt").write_text(terraform.show(_saved()))
-        release = replace(release, plan=_sha256(_saved()))
+            terraform.run("plan", f"-out={_SAVED}", *words)
+        (PLAN / "plan.txt").write_text(terraform.show(_SAVED))
+        release = replace(release, plan=_sum())
         (PLAN / "release.json").write_text(json.dumps(asdict(release), indent=2) + "\n")
     notes.print(f"Saved in {PLAN.relative_to(ROOT)}, for `zama deploy apply`.")
 
@@ -80,12 +80,8 @@ def _digests(text: str) -> dict[str, str] | None:
         raise CommandError(f"IMAGE_DIGESTS is {text!r}, and not such as {example}.") from None
 
 
-def _saved() -> Path:
-    return PLAN / "tfplan"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sum() -> str:
+    return hashlib.sha256(_SAVED.read_bytes()).hexdigest()
 
 
 @app.command()
@@ -162,7 +158,7 @@ def apply(
         previous = last_deployed(bucket)
         record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now())
         try:
-            terraform.run("apply", str(_saved()))
+            terraform.run("apply", str(_SAVED))
             found = _shift_and_check(terraform, connect_to)
         except CommandError as error:
             found = [str(error)]
@@ -190,7 +186,7 @@ def _read_release() -> Release:
         raise CommandError("There is no plan: `zama deploy plan` or `fetch` first.") from None
     if release.commit != commit():
         raise CommandError(f"The plan is of {release.commit}, and {commit()} is checked out.")
-    if release.plan != _sha256(_saved()):
+    if release.plan != _sum():
         raise CommandError("build/plan/tfplan is not the plan that release.json speaks of.")
     return release
 

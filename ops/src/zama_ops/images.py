@@ -20,6 +20,7 @@ IMAGES: Final = {"api": "PYTHON_IMAGE", "nginx": "NGINX_IMAGE"}
 BUILD: Final = ROOT / "build"
 """Where what is made of a commit lies; git ignores it."""
 
+_PUSHED: Final = BUILD / "images.json"
 _BASE: Final = "org.opencontainers.image.base.name"
 
 app: Final = typer.Typer(help="From a commit to signed images.", no_args_is_help=True)
@@ -97,7 +98,7 @@ def push(tag: Tag = "") -> None:
             with step(f"Pushing {url}:{tag}"):
                 pushed[name] = {"repository": url, "digest": _push(name, url, tag)}
     BUILD.mkdir(exist_ok=True)
-    _pushed().write_text(json.dumps(pushed, indent=2) + "\n")
+    _PUSHED.write_text(json.dumps(pushed, indent=2) + "\n")
     outputs = {"digests": json.dumps({name: one["digest"] for name, one in pushed.items()})}
     for name, image in pushed.items():
         outputs |= {f"{name}-{key}": text for key, text in image.items()}
@@ -173,7 +174,7 @@ def _pushed_images() -> dict[str, str]:
 
     """
     try:
-        pushed: dict[str, dict[str, Any]] = json.loads(_pushed().read_text())
+        pushed: dict[str, dict[str, Any]] = json.loads(_PUSHED.read_text())
     except FileNotFoundError:
         raise CommandError("There is no build/images.json: `zama images push` writes it.") from None
     return {name: f"{image['repository']}@{image['digest']}" for name, image in pushed.items()}
@@ -211,7 +212,3 @@ def commit() -> str:
 
 def _sbom(name: str) -> Path:
     return BUILD / f"zama-{name}.cdx.json"
-
-
-def _pushed() -> Path:
-    return BUILD / "images.json"

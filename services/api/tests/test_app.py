@@ -45,8 +45,7 @@ def guarded() -> Iterator[Service]:
     ("body", "total"),
     [
         (b'{"a":2,"b":40}', 42),
-        (b'{"b":40,"a":2}', 42),
-        (b' \t\r\n{ "a" : 2 , "b" : 40 } \n', 42),
+        (b' \t\r\n{ "b" : 40 , "a" : 2 } \n', 42),
         (b'{"\\u0061":2,"b":40}', 42),
         (b'{"a":-0,"b":0}', 0),
         (b'{"a":9223372036854775807,"b":9223372036854775807}', 18446744073709551614),
@@ -368,15 +367,10 @@ def test_fresh_request_ids_differ(service: Service) -> None:
 
 
 @pytest.mark.parametrize("key", ["KEY-1", "KEY-2"])
-def test_every_live_key_opens(guarded: Service, key: str) -> None:
-    """While keys are rotated the old and the new one work."""
-    assert guarded.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY=key).json == {"sum": 42}
-
-
 def test_every_key_is_compared_to_its_end(
-    guarded: Service, monkeypatch: pytest.MonkeyPatch
+    guarded: Service, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    """A right key is compared with every other as well, in constant time."""
+    """Old and new keys open while they are rotated; each is compared with every other as well."""
     compared = []
 
     def compare(given: bytes, key: bytes) -> bool:
@@ -384,8 +378,8 @@ def test_every_key_is_compared_to_its_end(
         return compare_digest(given, key)
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    assert guarded.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY="KEY-1").status == 200
-    assert compared == [(b"KEY-1", b"KEY-1"), (b"KEY-1", b"KEY-2")]
+    assert guarded.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY=key).json == {"sum": 42}
+    assert compared == [(key.encode(), b"KEY-1"), (key.encode(), b"KEY-2")]
 
 
 @pytest.mark.parametrize(

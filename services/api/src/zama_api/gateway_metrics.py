@@ -16,7 +16,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -72,10 +72,6 @@ class GatewayMetrics(Collector):
             self._lines[line.partition(_TAG)[2]] += 1
             if len(self._lines) >= _CAPACITY:
                 self._understand()
-
-    def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand: what is collected depends on the requests seen."""
-        return ()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""

@@ -4,7 +4,7 @@ import platform
 import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -77,10 +77,6 @@ class Metrics(Collector):
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
-
-    def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand: what is collected depends on the requests seen."""
-        return ()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of the service itself."""

@@ -70,8 +70,10 @@ def events(capture: Capture) -> list[str]:
 
 
 @pytest.mark.usefixtures("environ")
-def test_a_sandbox_may_refuse_that(monkeypatch: pytest.MonkeyPatch, serving: MakeServe) -> None:
-    """It serves all the same."""
+def test_a_sandbox_may_forbid_batch_jobs(
+    monkeypatch: pytest.MonkeyPatch, serving: MakeServe
+) -> None:
+    """The service serves as an ordinary process then."""
     served: list[WSGIApplication] = []
 
     def refuse(*_: Any) -> None:
@@ -124,7 +126,6 @@ def test_the_environment_is_gone_when_requests_come(
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("ACCESS_LOG", "true", ["request", "stopped"]),
         ("ACCESS_LOG", "false", ["stopped"]),
         ("LOG_LEVEL", "warning", []),
     ],

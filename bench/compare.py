@@ -230,7 +230,7 @@ class Load:
 
 @dataclass
 class Turns:
-    """What one contestant's turns gave, and what they took."""
+    """The results and the costs of one contestant's turns."""
 
     rates: list[float] = field(default_factory=list)
     requests: int = 0

@@ -101,7 +101,7 @@ def run(
     settings: Settings = Settings(version="1.2.3"),  # noqa: B008 - settings are immutable
     ready_delay_seconds: float = 0,
 ) -> Iterator[Service]:
-    """Make a service that logs to a file of its own."""
+    """Make a service with a temporary log file."""
     with TemporaryFile() as output:
         yield Service(output.fileno(), settings, ready_delay_seconds)
 

@@ -54,17 +54,17 @@ IN_PLACE: Final = {"STATE_BUCKET": "a-bucket"}
             ("deploy plan", {**IN_PLACE, "IMAGE_DIGESTS": digests}, f"IMAGE_DIGESTS is {digests!r}")
             for digests in ("sha256:1", "[]", '{"api": "sha256:1"}')
         ),
-        # It would be rolled back, however good it is.
+        # Without a key the checks would fail and roll back a good deploy.
         ("deploy apply", {**IN_PLACE, "API_KEY": ""}, "Set API_KEY"),
-        # None of those that are installed from the package index.
+        # Grype is not installed from the package index.
         ("images scan", {"GRYPE": "no-such-grype"}, "There is no no-such-grype on the PATH"),
         ("images sign", {}, "There is no build/images.json: `zama images push` writes it"),
     ],
 )
-def test_what_could_not_end_well_does_not_begin(
+def test_a_command_that_cannot_succeed_does_not_begin(
     programs: Programs, words: str, environ: dict[str, str], message: str
 ) -> None:
-    """One line says what is missing or of another form, and nothing is called."""
+    """The command prints one line with the reason, and calls no program."""
     code, said, called = programs.zama(*words.split(), **environ)
     assert (code, called) == (1, [])
     assert said.startswith(f"zama: {message}")

@@ -79,7 +79,7 @@ def _place(body: bytes) -> int:
 
 
 def _replace(body: bytes) -> bytes:
-    # From a later place to an earlier one, what is between them comes twice.
+    # A negative length repeats a part of the body.
     start, length = _place(body), chosen.choice((0, 0, 1, 1, 2, 4, 1024, -1, -4))
     other = _unchanged()
     new = (b"", chosen.choice(TOKENS), chosen.randbytes(1), other[_place(other) :])

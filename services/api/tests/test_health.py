@@ -10,7 +10,7 @@ from zama_api.health import Health
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Replace the clock that the module under test reads by one that goes when told to."""
+    """Replace the clock that the module reads; a test sets `now`."""
     clock = SimpleNamespace(now=1_000_000.0)
     clock.monotonic = lambda: clock.now
     monkeypatch.setattr(health, "time", clock)

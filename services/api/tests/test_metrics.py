@@ -55,7 +55,7 @@ def test_requests_are_counted_by_method_route_and_status(
 def test_a_bucket_includes_its_bound(metrics: Metrics, finished: Finished, bound: float) -> None:
     """A request that takes exactly as long as a bound says counts into it, a longer one not.
 
-    One of them is the latency objective, of which the share is so read exactly.
+    The latency objective is a bound, so the share of quick requests is exact.
     """
     assert 0.1 in BUCKETS
     metrics.observe(
@@ -82,7 +82,7 @@ def test_the_histogram_is_cumulative_and_in_seconds(metrics: Metrics, finished: 
 
 
 def test_the_process_is_measured(metrics: Metrics) -> None:
-    """Its memory, CPU time, open files, garbage collections, and which version of what it is."""
+    """Memory, CPU time, open files, garbage collections and the two versions are shown."""
     for name in ("resident_memory_bytes", "cpu_seconds_total", "open_fds"):
         assert sample(metrics, f"process_{name}")
     assert sample(metrics, "python_gc_collections_total", generation="0") is not None

@@ -22,7 +22,6 @@ from rich.table import Table
 
 from zama_ops.commands import CommandError, require
 from zama_ops.console import notes, step
-from zama_ops.programs import Program
 from zama_ops.stage import KEY, NO_LIMIT, Alert, Stage
 
 # Beyond what an alert promises: scrapes, evaluations, and a machine that has other things to do.
@@ -66,9 +65,20 @@ def _api_killed(stage: Stage) -> Iterator[None]:
 
 
 def _api_slow(stage: Stage) -> Iterator[None]:
-    stutter = Stutter(stage.tasks[0].api)
+    process, cured = stage.tasks[0].api.process, threading.Event()
+
+    def stutter() -> None:
+        while not cured.is_set():
+            process.send_signal(signal.SIGSTOP)
+            cured.wait(0.4)
+            process.send_signal(signal.SIGCONT)
+            cured.wait(0.1)
+
+    thread = threading.Thread(target=stutter, daemon=True)
+    thread.start()
     yield
-    stutter.stop()
+    cured.set()
+    thread.join()
 
 
 def _key_wrong(stage: Stage) -> Iterator[None]:
@@ -157,28 +167,6 @@ DRILLS: Final = {
 
 
 # --- Means ----------------------------------------------------------------------------------------
-
-
-class Stutter:
-    """Keeps a process from running four fifths of the time."""
-
-    def __init__(self, program: Program) -> None:
-        self._process = program.process
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._stutter, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Let it run again."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _stutter(self) -> None:
-        while not self._stopped.is_set():
-            self._process.send_signal(signal.SIGSTOP)
-            self._stopped.wait(0.4)
-            self._process.send_signal(signal.SIGCONT)
-            self._stopped.wait(0.1)
 
 
 class Neighbour(socketserver.ThreadingTCPServer):

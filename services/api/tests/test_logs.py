@@ -122,10 +122,7 @@ def test_a_log_that_nobody_takes_does_not_stop_the_service(finished: Finished) -
 @pytest.mark.parametrize(
     ("number", "level"),
     [
-        (logging.DEBUG, "debug"),
-        (logging.INFO, "info"),
-        (logging.WARNING, "warning"),
-        (logging.ERROR, "error"),
+        *((getattr(logging, level.upper()), level) for level in LEVELS),
         (logging.CRITICAL, "error"),
         (logging.INFO + 5, "error"),
     ],

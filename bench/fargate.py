@@ -88,23 +88,15 @@ def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[meas
 
 def summary(turns: dict[str, list[measure.Turn]]) -> dict[str, Any]:
     """Return medians, and the median, least and largest ratio of a round."""
-    pairs = list(zip(turns["task"], turns["unlimited"], strict=True))
-    ratios = {
-        "requests_per_second": [
-            task.requests_per_second / free.requests_per_second for task, free in pairs
-        ],
-        "p99_ms": [task.p99_ms / free.p99_ms for task, free in pairs],
-    }
-    return {
-        "medians": {
-            name: {
-                figure: statistics.median(getattr(turn, figure) for turn in some)
-                for figure in ratios
-            }
-            for name, some in turns.items()
-        },
-        "ratios": {figure: measure.spread(values) for figure, values in ratios.items()},
-    }
+    medians: dict[str, dict[str, float]] = {name: {} for name in turns}
+    ratios = {}
+    for figure in ("requests_per_second", "p99_ms"):
+        values = {name: [getattr(turn, figure) for turn in some] for name, some in turns.items()}
+        for name, some in values.items():
+            medians[name][figure] = statistics.median(some)
+        pairs = zip(values["task"], values["unlimited"], strict=True)
+        ratios[figure] = measure.spread([task / free for task, free in pairs])
+    return {"medians": medians, "ratios": ratios}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -122,12 +122,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ctrl_c() -> None:
-    """Let programs under test hear Ctrl-C, also where a shell runs the tests in the background.
+def _signals() -> None:
+    """Let programs under test hear Ctrl-C and SIGHUP.
 
-    Such a shell has it ignored, and whatever is started inherits that.
+    A shell ignores the one for what runs in the background, `nohup` the other, and children inherit
+    that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,7 +21,6 @@ class Listener(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers every request with 200."""
 
-    protocol_version = "HTTP/1.1"
     server: Listener
 
     def do_GET(self) -> None:

@@ -83,24 +83,22 @@ class Server(MTServer):
 
     def startup(self, *arguments: Any) -> None:
         """Open the listener and say so."""
+        told_before = bool(signal.sigpending() & STOP_SIGNALS)
         super().startup(*arguments)
         threading.Thread(
-            target=self._stop_when_told,
-            args=[bool(signal.sigpending() & STOP_SIGNALS)],
-            name="signals",
-            daemon=True,
+            target=self._stop_when_told, args=[told_before], name="signals", daemon=True
         ).start()
         self._log.event("info", "started", address=f"http://{self._bind_addr_fmt}")
 
     def signal_handler_reload(self, *_arguments: Any, **_keywords: Any) -> None:
         """Ignore SIGHUP, at which Granian would restart its worker: settings are read once."""
 
-    def _stop_when_told(self, told_while_starting: bool) -> None:  # noqa: FBT001 - a thread's target
+    def _stop_when_told(self, told_before: bool) -> None:  # noqa: FBT001 - a thread's target
         # Waited for, not handled: Python's handlers run in the main thread, which sleeps on a lock,
         # and a signal that comes just as it lies down would be seen at the next signal only.
         signal.sigwait(STOP_SIGNALS)
         # Nobody sends requests to a service that has never been ready.
-        never_ready = told_while_starting or self._health.unready_because is not None
+        never_ready = told_before or self._health.unready_because is not None
         drain_seconds = 0 if never_ready else self._drain_seconds
         self._health.drain()
         self._log.event("info", "draining", seconds=drain_seconds)

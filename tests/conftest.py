@@ -72,8 +72,11 @@ SETTINGS: Final = (
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
-# These folders start first, because they take longest.
-_ORDER: Final = ("aws", "delivery", "mutations", "gateway", "docs")
+# These files and folders start first, because they take longest.
+_FIRST: Final = (
+    *("/aws/", "/delivery/", "/mutations/", "/test_lifecycle.py", "/test_hostile.py"),
+    *("/test_schema.py", "/gateway/", "/docs/"),
+)
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
 # Of tests/aws, these need no deployed profile.
@@ -86,8 +89,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _rank(item: pytest.Item) -> int:
-    folder = item.path.parent.name
-    return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+    path = item.path.as_posix()
+    return next((rank for rank, part in enumerate(_FIRST) if part in path), len(_FIRST))
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is not typed

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +19,19 @@ API: Final = f"sha256:{64 * 'a'}"
 NGINX: Final = f"sha256:{64 * 'b'}"
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a commit."""
+    return Checkout.make(tmp_path_factory.mktemp("copy") / "checkout")
+
+
 @pytest.fixture
-def programs(tmp_path: Path) -> Programs:
-    """Return stand-ins and a commit."""
-    return Programs(tmp_path / "bin", Checkout.make(tmp_path / "checkout"))
+def programs(tmp_path: Path, checkout: Checkout) -> Iterator[Programs]:
+    """Return stand-ins and the commit; afterwards it is as before."""
+    revision = checkout.git("rev-parse", "HEAD")
+    yield Programs(tmp_path / "bin", checkout)
+    checkout.git("reset", "--quiet", "--hard", revision)
+    checkout.git("clean", "-fdxq", "--exclude=.venv")
 
 
 # --- The plan -------------------------------------------------------------------------------------

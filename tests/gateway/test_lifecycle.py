@@ -340,7 +340,7 @@ def test_the_api_starts_fast(apis: ProcessStack, report: Callable[[str], None]) 
     # In turn and at best, because machines are shared.
     turns = [
         (milliseconds(apis.start_api), milliseconds(partial(subprocess.run, imports, check=True)))
-        for _ in range(7)
+        for _ in range(5)
     ]
     api, reference = (min(column) for column in zip(*turns, strict=True))
     report(f"API: {api:.0f} ms from start to first healthy answer, {reference:.0f} ms to import")

@@ -20,22 +20,22 @@ up: $(VENV)/run.stamp ## Run the API and the gateway on this machine; Ctrl-C sto
 	@exec $(BIN)/zama up
 
 .PHONY: aws-local
-aws-local: $(VENV)/all.stamp ## Deploy to an AWS on this machine; needs Docker and terraform
+aws-local: $(VENV)/aws.stamp ## Deploy to an AWS on this machine; needs Docker and terraform
 	@$(BIN)/zama aws-local up
 
 .PHONY: aws-local-down
-aws-local-down: $(VENV)/all.stamp ## End that AWS and all that runs in it
+aws-local-down: $(VENV)/aws.stamp ## End that AWS and all that runs in it
 	@$(BIN)/zama aws-local down
 
 .PHONY: plan
-plan: $(VENV)/all.stamp ## Write plan.txt, docs/plan-production.txt and terraform-graph.png
+plan: $(VENV)/aws.stamp ## Write plan.txt, docs/plan-production.txt and terraform-graph.png
 	@$(BIN)/zama aws-local plan
 
 # --- Prove ----------------------------------------------------------------------------------------
 
 PYTEST := $(BIN)/pytest services tests
 # Tests mostly wait, so more processes run them than there are cores.
-BESIDE := --numprocesses 4 --dist loadscope --no-loadscope-reorder
+BESIDE ?= --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests that need only Python
@@ -237,13 +237,14 @@ PACKAGES := services/api/pyproject.toml ops/pyproject.toml
 lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 	$(LOCK) $(PACKAGES) --all-extras --group all -o requirements-all.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) --extra picture --group dev -o requirements-dev.txt
+	$(LOCK) -c requirements-all.txt $(PACKAGES) --extra emulator --group aws -o requirements-aws.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) --group run -o requirements-run.txt
 	$(LOCK) -c requirements-all.txt services/api/pyproject.toml -o services/api/requirements.txt
 	$(LOCK) --no-deps --group portal -o services/nginx/requirements.txt
 	$(LOCK) --group checkov -o terraform/requirements.txt
 
 .PHONY: permissions
-permissions: $(VENV)/all.stamp ## Write what the workflows' role may do; needs Docker and terraform
+permissions: $(VENV)/aws.stamp ## Write what the workflows' role may do; needs Docker and terraform
 	@$(BIN)/python -m zama_ops.permissions
 
 # --- Set-up ---------------------------------------------------------------------------------------
@@ -264,12 +265,13 @@ $(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyprojec
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+$(VENV)/aws.stamp: requirements-aws.txt $(VENV)/run.stamp
 $(VENV)/all.stamp: requirements-all.txt $(VENV)/dev.stamp
 
-$(VENV)/dev.stamp $(VENV)/all.stamp:
+$(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/all.stamp:
 	@echo 'Adding $< to $(VENV) ...' >&2
 	@$(PIP) --require-hashes -r $<
-	@touch $@
+	@touch $@ $(if $(filter %/all.stamp,$@),$(VENV)/aws.stamp)
 
 $(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp
 	@echo 'Adding checkov to $(VENV)/checkov ...' >&2

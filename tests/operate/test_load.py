@@ -61,6 +61,7 @@ def test_the_api_alone_is_loaded_alike(pair: Pair, tmp_path: Path) -> None:
     assert (code, report["statuses"]) == (0, {"200": 20})
 
 
+@pytest.mark.alone
 def test_one_slow_answer_does_not_hide_how_long_others_would_have_waited(
     pair: Pair, tmp_path: Path
 ) -> None:

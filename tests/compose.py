@@ -4,7 +4,7 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 
-from engine import Images, stamp
+from engine import TAG, Images, stamp
 from stack import Part, Stack, answers, with_defaults
 from zama_ops.commands import run
 from zama_ops.programs import free_port, wait_until
@@ -69,12 +69,13 @@ class Project:
         self._compose("down", "--volumes")
 
     def _compose(self, *words: str) -> str:
-        ports = {
+        own = {
+            "IMAGE_TAG": TAG,
             "API_PORT_PUBLISHED": str(self.api_port),
             "GATEWAY_PORT_PUBLISHED": str(self.gateway_port),
         }
         command = ["docker-compose", "--project-name", self.name, *words]
-        return run(*command, **ports, **self.settings)
+        return run(*command, **own, **self.settings)
 
 
 @dataclass

@@ -20,6 +20,8 @@ from zama_ops.commands import run
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"
+# Of the same images: commands under test may give the documented names to others meanwhile.
+TAG: Final = "test"
 
 
 @functools.cache
@@ -69,6 +71,8 @@ def build() -> Images:
         ]
     for build in builds:
         build.result()
+    for image in (API_IMAGE, NGINX_IMAGE):
+        run("docker", "tag", image, image.replace(":local", f":{TAG}"))
     return images
 
 

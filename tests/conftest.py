@@ -72,10 +72,12 @@ SETTINGS: Final = (
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
-# These files and folders start first, because they take longest.
+# These files and folders start first: those that take longest, and until the account to start from
+# is bootstrapped, those that need none.
 _FIRST: Final = (
-    *("/aws/", "/delivery/", "/mutations/", "/test_lifecycle.py", "/test_hostile.py"),
-    *("/test_schema.py", "/gateway/", "/docs/"),
+    *("/docs/test_readme.py", "/test_replacement.py", "/mutations/", "/aws/test_documented.py"),
+    *("/aws/test_deploy.py", "/aws/", "/delivery/", "/test_lifecycle.py", "/test_hostile.py"),
+    *("/test_schema.py", "/gateway/"),
 )
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
@@ -184,6 +186,13 @@ def bootstrapped(shared: Path) -> Iterator[Future[Path]]:
 
     with ThreadPoolExecutor() as pool:
         yield pool.submit(apply)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begin_with_the_bootstrap(request: pytest.FixtureRequest) -> None:
+    """Begin it with the first test, if any selected test will start from the account."""
+    if any("bootstrapped" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("bootstrapped")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -124,6 +125,12 @@ class Part(ABC):
     def errors(self) -> bytes:
         """Return what it has printed on standard error."""
 
+    def status(self, path: str) -> int:
+        """Return the status of a GET request; 0 if nobody answers."""
+        with contextlib.suppress(OSError):
+            return send(self.url, path=path).status
+        return 0
+
     def stop(self) -> int:
         """Send SIGTERM, wait for its end and return its exit code."""
         self.signal(signal.SIGTERM)
@@ -163,6 +170,21 @@ class Process(Part):
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stop all its threads until it gets SIGCONT."""
+        self.signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def has_unread_bytes(self) -> bool:
+        """Say whether the kernel holds bytes that it has not read (proc(5), net/tcp)."""
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        fields = (line.split() for line in lines)
+        port = f":{urlsplit(self.url).port:04X}"
+        return any(
+            local.endswith(port) and state == "01" and int(queues.partition(":")[2], 16)
+            for _, local, _, state, queues, *_ in fields
+        )
 
     def wait(self) -> int:
         """Wait for its end and return its exit code."""

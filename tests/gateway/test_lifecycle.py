@@ -25,7 +25,6 @@ from stack import (
     UNLIMITED,
     Pair,
     Part,
-    Process,
     ProcessStack,
     connect,
     read,
@@ -34,8 +33,6 @@ from stack import (
 from zama_ops.programs import STOP_SECONDS, wait_until
 
 DRAIN_SECONDS = 1.0
-# Between two health checks of the load balancer (terraform/alb.tf).
-HEALTH_CHECK_SECONDS = 5
 
 
 @pytest.fixture
@@ -80,31 +77,6 @@ def stalled(
             }
 
 
-def freeze(part: Process) -> None:
-    """Stop a part in its tracks, and return when all its threads have stopped."""
-    part.signal(signal.SIGSTOP)
-    os.waitpid(part.process.pid, os.WUNTRACED)
-
-
-def unread(api: Part) -> bool:
-    """Say whether the kernel holds bytes for the API that it has not read (proc(5), net/tcp)."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    fields = (line.split() for line in lines)
-    port = f":{urlsplit(api.url).port:04X}"
-    return any(
-        local.endswith(port) and state == "01" and int(queues.partition(":")[2], 16)
-        for _, local, _, state, queues, *_ in fields
-    )
-
-
-def status(part: Part, path: str) -> int:
-    """Ask for the status of a path; 0 when nobody answers."""
-    try:
-        return send(part.url, path=path).status
-    except OSError:
-        return 0
-
-
 @pytest.mark.parametrize("stopped", ["api", "gateway", "both"])
 def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
     """Unready at once, served until the load balancer has noticed, then gone with exit code 0."""
@@ -115,9 +87,9 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
         for part in parts:
             part.signal(signal.SIGTERM)
         wait_until(
-            lambda: status(draining.gateway, "/readyz") == 503, "unready", seconds=DRAIN_SECONDS
+            lambda: draining.gateway.status("/readyz") == 503, "unready", seconds=DRAIN_SECONDS
         )
-        assert status(draining.gateway, "/healthz") == 200
+        assert draining.gateway.status("/healthz") == 200
         # The load balancer stops sending somewhere in the middle of the drain.
         time.sleep(DRAIN_SECONDS / 2)
         load.stop()
@@ -135,7 +107,7 @@ def test_a_request_in_flight_outlives_the_listener(draining: Pair, stopped: str)
     with connect(part.url) as caller:
         caller.sendall(SUM_HEAD + b"Content-Length: %d\r\n\r\n" % len(SUM))
         part.signal(signal.SIGTERM)
-        wait_until(lambda: status(part, "/healthz") == 0, "listener closed", seconds=5)
+        wait_until(lambda: part.status("/healthz") == 0, "listener closed", seconds=5)
         caller.sendall(SUM)
         assert caller.recv(65536).endswith(b'{"sum":42}')
     assert part.wait() == 0
@@ -146,93 +118,16 @@ def test_nginx_waits_for_the_api_before_it_quits(processes: ProcessStack) -> Non
     api = processes.start_api()
     gateway = processes.start_gateway(api, **UNLIMITED)
     with ThreadPoolExecutor() as callers:
-        freeze(api)
+        api.freeze()
         try:
             answer = callers.submit(send, gateway.url, "POST", "/sum", AUTHORISED, SUM)
-            wait_until(lambda: unread(api), "the API has the request")
+            wait_until(api.has_unread_bytes, "the API has the request")
             gateway.signal(signal.SIGTERM)
-            wait_until(lambda: status(gateway, "/docs") == 0, "listener closed", seconds=5)
+            wait_until(lambda: gateway.status("/docs") == 0, "listener closed", seconds=5)
         finally:
             api.signal(signal.SIGCONT)
         assert answer.result().body == b'{"sum":42}'
     assert gateway.wait() == 0
-
-
-def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: ProcessStack) -> None:
-    """The next API listens on the same port before the last one goes; nginx does not notice."""
-    pair = processes.start(DRAIN_SECONDS="0.5", **UNLIMITED)
-    with constant_load(pair.gateway.url) as load:
-        api = pair.api
-        for _ in range(3):
-            time.sleep(0.2)
-            successor = processes.start_successor(api, DRAIN_SECONDS="0.5")
-            assert api.stop() == 0
-            api = successor
-        time.sleep(0.2)
-    assert load.lost() == [], load.breakage()
-    assert len(load.outcomes) > 300
-
-
-def test_a_post_to_an_api_that_dies_is_sent_again(processes: ProcessStack) -> None:
-    """When the API dies with a POST in flight, its successor answers the POST."""
-    api = processes.start_api()
-    gateway = processes.start_gateway(api, **UNLIMITED)
-    # The POST goes to the first API: nginx has a kept connection to it from its start.
-    processes.start_successor(api)
-    with ThreadPoolExecutor() as callers:
-        freeze(api)
-        answer = callers.submit(send, gateway.url, "POST", "/sum", AUTHORISED, SUM)
-        wait_until(lambda: unread(api), "the API has the request")
-        # An API that ends may close the connection a moment before its listener.
-        os.killpg(gateway.process.pid, signal.SIGSTOP)
-        api.signal(signal.SIGKILL)
-        api.wait()
-        os.killpg(gateway.process.pid, signal.SIGCONT)
-        assert answer.result().body == b'{"sum":42}'
-
-
-def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: ProcessStack) -> None:
-    """Every caller gets 502 or 503 with Retry-After at once, and sums within a second of return."""
-    pair = processes.start(**UNLIMITED)
-    with constant_load(pair.gateway.url) as load:
-        time.sleep(0.3)
-        pair.api.signal(signal.SIGKILL)
-        pair.api.wait()
-        assert status(pair.gateway, "/readyz") == 502
-        time.sleep(0.3)
-        processes.start_successor(pair.api)
-        returned = time.monotonic()
-        time.sleep(1.5)
-    assert load.lost(), "nothing was sent while the API was dead"
-    for outcome in load.lost():
-        assert outcome.answer is not None, outcome.error
-        assert outcome.answer.status in {502, 503}
-        assert outcome.answer.headers["retry-after"] == "1"
-        assert outcome.answer.headers["content-type"] == "application/problem+json"
-        assert outcome.seconds < 1
-    assert max(outcome.sent for outcome in load.lost()) < returned + 1
-    assert all(outcome.ok for outcome in load.outcomes[-100:])
-
-
-def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> None:
-    """A stuck API costs a caller a 504 before the next health check, and is logged as an error."""
-    api = processes.start_api()
-    gateway = processes.start_gateway(api, **UNLIMITED)
-    freeze(api)
-    began = time.monotonic()
-    try:
-        answer = send(gateway.url, "POST", "/sum", AUTHORISED, SUM, timeout=30)
-    finally:
-        api.signal(signal.SIGCONT)
-    assert time.monotonic() - began < HEALTH_CHECK_SECONDS
-    line = gateway.line(answer.headers["x-request-id"])
-    assert line["level"] == "error"
-    for took in (line["duration_ms"], line["upstream_ms"]):
-        assert 1000 < took < HEALTH_CHECK_SECONDS * 1000
-    assert answer.status == 504
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["content-type"] == "application/problem+json"
-    wait_until(lambda: status(gateway, "/readyz") == 200, "ready again", seconds=2)
 
 
 def test_no_signal_is_lost(apis: ProcessStack) -> None:
@@ -256,7 +151,7 @@ def test_a_hangup_stops_the_gateway_gently_and_the_api_not_at_all(draining: Pair
     assert draining.gateway.wait() == 0
     events = [line["event"] for line in draining.gateway.lines() if line["event"] != "request"]
     assert events == ["started", "draining", "stopped"]
-    assert status(draining.api, "/readyz") == 200
+    assert draining.api.status("/readyz") == 200
 
 
 @pytest.mark.parametrize("name", ["api", "gateway"])
@@ -284,8 +179,8 @@ def test_readiness_waits_for_the_warm_up(processes: ProcessStack) -> None:
     assert "warming up" in answer.json()["detail"]
     # Nothing is wrong then.
     assert pair.gateway.line(answer.headers["x-request-id"])["level"] == "info"
-    assert status(pair.gateway, "/healthz") == 200
-    wait_until(lambda: status(pair.gateway, "/readyz") == 200, "ready", seconds=5)
+    assert pair.gateway.status("/healthz") == 200
+    wait_until(lambda: pair.gateway.status("/readyz") == 200, "ready", seconds=5)
     assert time.monotonic() - began >= 1.5
 
 
@@ -296,7 +191,7 @@ def test_kept_connections_are_told_to_close_while_draining(draining: Pair) -> No
         connection.request("GET", "/healthz")
         assert "connection" not in read(connection).headers
         draining.api.signal(signal.SIGTERM)
-        wait_until(lambda: status(draining.api, "/readyz") == 503, "unready")
+        wait_until(lambda: draining.api.status("/readyz") == 503, "unready")
         connection.request("GET", "/healthz")
         assert read(connection).headers["connection"] == "close"
 

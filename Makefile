@@ -55,6 +55,7 @@ test-parts: $(VENV)/dev.stamp ## Run the other tests that need only Python
 test-all: test $(VENV)/all.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
 	$(BIN)/pytest tests -m 'needs and not alone' $(BESIDE)
 	$(BIN)/pytest tests -m alone
+	$(BIN)/pytest emulator
 
 DRAWN := git hash-object docs/arch_diagram.py arch_diagram.png
 
@@ -68,7 +69,7 @@ lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, 
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/packages .ci/run services/api/healthcheck \
 		services/nginx/bundle services/nginx/entrypoint \
-		ops/stand-in-collector/healthcheck tests/containers/base-images
+		ops/stand-ins/collector/healthcheck ops/stand-ins/base-images
 	$(BIN)/yamllint --strict .
 	@$(DRAWN) | cmp -s - docs/arch_diagram.drawn || \
 		{ echo 'arch_diagram.png and docs/arch_diagram.py do not match: run `make diagrams`.'; exit 1; }
@@ -87,7 +88,7 @@ lint-workflows: $(VENV)/dev.stamp ## Check the workflows' form, and what in them
 .PHONY: lint-containers
 lint-containers: $(VENV)/dev.stamp ## Check the Dockerfiles
 	$(BIN)/hadolint services/api/Dockerfile services/nginx/Dockerfile \
-		ops/stand-in-collector/Dockerfile
+		ops/stand-ins/collector/Dockerfile
 
 .PHONY: lint-gateway
 lint-gateway: $(VENV)/dev.stamp ## Check the gateway's configuration
@@ -240,13 +241,14 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-annotate \
 	--custom-compile-command 'make lock'
 PACKAGES := services/api/pyproject.toml ops/pyproject.toml
+EMULATOR := emulator/pyproject.toml
 
 # One resolution covers everything in $(VENV); each smaller lock is a subset of it.
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
-	$(LOCK) $(PACKAGES) --all-extras --group all -o requirements-all.txt
+	$(LOCK) $(PACKAGES) $(EMULATOR) --all-extras --group all -o requirements-all.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) --extra picture --group dev -o requirements-dev.txt
-	$(LOCK) -c requirements-all.txt $(PACKAGES) --extra emulator --group aws -o requirements-aws.txt
+	$(LOCK) -c requirements-all.txt $(PACKAGES) $(EMULATOR) --group aws -o requirements-aws.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) --group run -o requirements-run.txt
 	$(LOCK) -c requirements-all.txt services/api/pyproject.toml -o services/api/requirements.txt
 	$(LOCK) --no-deps --group portal -o services/nginx/requirements.txt
@@ -274,12 +276,13 @@ $(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyprojec
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
-$(VENV)/aws.stamp: requirements-aws.txt $(VENV)/run.stamp
-$(VENV)/all.stamp: requirements-all.txt $(VENV)/dev.stamp
+$(VENV)/aws.stamp: requirements-aws.txt $(VENV)/run.stamp emulator/pyproject.toml
+$(VENV)/all.stamp: requirements-all.txt $(VENV)/dev.stamp emulator/pyproject.toml
 
 $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/all.stamp:
 	@echo 'Adding $< to $(VENV) ...' >&2
 	@$(PIP) --require-hashes -r $<
+	@$(if $(filter %/dev.stamp,$@),,$(PIP) --no-deps --no-build-isolation -e emulator)
 	@touch $@ $(if $(filter %/all.stamp,$@),$(VENV)/aws.stamp)
 
 $(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp

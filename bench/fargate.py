@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import measure
-from zama_ops.images import base_images
-from zama_ops.programs import answers, wait_until
+from zama_ops.container_images import base_images
+from zama_ops.http_client import HttpClient
+from zama_ops.programs import wait_until
 
 ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final = "zama-bench"
@@ -33,7 +34,7 @@ def main() -> int:
     options = measure.options(__doc__, rounds=5, seconds=5, tools=tools)
     compose("up", "-d", "--build")
     try:
-        wait_until(lambda: answers(f"{URL}/readyz"), "the pair is ready", seconds=30)
+        wait_until(lambda: HttpClient(URL).is_ready(), "the pair is ready", seconds=30)
         with tempfile.TemporaryDirectory() as directory:
             turns = alternate(options.rounds, options.seconds, Path(directory))
     finally:

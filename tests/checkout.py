@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 _LEFT_BEHIND: Final = shutil.ignore_patterns(
     ".git", ".venv", ".aws-local", ".terraform", ".hypothesis", ".*_cache", "__pycache__", "build"
 )
 
-_PACKAGES: Final = ("ops", "services/api")
+_PACKAGES: Final = ("ops", "emulator", "services/api")
 
 
 def pages() -> list[Path]:

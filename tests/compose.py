@@ -5,9 +5,9 @@ import subprocess
 from dataclasses import dataclass, field
 
 from engine import TAG, Images, stamp
-from stack import Part, Stack, answers, with_defaults
-from zama_ops.commands import run
-from zama_ops.programs import free_port, wait_until
+from stack import Part, Stack, with_defaults
+from zama_ops.http_client import HttpClient
+from zama_ops.programs import free_port, run, wait_until
 
 # Containers wait for each other's health checks.
 START_SECONDS = 30
@@ -56,7 +56,11 @@ class Project:
         container = Container(
             f"http://127.0.0.1:{port}", self._compose("ps", "-q", service).strip()
         )
-        wait_until(lambda: answers(container.url), f"{service} answers", START_SECONDS)
+        wait_until(
+            lambda: HttpClient(container.url).is_ready("/healthz"),
+            f"{service} answers",
+            START_SECONDS,
+        )
         return container
 
     def start(self) -> None:

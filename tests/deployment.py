@@ -11,9 +11,12 @@ from typing import Any, Final, Self
 
 import pytest
 
-from stack import AUTHORISED, SUM, ZAMA, Answer, send
-from zama_ops.account import EXAMPLE_TAG, Account, Profile, temporary_account
-from zama_ops.commands import run
+from stack import AUTHORISED, ZAMA, send
+from zama_ops.contract_checks import SUM
+from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
+from zama_ops.http_client import Answer
+from zama_ops.programs import run
+from zama_ops.terraform import Profile
 
 # One client's limit is not what the tests under load are about.
 UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
@@ -24,7 +27,7 @@ on_production: Final = pytest.mark.parametrize("deployment", ["production"], ind
 
 
 def zama(
-    account: Account, *words: str, given: str = "", **environ: str
+    account: EmulatedAccount, *words: str, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `zama` on an account, with `given` on standard input and these variables besides."""
     return subprocess.run(
@@ -41,7 +44,7 @@ def zama(
 class Deployment:
     """A profile in an account of its own."""
 
-    account: Account
+    account: EmulatedAccount
     profile: Profile
     variables: dict[str, object] = field(default_factory=lambda: dict(UNLIMITED))
     outputs: dict[str, Any] = field(default_factory=dict)

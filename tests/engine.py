@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stack import ROOT
-from zama_ops.commands import run
+from zama_ops.container_images import base_images
+from zama_ops.paths import ROOT
+from zama_ops.programs import run
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"
@@ -62,8 +63,7 @@ def documented(program: str) -> list[list[str]]:
 
 def build() -> Images:
     """Build both images by the README's commands, on base images that this machine can have."""
-    lines = run(str(ROOT / "tests" / "containers" / "base-images")).split()
-    images = Images(dict(line.split("=", 1) for line in lines))
+    images = Images(base_images())
     with ThreadPoolExecutor() as pool:
         builds = [
             pool.submit(run, docker, verb, *images.arguments(), *rest)

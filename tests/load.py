@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from stack import AUTHORISED, SUM, Answer, read
+from stack import AUTHORISED
+from zama_ops.contract_checks import SUM
+from zama_ops.http_client import Answer
 
 CLIENTS: Final = 4
 REQUESTS_PER_SECOND: Final = 200
@@ -64,7 +66,7 @@ class Load:
             answer, error = None, ""
             try:
                 connection.request("POST", "/sum", SUM, dict(self.headers))
-                answer = read(connection)
+                answer = Answer.read(connection)
             except (OSError, http.client.HTTPException) as failure:
                 error = repr(failure)
                 connection.close()

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from engine import Images
-from stack import ROOT
-from zama_ops.account import cli_configuration, temporary_account
+from zama_ops.emulated_account import temporary_account
+from zama_ops.paths import ROOT
+from zama_ops.terraform import cli_configuration
 
 # What a shell on this machine must do otherwise: build on base images that it has, push nowhere,
 # find the load balancer without DNS, and say yes.

@@ -1,7 +1,6 @@
 """The real pair, API and gateway, and the means to talk to it."""
 
 import contextlib
-import http.client
 import json
 import os
 import signal
@@ -15,15 +14,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from zama_ops import pair
+from zama_ops.contract_checks import EXAMPLE_KEY
+from zama_ops.http_client import Answer, HttpClient, NoAnswerError
 from zama_ops.programs import STOP_SECONDS, Program, Programs, free_port, wait_until
 
-ROOT: Final = Path(__file__).parents[1]
 # The command, as it is installed beside this Python.
 ZAMA: Final = Path(sys.executable).with_name("zama")
-ENTRYPOINT: Final = ROOT / "services" / "nginx" / "entrypoint"
 
-KEY: Final = "CHANGEME"
-SUM: Final = b'{"a": 2, "b": 40}'
+KEY: Final = EXAMPLE_KEY
 JSON: Final = {"Content-Type": "application/json"}
 AUTHORISED: Final = {**JSON, "X-Api-Key": KEY}
 # Of a request with it, sent as bytes: all lines but those on its length and the empty one.
@@ -37,19 +36,6 @@ UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 TESTER: Final = "127.0.0.1/32 172.16.0.0/12 192.168.0.0/16"
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A response: status, headers by lower-case name, body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Return the body, decoded."""
-        return json.loads(self.body)
-
-
 def send(
     url: str,
     method: str = "GET",
@@ -58,20 +44,8 @@ def send(
     body: bytes | None = None,
     timeout: float = 15,
 ) -> Answer:
-    """Send one request on a connection of its own; the path goes out as it is."""
-    address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=timeout)
-    with contextlib.closing(connection):
-        connection.request(method, path, body, dict(headers or {}))
-        return read(connection)
-
-
-def read(connection: http.client.HTTPConnection) -> Answer:
-    """Read the response to the request sent last."""
-    response = connection.getresponse()
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    assert len(headers) == len(response.getheaders()), "no header occurs twice"
-    return Answer(response.status, headers, response.read())
+    """Send one request on a separate connection; the path goes out as it is."""
+    return HttpClient(url, timeout=timeout).send(method, path, body, headers)
 
 
 def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:
@@ -127,7 +101,7 @@ class Part(ABC):
 
     def status(self, path: str) -> int:
         """Return the status of a GET request; 0 if nobody answers."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(NoAnswerError):
             return send(self.url, path=path).status
         return 0
 
@@ -260,8 +234,7 @@ class ProcessStack(Stack):
     def start_api(self, **settings: str) -> Process:
         """Start an API, on a free port unless PORT is given, and wait until it answers."""
         port = int(settings.pop("PORT", free_port()))
-        command = [sys.executable, "-m", "zama_api"]
-        return self._start("api", command, port, {"PORT": str(port), **settings})
+        return Process(_url(port), pair.start_api(self._programs, port, with_defaults(settings)))
 
     def start_successor(self, api: Part, **settings: str) -> Process:
         """Start an API on the port of another, and wait until it listens there itself."""
@@ -271,41 +244,24 @@ class ProcessStack(Stack):
 
     def start_gateway(self, api: Part, **settings: str) -> Process:
         """Start a gateway in front of `api` and wait until it answers."""
-        port = free_port()
-        native = {
-            "NGINX_BINARY": self.nginx_binary,
-            "LISTEN_HOST": "127.0.0.1",
-            "LISTEN_PORT": str(port),
-            "API_PORT": str(urlsplit(api.url).port),
-        }
-        return self._start("gateway", [str(ENTRYPOINT)], port, {**native, **settings})
+        port, api_port = free_port(), urlsplit(api.url).port or 0
+        environ = with_defaults({"NGINX_BINARY": self.nginx_binary, **settings})
+        return Process(_url(port), pair.start_gateway(self._programs, port, api_port, environ))
 
     def start_gateway_metrics(self) -> Process:
         """Start what counts the gateway's requests and wait until it answers."""
         port = free_port()
-        command = [sys.executable, "-m", "zama_api.gateway_metrics"]
-        return self._start("gateway-metrics", command, port, {"PORT": str(port)})
+        return Process(_url(port), pair.start_gateway_metrics(self._programs, port, {}))
 
     def end(self) -> None:
         """End what still runs: gently, and if that fails with all it started."""
         self._programs.end()
 
-    def _start(
-        self, name: str, command: list[str], port: int, settings: Mapping[str, str]
-    ) -> Process:
-        url = f"http://127.0.0.1:{port}"
-        program = self._programs.start(name, command, with_defaults(settings))
-        program.wait_until(lambda: answers(url))
-        return Process(url, program)
+
+def _url(port: int) -> str:
+    return f"http://{pair.HOST}:{port}"
 
 
 def with_defaults(settings: Mapping[str, str]) -> dict[str, str]:
     """Return what a test does not care about, and the settings that it gives."""
     return {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0", "API_KEY": KEY, **settings}
-
-
-def answers(url: str) -> bool:
-    """Say whether anything answers there."""
-    with contextlib.suppress(OSError):
-        return send(url, path="/healthz").status < 600
-    return False

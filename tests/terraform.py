@@ -1,16 +1,16 @@
 """Terraform itself, on folders of the repository."""
 
 import functools
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from zama_ops.account import BOOTSTRAP, SERVICE, cli_configuration
-from zama_ops.commands import CommandError
+from zama_ops.errors import CommandError
+from zama_ops.paths import BOOTSTRAP, TERRAFORM
+from zama_ops.terraform import Terraform, cli_configuration
 
-FOLDERS = {"service": SERVICE, "bootstrap": BOOTSTRAP}
+FOLDERS = {"service": TERRAFORM, "bootstrap": BOOTSTRAP}
 
 
 @functools.cache
@@ -22,15 +22,9 @@ def is_there() -> bool:
         return False
 
 
-def terraform(folder: Path, data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def terraform(folder: Path, data: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run Terraform in a folder, which it leaves as it is: what it needs goes to `data`."""
-    return subprocess.run(
-        ["terraform", f"-chdir={folder}", *words],
-        env={**os.environ, **cli_configuration(), "TF_DATA_DIR": str(data), "TF_INPUT": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return Terraform(folder, {"TF_DATA_DIR": str(data)}).complete(verb, *words)
 
 
 def run_own_tests(folder: Path, data: Path) -> int:

@@ -10,7 +10,7 @@ import pytest
 from deployment import Deployment
 from engine import Images
 from terraform import FOLDERS, terraform
-from zama_ops.account import Profile
+from zama_ops.terraform import Profile
 
 
 def fixtures_of(item: pytest.Item) -> set[str]:

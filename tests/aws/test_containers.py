@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from deployment import Deployment
-from zama_ops.commands import run
+from zama_ops.programs import run
 
 
 def containers(deployment: Deployment, name: str) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ import pytest
 from checkout import Checkout
 from deployment import Deployment
 from standins import Programs
-from zama_ops.account import EXAMPLE_KEY, cli_configuration
+from zama_ops.contract_checks import EXAMPLE_KEY
+from zama_ops.terraform import cli_configuration
 
 # Alive and ready, and wrong.
 MISCALCULATES: Final = """

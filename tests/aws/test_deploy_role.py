@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from deployment import Deployment, on_production
-from zama_ops.account import EXAMPLE_REPOSITORY, EXAMPLE_TAG
+from zama_ops.emulated_account import EXAMPLE_REPOSITORY, EXAMPLE_TAG
 from zama_ops.permissions import ACTIONS
 
 ROLE: Final = "zama-challenge-deploy"

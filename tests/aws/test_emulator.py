@@ -1,29 +1,26 @@
 """The emulator as a program: who reaches it, what it tells, and how it answers."""
 
 import contextlib
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from deployment import Deployment
 from stack import connect
-from zama_ops.account import Account, temporary_account
-from zama_ops.commands import CommandError
-from zama_ops.emulator import PORTS
-from zama_ops.emulator.patching import answer_in_turn
+from zama_ops.emulated_account import EmulatedAccount, temporary_account
+from zama_ops.errors import CommandError
 
 
 def test_anothers_emulator_is_not_taken_for_ones_own(minimal: Deployment, tmp_path: Path) -> None:
     """A second clone says that the port has an emulator, and whose business that is."""
-    second = Account(tmp_path / "account", minimal.account.port)
+    second = EmulatedAccount(tmp_path / "account", minimal.account.port)
     with pytest.raises(CommandError, match="end it where it was started"):
         second.start()
 
 
 def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> None:
-    """All its listening sockets have the loopback address (proc(5), net/tcp)."""
+    """MiniStack's two sockets and moto's have the loopback address (proc(5), net/tcp)."""
     process = Path("/proc") / (minimal.account.directory / "emulator.pid").read_text()
     sockets = set()
     for link in (process / "fd").iterdir():
@@ -35,7 +32,7 @@ def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> 
             _, address, _, state, _, _, _, _, _, inode, *_ = line.split()
             if state == "0A" and f"socket:[{inode}]" in sockets:
                 listening.append(address)
-    assert len(listening) == PORTS, listening
+    assert len(listening) == 3, listening
     assert all(address.startswith("0100007F:") for address in listening), listening
 
 
@@ -43,7 +40,7 @@ def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
     """What made a call fail is often told there alone, and a temporary account's log goes."""
     (tmp_path / "emulator.log").write_text("An error of the emulator's own\n")
     with pytest.raises(CommandError, match=r"terraform[\s\S]*An error of the emulator's own"):
-        Account(tmp_path).state()
+        EmulatedAccount(tmp_path).state()
 
 
 def test_an_account_starts_from_a_saved_one(bootstrapped: Future[Path]) -> None:
@@ -66,25 +63,3 @@ def test_an_answer_arrives_in_one_piece(minimal: Deployment, endpoint: str, path
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             _, _, body = connection.recv(2**16).partition(b"\r\n\r\n")
         assert body
-
-
-def test_threads_answer_in_turn() -> None:
-    """While one is in a function, none begins it or another that reads the same tables."""
-    running: list[None] = []
-    at_once = []
-
-    class Tables:
-        def read(self) -> None:
-            running.append(None)
-            at_once.append(len(running))
-            time.sleep(0.05)
-            running.pop()
-
-        def write(self) -> None:
-            self.read()
-
-    answer_in_turn(Tables, "read", "write")
-    with ThreadPoolExecutor(4) as pool:
-        for call in (Tables().read, Tables().write) * 2:
-            pool.submit(call)
-    assert at_once == [1] * 4

@@ -15,10 +15,9 @@ import pytest
 from deployment import Deployment, on_production, zama
 from load import Load, constant_load
 from stack import AUTHORISED, KEY
-from zama_ops.commands import run
+from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import fingerprint
-from zama_ops.programs import wait_until
-from zama_ops.service import Service
+from zama_ops.programs import run, wait_until
 
 REQUESTS_PER_SECOND: Final = 10
 
@@ -131,7 +130,7 @@ def test_codedeploy_is_told_what_terraform_would_tell_it(
     """Where it shifts the traffic, `zama keys deploy` starts a deployment of the same version."""
     for name, value in deployment.account.environ().items():
         monkeypatch.setenv(name, value)
-    told = Service(deployment.outputs["cluster_name"]).codedeploy_deployment()
+    told = EcsService(deployment.outputs["cluster_name"]).codedeploy_deployment()
     expected = json.loads(deployment.outputs["codedeploy_deployment"])
     for one in (told, expected):
         one["revision"]["appSpecContent"] = json.loads(one["revision"]["appSpecContent"]["content"])
@@ -144,6 +143,6 @@ def test_where_a_service_is_called_is_found(
     """By its name, or with HTTPS by its certificate's; and so is its parameter."""
     for name, value in deployment.account.environ().items():
         monkeypatch.setenv(name, value)
-    service = Service(deployment.outputs["cluster_name"])
+    service = EcsService(deployment.outputs["cluster_name"])
     assert service.url() == deployment.outputs["url"]
     assert service.parameter() == deployment.outputs["api_key_parameter_name"]

@@ -11,8 +11,8 @@ import pytest
 
 from deployment import zama
 from stack import ZAMA
-from zama_ops.account import Account, temporary_account
-from zama_ops.commands import CommandError
+from zama_ops.emulated_account import EmulatedAccount, temporary_account
+from zama_ops.errors import CommandError
 from zama_ops.keyring import MOST_BYTES, Key, Keyring, joined, parse
 
 PREFIX: Final = "zama-challenge"
@@ -22,7 +22,7 @@ PARAMETER: Final = "/zama/api/api_key"
 class Operator:
     """Who runs `zama keys` on an account with a service of no tasks."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: EmulatedAccount) -> None:
         self.account = account
         self.ssm = account.client("ssm")
         self.key_id = account.client("kms").create_key()["KeyMetadata"]["KeyId"]
@@ -270,8 +270,8 @@ def test_a_crash_shows_no_key(operator: Operator) -> None:
     """Its traceback names places, not values; the key was printed before, and is kept."""
     operator.put("default=CHANGEME")
     script = (
-        "import zama_ops.cli, zama_ops.keys\n"
-        "zama_ops.keys.Service.roll_out = lambda self: 1 / 0\n"
+        "import zama_ops.cli, zama_ops.service.keys\n"
+        "zama_ops.service.keys.EcsService.roll_out = lambda self: 1 / 0\n"
         "zama_ops.cli.app(['keys', 'rotate', 'default', '--keep'])"
     )
     done = subprocess.run(

@@ -5,7 +5,7 @@ import re
 from typing import Final
 
 from deployment import Deployment, on_production
-from zama_ops.aws_local import PLANS
+from zama_ops.local.aws_local import PLANS
 from zama_ops.programs import wait_until
 
 # What an emulator gives back differently from AWS: resource type to the attributes, and why.

@@ -11,7 +11,7 @@ import pytest
 from deployment import Deployment
 from load import Load, Outcome, constant_load
 from stack import AUTHORISED
-from zama_ops.commands import CommandError
+from zama_ops.errors import CommandError
 from zama_ops.programs import wait_until
 
 # The emulated load balancer is a Python program that shares this machine with all the rest.

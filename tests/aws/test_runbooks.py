@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from deployment import Deployment, zama
-from stack import ROOT, ZAMA
+from stack import ZAMA
+from zama_ops.paths import ROOT
 from zama_ops.programs import wait_until
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"

@@ -5,7 +5,7 @@ import zipfile
 
 from deployment import Deployment
 from stack import KEY
-from zama_ops.aws_local import PLANS
+from zama_ops.local.aws_local import PLANS
 
 
 def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:

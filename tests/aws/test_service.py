@@ -7,7 +7,8 @@ import subprocess
 from typing import Any
 
 from deployment import Deployment, on_production, zama
-from stack import KEY, read
+from stack import KEY
+from zama_ops.http_client import Answer
 from zama_ops.programs import wait_until
 
 
@@ -52,7 +53,7 @@ def test_https_ends_at_the_load_balancer(deployment: Deployment) -> None:
     host = deployment.outputs["url"].removeprefix("https://")
     with contextlib.closing(connection):
         connection.request("GET", "/readyz", headers={"Host": host})
-        answer = read(connection)
+        answer = Answer.read(connection)
     assert answer.status == 200
     assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
 

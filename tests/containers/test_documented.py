@@ -9,7 +9,10 @@ import pytest
 
 from engine import Images, stamp
 from readme import block
-from stack import ROOT, SUM, answers, send
+from stack import send
+from zama_ops.contract_checks import SUM
+from zama_ops.http_client import HttpClient
+from zama_ops.paths import ROOT
 from zama_ops.programs import wait_until
 
 
@@ -56,7 +59,7 @@ def test_each_image_runs_by_itself(image: str, url: str, path: str, status: int)
     (line,) = (one for one in lines if one.startswith("docker run ") and one.endswith(image))
     with subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL) as running:
         try:
-            wait_until(lambda: answers(url), line)
+            wait_until(lambda: HttpClient(url).is_ready("/healthz"), line)
             headers = {"Content-Type": "application/json"}
             assert send(url, "POST", path, headers, SUM).status == status
         finally:

@@ -10,8 +10,7 @@ import pytest
 
 from compose import ComposeStack, Container
 from stack import UNLIMITED, kernel_says
-from zama_ops.commands import run
-from zama_ops.programs import wait_until
+from zama_ops.programs import run, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from engine import API_IMAGE, NGINX_IMAGE, Images, stamp
-from stack import JSON, KEY, answers, send
-from zama_ops.commands import run
-from zama_ops.programs import free_port, wait_until
+from stack import JSON, KEY, send
+from zama_ops.http_client import HttpClient
+from zama_ops.programs import free_port, run, wait_until
 
 pytestmark = pytest.mark.usefixtures("images")
 both = pytest.mark.parametrize("image", [API_IMAGE, NGINX_IMAGE])
@@ -40,7 +40,7 @@ def serving(container_port: str, *options_and_image: str) -> Iterator[str]:
     run("docker", "run", "-d", "--rm", "--name", name, "-p", published, *options_and_image)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(url), "the image answers")
+        wait_until(lambda: HttpClient(url).is_ready("/healthz"), "the image answers")
         yield url
     finally:
         run("docker", "rm", "-f", name)

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from engine import Images, stamp
-from stack import ROOT, UNLIMITED, send
-from zama_ops.commands import run
-from zama_ops.programs import free_port, wait_until
+from stack import UNLIMITED, send
+from zama_ops.paths import ROOT
+from zama_ops.programs import free_port, run, wait_until
 
 COMPOSE = ["docker-compose", "--profile", "observability"]
 GRAFANA = ROOT / "observability" / "grafana"

@@ -13,9 +13,9 @@ import pytest
 
 from compose import ComposeStack, Project
 from load import constant_load
-from stack import UNLIMITED, answers, send, with_defaults
-from zama_ops.commands import run
-from zama_ops.programs import free_port, wait_until
+from stack import UNLIMITED, send, with_defaults
+from zama_ops.http_client import HttpClient
+from zama_ops.programs import free_port, run, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
 # Two health checks 5 s apart, and one that has just been missed.
@@ -96,7 +96,7 @@ def load_balancer(targets: dict[str, Project]) -> Iterator[LoadBalancer]:
     """Run the load balancer."""
     balancer = LoadBalancer(targets)
     try:
-        wait_until(lambda: answers(balancer.url), "load balancer answers")
+        wait_until(lambda: HttpClient(balancer.url).is_ready("/healthz"), "load balancer answers")
         yield balancer
     finally:
         balancer.process.terminate()

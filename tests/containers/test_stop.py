@@ -11,7 +11,7 @@ import pytest
 
 import measure
 from compose import ComposeStack, Container
-from zama_ops.commands import run
+from zama_ops.programs import run
 
 pytestmark = pytest.mark.alone
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 TERRAFORM: Final = ROOT / "terraform"
 PROFILES: Final = ("minimal", "production")

@@ -5,8 +5,8 @@ from collections import Counter
 from typing import Final
 
 from conftest import SETTINGS
-from stack import ROOT
 from zama_api.config import Settings
+from zama_ops.paths import ROOT
 
 README: Final = (ROOT / "README.md").read_text()
 TABLE: Final = README.partition("## Settings\n")[2].partition("\n## ")[0]

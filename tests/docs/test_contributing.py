@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from checkout import Checkout
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 
 @pytest.fixture

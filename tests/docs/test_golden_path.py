@@ -12,9 +12,10 @@ from typing import Final
 import pytest
 
 from checkout import Checkout
-from stack import ROOT, ZAMA
-from zama_ops import new
-from zama_ops.commands import CommandError
+from stack import ZAMA
+from zama_ops.errors import CommandError
+from zama_ops.local import new
+from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, free_port
 
 # The copy's own `make setup` would install it as `orders`.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from checkout import pages
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 _FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\]\(<?([^)\s>]+)>?\)")

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from checkout import pages
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 NAMES: Final = (
     *("Alertmanager", "Checkov", "Chromium", "CloudWatch", "CodeDeploy", "Cosign", "Debian"),

@@ -15,8 +15,8 @@ import pytest
 
 from checkout import Checkout
 from readme import BLOCKS, block, commands_for_aws
-from stack import ROOT
-from zama_ops.account import Account
+from zama_ops.emulated_account import EmulatedAccount
+from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, wait_until
 
 NOT_PASTED: Final = {
@@ -130,6 +130,6 @@ def test_from_a_clone_to_an_aws_on_this_machine(clone: Path) -> None:
         assert set(re.findall(r"(\w+) is firing", status())) == {"NoHealthyTask", "NoRequests"}
     finally:
         paste(clone, block("make aws-local-down"))
-    account = f"{socket.gethostname()}:{Account(clone).port}"
+    account = f"{socket.gethostname()}:{EmulatedAccount(clone).port}"
     left = ["docker", "ps", "--quiet", "--filter", f"label=ministack.instance={account}"]
     assert subprocess.run(left, capture_output=True, check=True).stdout == b""

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stack import AUTHORISED, JSON, KEY, SUM, Answer, Pair, exchange, read, send
+from stack import AUTHORISED, JSON, KEY, Pair, exchange, send
+from zama_ops.contract_checks import SUM
+from zama_ops.http_client import Answer
 
 FRESH_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -223,7 +225,7 @@ def test_a_chunked_body_over_the_limit_is_refused(
     """A body that does not declare its length is measured while it comes, at the gateway."""
     chunks = (b" " * 512 for _ in range(3))
     connection.request("POST", "/sum", chunks, AUTHORISED, encode_chunked=True)
-    answer = read(connection)
+    answer = Answer.read(connection)
     problem(answer, 413)
     assert_not_passed_on(pair, answer)
 
@@ -231,7 +233,7 @@ def test_a_chunked_body_over_the_limit_is_refused(
 def test_a_chunked_body_within_the_limit_is_taken(connection: http.client.HTTPConnection) -> None:
     """Chunks are a way to send JSON like any other."""
     connection.request("POST", "/sum", iter([SUM[:5], SUM[5:]]), AUTHORISED, encode_chunked=True)
-    assert read(connection).body == b'{"sum":42}'
+    assert Answer.read(connection).body == b'{"sum":42}'
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])

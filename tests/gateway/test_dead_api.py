@@ -6,7 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from load import constant_load
-from stack import AUTHORISED, SUM, UNLIMITED, ProcessStack, send
+from stack import AUTHORISED, UNLIMITED, ProcessStack, send
+from zama_ops.contract_checks import SUM
 from zama_ops.programs import wait_until
 
 # Between two health checks of the load balancer (terraform/alb.tf).

@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from stack import AUTHORISED, KEY, SUM, Part, ProcessStack, send
+from stack import AUTHORISED, KEY, Part, ProcessStack, send
+from zama_ops.contract_checks import SUM
 
 
 class Listener(HTTPServer):

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stack import ENTRYPOINT, JSON, KEY, SUM, UNLIMITED, Answer, Pair, ProcessStack, send
+from stack import JSON, KEY, UNLIMITED, Pair, ProcessStack, send
+from zama_ops.contract_checks import SUM
+from zama_ops.http_client import Answer
 from zama_ops.keyring import fingerprint
+from zama_ops.pair import ENTRYPOINT
 
 KEYS = "acme=first-Key_1 acme=second.Key~2 globex=third+Key/3=="
 

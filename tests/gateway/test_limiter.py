@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from stack import JSON, KEY, SUM, TESTER, Answer, Pair, ProcessStack, Stack, send
+from stack import JSON, KEY, TESTER, Pair, ProcessStack, Stack, send
+from zama_ops.contract_checks import SUM
+from zama_ops.http_client import Answer
 
 CLIENTS = 40
 RATE = BURST = 5

@@ -10,7 +10,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from stack import AUTHORISED, SUM, TESTER, UNLIMITED, Pair, ProcessStack, exchange, send
+from stack import AUTHORISED, TESTER, UNLIMITED, Pair, ProcessStack, exchange, send
+from zama_ops.contract_checks import SUM
 
 COMMON = ["time", "level", "service", "event", "request_id"]
 ACCESS = [*COMMON, "method", "path", "status", "duration_ms", "client", "remote_addr"]

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from schemathesis import Case, HookContext
 
-from stack import KEY, ROOT, UNLIMITED, Pair, Part, ProcessStack
+from stack import KEY, UNLIMITED, Pair, Part, ProcessStack
+from zama_ops.paths import ROOT
 
 schema = schemathesis.openapi.from_path(ROOT / "services" / "api" / "openapi.yaml")
 # What is too large is refused for that, whatever else is wrong with it.

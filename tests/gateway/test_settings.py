@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stack import ENTRYPOINT, KEY
+from stack import KEY
+from zama_ops.pair import ENTRYPOINT
 
 GATEWAY = [
     ({}, "API_KEY"),

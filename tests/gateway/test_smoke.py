@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from stack import UNLIMITED, ZAMA, Pair, ProcessStack
+from zama_ops.contract_checks import CHECKS
 from zama_ops.programs import free_port
-from zama_ops.smoke import CHECKS
 
 
 def smoke(url: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:

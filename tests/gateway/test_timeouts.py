@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stack import AUTHORISED, ENTRYPOINT, KEY, ROOT, SUM, UNLIMITED, ProcessStack, send
+from stack import AUTHORISED, KEY, UNLIMITED, ProcessStack, send
 from zama_api import server
+from zama_ops.contract_checks import SUM
+from zama_ops.pair import ENTRYPOINT
+from zama_ops.paths import ROOT
 
 LOAD_BALANCER_IDLE_SECONDS = 60
 

@@ -12,7 +12,8 @@ from typing import Self
 
 import pytest
 
-from stack import KEY, ROOT, ZAMA
+from stack import KEY, ZAMA
+from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, free_port, wait_until
 
 

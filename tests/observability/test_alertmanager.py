@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from zama_ops.slo import OBSERVABILITY
+from zama_ops.paths import OBSERVABILITY
 
 CONFIGURATION: Final = OBSERVABILITY / "alertmanager" / "alertmanager.yaml"
 

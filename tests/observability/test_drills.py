@@ -11,10 +11,10 @@ from typing import Final
 import pytest
 
 from stack import ZAMA
-from zama_ops.drill import DRILLS
-from zama_ops.picture import DASHBOARD
+from zama_ops.local.dashboard_picture import DASHBOARD
+from zama_ops.local.drill import DRILLS
+from zama_ops.local.sandbox import faster_expression, faster_rules
 from zama_ops.slo import ServiceLevels
-from zama_ops.stage import faster_expression, faster_rules
 
 SPEED: Final = 20
 AT_ONCE: Final = 4

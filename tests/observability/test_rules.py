@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from zama_api.gateway_metrics import BUCKETS
-from zama_ops.slo import OBSERVABILITY, RULES, BurnRate, Objective, ServiceLevels
+from zama_ops.paths import OBSERVABILITY
+from zama_ops.slo import RULES, BurnRate, Objective, ServiceLevels
 
 LEVELS: Final = ServiceLevels.load()
 RULE_FILES: Final = sorted((OBSERVABILITY / "prometheus" / "rules").iterdir())

@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 import yaml
 
-from stack import ROOT
-from zama_ops.slo import OBSERVABILITY, ServiceLevels
+from zama_ops.paths import OBSERVABILITY, ROOT
+from zama_ops.slo import ServiceLevels
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 # Real plans; tests/aws holds that they are what Terraform plans.

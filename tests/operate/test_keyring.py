@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from zama_ops.commands import CommandError
+from zama_ops.errors import CommandError
 from zama_ops.keyring import Key, issued, joined, parse
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from zama_ops.status import Status, wrong
+from zama_ops.service.status import Status, wrong
 
 WELL = Status(
     url="http://zama",

@@ -14,9 +14,9 @@ import schemathesis
 import yaml
 
 from in_process import run
-from stack import ROOT
 from zama_api import problems
 from zama_api.operations import OPERATIONS, parameter_type
+from zama_ops.paths import ROOT
 
 CONTRACT: Final = ROOT / "services" / "api" / "openapi.yaml"
 GATEWAY: Final = ROOT / "services" / "nginx"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 
-@pytest.mark.parametrize("folder", ["ops", "services/api"])
+@pytest.mark.parametrize("folder", ["ops", "emulator", "services/api"])
 def test_a_package_declares_what_it_imports(folder: str) -> None:
     """Its dependencies and extras are exactly the third-party packages that its modules import."""
     project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]

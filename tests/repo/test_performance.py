@@ -3,7 +3,7 @@
 import json
 
 import report as benchmark
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 NEWEST = max((ROOT / "bench" / "results").glob("*.json"))
 RESULT = json.loads(NEWEST.read_text())

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from stack import ROOT
+from zama_ops.paths import ROOT
 
 PAGE: Final = (ROOT / "docs" / "threat-model.md").read_text()
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from checkout import pages
-from stack import ROOT
-from zama_ops import rehearse, workflow
+from zama_ops import workflow
+from zama_ops.delivery import rehearse
+from zama_ops.paths import ROOT
 from zama_ops.workflow import WORKFLOWS, Job, Step
 
 MAKEFILE: Final = (ROOT / "Makefile").read_text()

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from zama_ops.commands import CommandError
+from zama_ops.errors import CommandError
 
 
 @contextlib.contextmanager

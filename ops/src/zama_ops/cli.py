@@ -1,17 +1,19 @@
-"""The commands; each lives in the module of its name."""
+"""The tree of commands; each is in the folder of its panel, in the module of its name."""
 
 from typing import Final
 
 import typer
 
-from zama_ops import aws_local, deploy, drift, drill, images, keys
-from zama_ops.load import load
-from zama_ops.logs import logs
-from zama_ops.new import new
-from zama_ops.rehearse import rehearse
-from zama_ops.smoke import smoke
-from zama_ops.status import status
-from zama_ops.up import up
+from zama_ops.delivery import deploy, drift, images
+from zama_ops.delivery.rehearse import rehearse
+from zama_ops.local import aws_local, drill
+from zama_ops.local.new import new
+from zama_ops.local.up import up
+from zama_ops.service import keys
+from zama_ops.service.load import load
+from zama_ops.service.logs import logs
+from zama_ops.service.smoke import smoke
+from zama_ops.service.status import status
 
 _HELP: Final = """\
 Run, operate and deliver the service.

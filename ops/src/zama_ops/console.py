@@ -8,7 +8,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from zama_ops.commands import CommandError
+from zama_ops.errors import CommandError
 
 notes: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -20,10 +20,13 @@ from typing import Any, Final, get_args
 
 import botocore.session
 
-from zama_ops.account import BOOTSTRAP, EXAMPLE_TAG, Account, Profile, temporary_account
-from zama_ops.commands import CommandError, require
 from zama_ops.console import notes, step
-from zama_ops.images import build_images
+from zama_ops.container_images import build_images
+from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
+from zama_ops.errors import CommandError
+from zama_ops.paths import BOOTSTRAP
+from zama_ops.programs import require
+from zama_ops.terraform import Profile
 
 ACTIONS: Final = BOOTSTRAP / "actions.json"
 
@@ -122,10 +125,10 @@ def _observed() -> dict[str, set[Call]]:
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
         with step("Building the images, applying terraform/bootstrap to two accounts"):
             build_images()
-            profiles: dict[Profile, Account] = {
+            profiles: dict[Profile, EmulatedAccount] = {
                 profile: stack.enter_context(temporary_account()) for profile in get_args(Profile)
             }
-            list(pool.map(Account.bootstrap, profiles.values()))
+            list(pool.map(EmulatedAccount.bootstrap, profiles.values()))
         log = stack.enter_context(_log_of_provider())
         with step("Planning, applying, planning again and destroying both profiles"):
             kinds = set().union(*pool.map(_live, profiles.values(), profiles))
@@ -147,7 +150,7 @@ def _log_of_provider() -> Iterator[Path]:
                 del os.environ[name]
 
 
-def _live(account: Account, profile: Profile) -> set[str]:
+def _live(account: EmulatedAccount, profile: Profile) -> set[str]:
     """Do all that is done to a deployment in its life; return the types in its plan."""
     account.plan(profile, image_tag=EXAMPLE_TAG)
     kinds = account.planned_types(profile)

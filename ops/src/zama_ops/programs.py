@@ -1,19 +1,22 @@
-"""Programs as processes of this machine, and waiting for them."""
+"""Other programs: run to their end, or in the background while a block runs."""
 
 import contextlib
 import functools
 import itertools
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
+
+from zama_ops.errors import CommandError
+from zama_ops.paths import ROOT
 
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 30
@@ -21,6 +24,40 @@ STOP_SECONDS: Final = 30
 # Below the range from which the kernel takes ports for outgoing connections.
 _PORTS: Final = range(20_000, 32_000)
 _PORTS_OF_A_PROCESS: Final = 250
+
+
+def require(*commands: str) -> None:
+    """See that these commands are on the PATH, before anything is begun.
+
+    Raises:
+        CommandError: one is not.
+
+    """
+    for command in commands:
+        if not shutil.which(command):
+            package = "graphviz" if command == "dot" else command
+            raise CommandError(f"There is no {command} on the PATH: install {package}.")
+
+
+def run(*command: str, **environ: str) -> str:
+    """Run a command in the repository's root and return what it prints.
+
+    Raises:
+        CommandError: it failed; with all that it printed.
+
+    """
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def free_port(count: int = 1) -> int:
@@ -67,17 +104,6 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = STAR
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
         time.sleep(0.01)
-
-
-def answers(url: str) -> bool:
-    """Say whether anything answers there that wants requests: with any status but 503."""
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code != 503
-    except OSError:
-        return False
 
 
 @dataclass

@@ -10,7 +10,8 @@ from typing import Any, Final, Self
 
 import yaml
 
-OBSERVABILITY: Final = Path(__file__).parents[3] / "observability"
+from zama_ops.paths import OBSERVABILITY
+
 OBJECTIVES: Final = OBSERVABILITY / "slo.yaml"
 RULES: Final = OBSERVABILITY / "prometheus" / "rules" / "slo.yaml"
 

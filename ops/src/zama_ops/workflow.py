@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import yaml
 
-from zama_ops.commands import ROOT
+from zama_ops.paths import ROOT
 
 WORKFLOWS: Final = ROOT / ".github" / "workflows"
 ALWAYS: Final = "always()"

@@ -1,0 +1,153 @@
+"""The program: `zama-emulator --port=4566`."""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from zama_emulator import ACCOUNT, PORTS, environment, grafana
+
+_HOST: Final = "127.0.0.1"
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(
+        prog="zama-emulator",
+        description="Run AWS on this machine until SIGTERM or SIGINT.",
+        epilog=f"It listens on {_HOST}, on {PORTS} ports in a row. Everything ends with it, its"
+        " containers included.",
+    )
+    parser.add_argument("--port", type=int, default=4566, help="the first port (default: 4566)")
+    parser.add_argument("--state", help="a folder to read records from and to write them to")
+    parser.add_argument(
+        "--environment",
+        action="store_true",
+        help="only print, as JSON, the settings by which AWS clients find it",
+    )
+    given = parser.parse_args()
+    if given.environment:
+        print(json.dumps(environment(given.port)))
+        return
+    _check_releases()
+    _check_ports(given.port)
+    asyncio.run(_serve(given.port, given.state))
+
+
+def _check_releases() -> None:
+    """See that the packages to correct are of the releases that pyproject.toml pins."""
+    for requirement in importlib.metadata.requires("zama-emulator") or ():
+        if pinned := re.match(r"([\w-]+).*==([\w.]+)", requirement):
+            installed = importlib.metadata.version(pinned[1])
+            if installed != pinned[2]:
+                sys.exit(f"zama-emulator: {pinned[1]} {pinned[2]} is needed, this is {installed}")
+
+
+def _check_ports(first: int) -> None:
+    for port in range(first, first + PORTS):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except (OSError, OverflowError) as error:
+                print(f"zama-emulator: port {port}: {error}", file=sys.stderr)
+                sys.exit(2)
+
+
+async def _serve(port: int, state: str | None) -> None:
+    # MiniStack reads its settings when it is imported.
+    os.environ |= {
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": _HOST,
+        "MINISTACK_REGION": environment(port)["AWS_REGION"],
+        "LOG_LEVEL": "WARNING",
+        "MOTO_ACCOUNT_ID": ACCOUNT,
+        # They would listen for the whole network.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        **({"PERSIST_STATE": "1", "STATE_DIR": state} if state else {}),
+    }
+    import docker
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack import app as ministack
+    from ministack.core import container_reaper, tls
+    from moto.server import ThreadedMotoServer
+
+    from zama_emulator import corrections, ecs
+
+    corrections.correct()
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    config = Config()
+    config.insecure_bind = [f"{_HOST}:{port}"]
+    config.bind = [f"{_HOST}:{port + 1}"]
+    config.certfile, config.keyfile = tls.resolve_tls_material()
+    # As a load balancer's.
+    config.keep_alive_timeout = 60
+    config.loglevel = "WARNING"
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    moto = ThreadedMotoServer(ip_address=_HOST, port=port + 2, verbose=False)
+    moto.start()
+
+    async def told_to_stop() -> None:
+        await stopped.wait()
+        ecs.close()
+
+    try:
+        # At its end MiniStack removes the containers that it started; then those that were just
+        # being started.
+        await serve(_application(ministack.app), config, shutdown_trigger=told_to_stop)
+        container_reaper.reap_all(docker.from_env())
+    finally:
+        with contextlib.suppress(Exception):
+            moto.stop()
+
+
+def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await ministack(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if re.search(rb"/grafana/aws4_request", headers.get(b"authorization", b"")):
+            body = b""
+            while True:
+                message = await receive()
+                body += message.get("body", b"")
+                if not message.get("more_body"):
+                    break
+            status, answer = grafana.answer(scope["method"], scope["path"], body)
+            content = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": status, "headers": content})
+            await send({"type": "http.response.body", "body": answer})
+            return
+        # A listener is chosen by its port, which MiniStack takes from the Host header.
+        if scope["scheme"] == "https":
+            host = headers[b"host"].partition(b":")[0] + b":443"
+            scope = {
+                **scope,
+                "headers": [
+                    *((n, v) for n, v in scope["headers"] if n != b"host"),
+                    (b"host", host),
+                ],
+            }
+        await ministack(scope, receive, send)
+
+    return application
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""CloudWatch as AWS describes it."""
+
+import json
+import operator
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from xml.sax.saxutils import escape
+
+from ministack.services import cloudwatch
+
+from zama_emulator.patching import Original
+
+_COMPARE: Final = {
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "GreaterThanThreshold": operator.gt,
+    "LessThanThreshold": operator.lt,
+}
+
+# Members of a metric query that are no strings.
+_SCALARS: Final[dict[str, Callable[[str], Any]]] = {
+    "Period": int,
+    "ReturnData": lambda word: word == "true",
+}
+
+
+# --- Descriptions ---------------------------------------------------------------------------------
+
+
+def put_metric_alarm(
+    original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
+) -> Any:
+    """An alarm may be about several metrics and an expression."""
+    answer = original(params, body, is_cbor, is_json)
+    given = body if is_cbor or is_json else params
+    name = cloudwatch._p(given, "AlarmName")
+    metrics = given.get("Metrics") if given is body else _members(params, "Metrics")
+    if metrics:
+        cloudwatch._alarms[name]["Metrics"] = metrics
+    return answer
+
+
+def _members(params: Any, path: str) -> list[dict[str, Any]]:
+    """Return a list of structures, which the query protocol spreads over many parameters."""
+    members: list[dict[str, Any]] = []
+    while fields := [key for key in params if key.startswith(f"{path}.member.{len(members) + 1}.")]:
+        prefix = f"{path}.member.{len(members) + 1}."
+        members.append(_structure(params, prefix, fields))
+    return members
+
+
+def _structure(params: Any, prefix: str, keys: list[str]) -> dict[str, Any]:
+    structure: dict[str, Any] = {}
+    for key in keys:
+        name, _, rest = key.removeprefix(prefix).partition(".")
+        if not rest:
+            value = cloudwatch._p(params, key)
+            structure[name] = _SCALARS.get(name, str)(value)
+        elif rest.startswith("member."):
+            structure[name] = _members(params, prefix + name)
+        else:
+            inner = f"{prefix}{name}."
+            structure[name] = _structure(
+                params, inner, [one for one in keys if one.startswith(inner)]
+            )
+    return structure
+
+
+def describe_alarms(
+    original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
+) -> Any:
+    """An alarm has all its fields in each of the protocols, also in XML, which Terraform reads.
+
+    Its state is that of this moment, also where data went missing since it was last put.
+    """
+    cloudwatch._evaluate_all_alarms()
+    if is_cbor or is_json:
+        return original(params, body, is_cbor, is_json)
+    asked: dict[str, list[str]] = {"AlarmNames": [], "AlarmTypes": []}
+    for name, values in asked.items():
+        while value := cloudwatch._p(params, f"{name}.member.{len(values) + 1}"):
+            values.append(value)
+    _, _, answer = original(params, asked, False, True)
+    alarms = {name: value for name, value in json.loads(answer).items() if name != "NextToken"}
+    for alarm in alarms["MetricAlarms"]:
+        # MiniStack fills them in where they do not belong: with metric math, with percentiles.
+        if not alarm["MetricName"]:
+            alarm["Period"] = alarm["Statistic"] = None
+        if alarm.get("ExtendedStatistic"):
+            alarm["Statistic"] = None
+    return cloudwatch._xml(
+        200,
+        "DescribeAlarmsResponse",
+        f"<DescribeAlarmsResult>{_xml(alarms)}</DescribeAlarmsResult>",
+    )
+
+
+def _xml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(
+            f"<{name}>{_xml(one)}</{name}>"
+            for name, one in value.items()
+            # Numbers in JSON, dates in XML, and nobody here asks when.
+            if one is not None and not name.endswith("Timestamp")
+        )
+    if isinstance(value, list):
+        return "".join(f"<member>{_xml(one)}</member>" for one in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return escape(str(value))
+
+
+# --- Evaluation -----------------------------------------------------------------------------------
+
+
+def evaluate_alarm(_original: Original, alarm: dict[str, Any]) -> None:
+    """An alarm looks at its own dimensions, period by period; what is missing counts as it says.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
+    """
+    values = [_value(alarm, number) for number in range(alarm["EvaluationPeriods"])]
+    missing = {"breaching": True, "notBreaching": False}.get(alarm["TreatMissingData"])
+    compare = _COMPARE[alarm["ComparisonOperator"]]
+    verdicts = [
+        missing if value is None else compare(value, alarm["Threshold"]) for value in values
+    ]
+    if all(verdict is None for verdict in verdicts):
+        state = "INSUFFICIENT_DATA"
+    elif verdicts.count(True) >= alarm.get("DatapointsToAlarm", len(verdicts)):
+        state = "ALARM"
+    else:
+        state = "OK"
+    before = alarm["StateValue"]
+    if state == before:
+        return
+    reason = f"Threshold {alarm['Threshold']}: {values}"
+    alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(time.time())}
+    cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
+    cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
+    cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _value(alarm: dict[str, Any], number: int) -> float | None:
+    """Return what the alarm is about, `number` periods ago, or None where there is no data."""
+    metrics = alarm.get("Metrics")
+    if not metrics:
+        own = {name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")}
+        statistic = alarm["ExtendedStatistic"] or alarm["Statistic"]
+        return _statistic({"Metric": own, "Period": alarm["Period"], "Stat": statistic}, number)
+    known: dict[str, Any] = {
+        one["Id"]: _statistic(one["MetricStat"], number) for one in metrics if "MetricStat" in one
+    }
+    (expression,) = (one["Expression"] for one in metrics if "Expression" in one)
+    functions = {
+        "FILL": lambda value, other: other if value is None else value,
+        "IF": lambda condition, then, other: then if condition else other,
+    }
+    try:
+        # CloudWatch's arithmetic is Python's, as far as terraform/ uses it; none but the
+        # account's own alarms are read here.
+        return float(eval(expression, {"__builtins__": {}}, {**functions, **known}))  # noqa: S307
+    except (TypeError, ZeroDivisionError):
+        return None
+
+
+def _statistic(stat: dict[str, Any], number: int) -> float | None:
+    metric, period = stat["Metric"], stat["Period"]
+    dimensions = cloudwatch._dims_from_list(metric.get("Dimensions", []))
+    key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
+    until = time.time() - number * period
+    points = [
+        point
+        for point in cloudwatch._metrics.get(key, [])
+        if until - period < point["Timestamp"] <= until
+    ]
+    if not points:
+        return None
+    value = cloudwatch._stat_value(cloudwatch._calc_stats(points), stat["Stat"], points)
+    return None if value is None else float(value)
+
+
+def stat_value(original: Original, stats: Any, name: str, points: Any = None) -> Any:
+    """A statistic can also be how many values were at most so great, such as TC(:0.1)."""
+    if name.startswith("TC(:"):
+        most = float(name.removeprefix("TC(:").removesuffix(")"))
+        return sum(float(one.get("Count", 1)) for one in points if one["Value"] <= most)
+    return original(stats, name, points)

@@ -1,0 +1,306 @@
+"""ECS as Fargate runs it.
+
+Each function says what AWS does; what MiniStack does instead is why it is here.
+"""
+
+import time
+from typing import Any, Final
+
+from ministack.core import concurrency
+from ministack.core.responses import request_scope
+from ministack.services import ecs
+
+from zama_emulator import load_balancer
+from zama_emulator.patching import Original
+
+_POLL_SECONDS: Final = 0.5
+_DEPENDENCY_SECONDS: Final = 120
+_STOP_LABEL: Final = "stop-timeout"
+
+
+def close() -> None:
+    """Forget services and tasks, so that none of those which end now is replaced."""
+    ecs._services._data.clear()
+    ecs._tasks._data.clear()
+
+
+# --- Start ----------------------------------------------------------------------------------------
+
+
+def plaintext(original: Original, name: str, version: Any = None, **_: Any) -> Any:
+    """A secret reaches the container decrypted."""
+    return original(name, version, decrypt=True)
+
+
+def no_registry(*_: Any) -> None:
+    """A first task finds the images' digests; here the engine has the images or it has not."""
+
+
+def container_options(
+    original: Original, cdef: dict[str, Any], td: dict[str, Any], *rest: Any
+) -> dict[str, Any]:
+    """A container has the user, file system, capabilities, health check that its definition says.
+
+    And all containers of a task share one network namespace.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html
+    """
+    options: dict[str, Any] = original(cdef, td, *rest)
+    linux = cdef.get("linuxParameters") or {}
+    options |= {
+        "user": cdef.get("user"),
+        "read_only": bool(cdef.get("readonlyRootFilesystem")),
+        "cap_drop": (linux.get("capabilities") or {}).get("drop"),
+        "init": bool(linux.get("initProcessEnabled")),
+        "tmpfs": {
+            mount["containerPath"]: ",".join([f"size={mount['size']}m", *mount["mountOptions"]])
+            for mount in linux.get("tmpfs") or []
+        },
+        "mem_limit": f"{td['memory']}m",
+        "nano_cpus": int(td["cpu"]) * 10**9 // 1024,
+        "healthcheck": _health_check(cdef.get("healthCheck")),
+    }
+    if cdef.get("entryPoint"):
+        options["entrypoint"] = cdef["entryPoint"]
+    options["labels"][_STOP_LABEL] = str(cdef.get("stopTimeout", 30))
+    first = td["containerDefinitions"][0]["name"]
+    if cdef["name"] != first:
+        for name in ("network", "extra_hosts", "ports"):
+            options.pop(name, None)
+        options["network_mode"] = f"container:{_sibling(options['name'], cdef['name'], first)}"
+    return options
+
+
+def _health_check(check: dict[str, Any] | None) -> dict[str, Any] | None:
+    if check is None:
+        return None
+    second = 10**9
+    return {
+        "test": check["command"],
+        "interval": check.get("interval", 30) * second,
+        "timeout": check.get("timeout", 5) * second,
+        "retries": check.get("retries", 3),
+        "start_period": check.get("startPeriod", 0) * second,
+    }
+
+
+def _sibling(name: str, own: str, other: str) -> str:
+    """Return the Docker name of a container of the same task."""
+    return name.removesuffix(own) + other
+
+
+def after_dependencies(
+    original: Original, docker: Any, cdef: dict[str, Any], options: dict[str, Any], **rest: Any
+) -> Any:
+    """A container starts once those that it depends on have started, or are healthy.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDependency.html
+    """
+    for dependency in cdef.get("dependsOn") or []:
+        if dependency["condition"] != "HEALTHY":
+            continue
+        name = _sibling(options["name"], cdef["name"], dependency["containerName"])
+        deadline = time.monotonic() + _DEPENDENCY_SECONDS
+        while (health := _health(docker.containers.get(name))) != "healthy":
+            if health in {"unhealthy", "exited"} or time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"{cdef['name']} waits for {dependency['containerName']}, {health}"
+                )
+            time.sleep(_POLL_SECONDS)
+    return original(docker, cdef, options, **{**rest, "refresh_image": False})
+
+
+def _health(container: Any) -> str:
+    state = container.attrs["State"]
+    if state["Status"] == "exited":
+        return "exited"
+    return str(state.get("Health", {}).get("Status", "none"))
+
+
+# --- Life -----------------------------------------------------------------------------------------
+
+
+def create_service(original: Original, data: dict[str, Any]) -> Any:
+    """A service says whether its tasks are spread over the zones again after a failure."""
+    answer = original(data)
+    service = ecs._services.get(
+        f"{ecs._resolve_cluster_name(data['cluster'])}/{data['serviceName']}"
+    )
+    if service:
+        service["availabilityZoneRebalancing"] = data.get("availabilityZoneRebalancing", "DISABLED")
+    return answer
+
+
+def deployment_in_progress(original: Original, *arguments: Any, **rest: Any) -> dict[str, Any]:
+    """A deployment is under way until its tasks are healthy; also a service's first."""
+    deployment: dict[str, Any] = original(*arguments, **rest)
+    deployment |= {"rolloutState": "IN_PROGRESS", "rolloutStateReason": ""}
+    return deployment
+
+
+def keep_the_healthy(original: Original, cluster: str, service_key: str) -> None:
+    """A deployment that supersedes another takes the place of its tasks that are not healthy yet.
+
+    Only healthy tasks count for the least that must run.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
+    """
+    service = ecs._services.get(service_key)
+    primary = ecs._primary_deployment(service) if service else None
+    if primary and primary["rolloutState"] == "IN_PROGRESS":
+        for arn, task in list(ecs._tasks.items()):
+            if (
+                task.get("group") == f"service:{service['serviceName']}"
+                and task["lastStatus"] in ecs._PRE_STOP_STATUSES
+                and ecs._deployment_for_task(service, task) is not primary
+                and not _is_healthy(service, task)
+            ):
+                ecs._stop_task({"task": arn, "cluster": cluster, "reason": "Superseded"})
+    original(cluster, service_key)
+
+
+def complete_once_healthy(
+    _original: Original,
+    cluster: str,
+    service_key: str,
+    account: str,
+    region: str,
+    healthy_task: dict[str, Any] | None = None,
+) -> None:
+    """A deployment is complete once its tasks are healthy in the target group, too.
+
+    Only then do the old tasks stop, and only such a task counts for the circuit breaker as good.
+    """
+
+    def wait() -> None:
+        with request_scope(account, region):
+            service = ecs._services.get(service_key)
+            while healthy_task and not _is_healthy(service, healthy_task):
+                if not ecs._task_is_active(healthy_task["taskArn"], healthy_task):
+                    return
+                time.sleep(_POLL_SECONDS)
+            if healthy_task:
+                ecs._record_service_task_healthy(service_key, healthy_task)
+            ecs._refresh_service_state(cluster, f"service:{service_key.split('/', 1)[1]}")
+            ecs._reconcile_service_tasks(cluster, service_key)
+            ecs._complete_service_deployment(cluster, service_key)
+
+    concurrency.spawn_background(wait, thread_name="zama-deployment")
+
+
+def _is_healthy(service: dict[str, Any], task: dict[str, Any]) -> bool:
+    return task["lastStatus"] == "RUNNING" and all(
+        load_balancer.state(group["targetGroupArn"], ecs._task_ip(task)) == "healthy"
+        for group in service.get("loadBalancers") or []
+    )
+
+
+def watch(
+    _original: Original, task: dict[str, Any], docker: Any, account: str, region: str
+) -> None:
+    """A task whose essential container or target is unhealthy is stopped and replaced.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html
+    """
+    cluster = ecs._cluster_name_from_arn(task["clusterArn"])
+    service_key = f"{cluster}/{task['group'].partition(':')[2]}"
+    began = time.monotonic()
+
+    def watch() -> None:
+        with request_scope(account, region):
+            while ecs._task_is_active(task["taskArn"], task):
+                ecs._maybe_mark_stopped(task, docker)
+                service = ecs._services.get(service_key) or {}
+                reason = _unhealthy_container(task, docker) or _unhealthy_target(
+                    service, task, time.monotonic() - began
+                )
+                if reason and ecs._mark_task_stopped(
+                    task["taskArn"], task, reason, "ServiceSchedulerInitiated"
+                ):
+                    ecs._record_service_task_failure(task)
+                    ecs._cleanup_task_resources(task, docker)
+                time.sleep(_POLL_SECONDS)
+
+    concurrency.spawn_background(watch, thread_name="zama-task")
+    if task["group"].startswith("service:"):
+        ecs._schedule_service_deployment_completion(
+            cluster, service_key, account, region, healthy_task=task
+        )
+
+
+def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:
+    """Note each container's health; return why the task must go, if it must."""
+    bad = ""
+    for number, identity in enumerate(list(task["_docker_ids"])):
+        try:
+            health = _health(docker.containers.get(identity))
+        except Exception:  # noqa: BLE001, S112 - gone, or a busy engine: no evidence
+            continue
+        container = task["containers"][number]
+        container["healthStatus"] = health.upper() if health.endswith("healthy") else "UNKNOWN"
+        if health == "unhealthy" and task["_container_essentials"][number]:
+            bad = f"Task failed container health checks ({container['name']})"
+    statuses = {container["healthStatus"] for container in task["containers"]}
+    task["healthStatus"] = next(
+        (status for status in ("UNHEALTHY", "UNKNOWN") if status in statuses), "HEALTHY"
+    )
+    return bad
+
+
+def _unhealthy_target(service: dict[str, Any], task: dict[str, Any], age: float) -> str:
+    if age < service.get("healthCheckGracePeriodSeconds", 0):
+        return ""
+    for group in service.get("loadBalancers") or []:
+        if load_balancer.state(group["targetGroupArn"], ecs._task_ip(task)) == "unhealthy":
+            return f"Task failed ELB health checks in (target-group {group['targetGroupArn']})"
+    return ""
+
+
+def forget_failed_deployments(original: Original, cluster: str, group: str) -> None:
+    """A deployment without tasks is no longer listed, also one that failed."""
+    original(cluster, group)
+    service = ecs._services.get(f"{cluster}/{group.partition(':')[2]}")
+    if service and any(
+        one["status"] == "PRIMARY" and one["rolloutState"] == "COMPLETED"
+        for one in service["deployments"]
+    ):
+        service["deployments"] = [
+            one
+            for one in service["deployments"]
+            if one["status"] == "PRIMARY" or one["runningCount"] or one["pendingCount"]
+        ]
+
+
+# --- Stop -----------------------------------------------------------------------------------------
+
+
+def stop_gracefully(
+    _original: Original, task: dict[str, Any], docker: Any, extra_container: Any = None
+) -> None:
+    """A task first leaves its target groups; then who depends on others gets SIGTERM first.
+
+    Each container has its stopTimeout before SIGKILL. Callers do not wait for it.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+    """
+    with concurrency.resource_lock("ecs-task", task["taskArn"]):
+        identities = list(task["_docker_ids"])
+        task["_docker_ids"] = []
+    if extra_container is not None:
+        identities.append(extra_container.id)
+    docker = docker or ecs._get_docker()
+    address = ecs._task_ip(task)
+
+    def stop() -> None:
+        while load_balancer.is_registered(address):
+            time.sleep(_POLL_SECONDS)
+        for identity in reversed(identities):
+            try:
+                container = docker.containers.get(identity)
+                container.stop(timeout=int(container.labels[_STOP_LABEL]))
+                container.remove(v=True, force=True)
+            except Exception as error:  # noqa: BLE001 - the next one is to be stopped as well
+                ecs.logger.warning("ECS: container %s: %s", identity[:12], error)
+        if task["desiredStatus"] == "STOPPED":
+            task["lastStatus"] = "STOPPED"
+
+    if identities:
+        task["lastStatus"] = "DEACTIVATING"
+        concurrency.spawn_background(stop, thread_name="zama-stop")

@@ -1,0 +1,129 @@
+"""CloudWatch Logs: saved queries, which MiniStack lacks, and as much of their language as is used.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
+"""
+
+import ast
+import contextlib
+import json
+import operator
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from ministack.core.responses import error_response_json, json_response
+from ministack.services import cloudwatch_logs
+
+from zama_emulator.patching import Original
+
+Row = dict[str, Any]
+
+# By id.
+_definitions: Final[dict[str, dict[str, Any]]] = {}
+
+_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "in": lambda value, values: value in values,
+}
+
+
+def put(given: dict[str, Any]) -> Any:
+    identity = given.get("queryDefinitionId") or str(uuid.uuid4())
+    _definitions[identity] = {**given, "queryDefinitionId": identity}
+    return json_response({"queryDefinitionId": identity})
+
+
+def describe(given: dict[str, Any]) -> Any:
+    prefix = given.get("queryDefinitionNamePrefix", "")
+    found = [one for one in _definitions.values() if one["name"].startswith(prefix)]
+    return json_response({"queryDefinitions": found})
+
+
+def delete(given: dict[str, Any]) -> Any:
+    return json_response({"success": bool(_definitions.pop(given["queryDefinitionId"], None))})
+
+
+# --- Queries --------------------------------------------------------------------------------------
+
+
+def start_query(original: Original, given: dict[str, Any]) -> Any:
+    """Fields of JSON lines are known by name, can be compared and counted; else it is an error."""
+    status, headers, body = original(given)
+    if status == 200:
+        groups = cloudwatch_logs._resolve_query_log_groups(given)
+        records = cloudwatch_logs._collect_query_records(
+            groups, given["startTime"], given["endTime"]
+        )
+        try:
+            rows = _answer(given["queryString"], [_row(record) for record in records])
+        except ValueError as error:
+            return error_response_json("MalformedQueryException", str(error), 400)
+        cloudwatch_logs._queries[json.loads(body)["queryId"]]["results"] = [
+            [{"field": name, "value": str(value)} for name, value in row.items()] for row in rows
+        ]
+    return status, headers, body
+
+
+def _row(record: dict[str, Any]) -> Row:
+    public = cloudwatch_logs._public_log_record(record)
+    row = {"@timestamp": public["@timestamp"], "@message": public["@message"]}
+    with contextlib.suppress(ValueError):
+        row |= json.loads(public["@message"])
+    return row
+
+
+def _answer(query: str, rows: list[Row]) -> list[Row]:
+    # Of what is not shown one can still ask.
+    shown: list[str] | None = None
+    for stage in query.split(" | "):
+        verb, _, rest = stage.strip().partition(" ")
+        if verb == "filter":
+            rows = [row for row in rows if all(_holds(one, row) for one in rest.split(" and "))]
+        elif verb == "fields":
+            shown = rest.split(", ")
+        elif verb == "stats":
+            rows = _counted(rest, rows)
+        elif verb == "sort":
+            name, _, order = rest.partition(" ")
+            rows = sorted(rows, key=lambda row: row.get(name) or 0, reverse=order == "desc")
+        elif verb == "limit":
+            rows = rows[: int(rest)]
+        else:
+            raise ValueError(f"{verb} is not known")
+    if shown is None:
+        return rows
+    return [{name: row[name] for name in shown if name in row} for row in rows]
+
+
+def _holds(condition: str, row: Row) -> bool:
+    match = re.fullmatch(r"([@\w]+) (=|!=|>=|in) (.+)", condition.strip())
+    if not match:
+        raise ValueError(f"{condition} is not understood")
+    name, compare, value = match.groups()
+    return name in row and _COMPARE[compare](row[name], ast.literal_eval(value))
+
+
+def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
+    """Count rows, or take the greatest of something, for each group."""
+    what, _, by = aggregation.partition(" by ")
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    names = by.split(", ")
+    for row in rows:
+        # A minute is what is left of a time without its seconds.
+        known = {**row, "bin(1m)": row["@timestamp"][:16]}
+        groups.setdefault(tuple(known.get(name, "") for name in names), []).append(row)
+    counted = []
+    for group, members in groups.items():
+        result = dict(zip(names, group, strict=True))
+        for one in what.split(", "):
+            match = re.fullmatch(r"(count\(\*\)|max\(([@\w]+)\))(?: as (\w+))?", one)
+            if not match:
+                raise ValueError(f"{one} is not understood")
+            function, field, name = match.groups()
+            value = max(row[field] for row in members) if field else len(members)
+            result[name or function] = value
+        counted.append(result)
+    return counted

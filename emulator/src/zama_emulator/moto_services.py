@@ -1,0 +1,68 @@
+"""What moto's services lack of what Terraform calls."""
+
+import json
+from typing import Any, Final
+
+# By ARN.
+_scaling_tags: Final[dict[str, dict[str, str]]] = {}
+# By workspace.
+_metrics_keys: Final[dict[str, str | None]] = {}
+# By workspace, as given: in base64.
+_alert_managers: Final[dict[str, str]] = {}
+
+
+def register_with_tags(original: Any, response: Any) -> str:
+    answer: str = original(response)
+    tags = response._get_param("Tags")
+    if tags:
+        _scaling_tags[json.loads(answer)["ScalableTargetARN"]] = tags
+    return answer
+
+
+def list_scaling_tags(response: Any) -> str:
+    return json.dumps({"Tags": _scaling_tags.get(response._get_param("ResourceARN"), {})})
+
+
+def create_with_key(original: Any, response: Any) -> str:
+    answer: str = original(response)
+    _metrics_keys[json.loads(answer)["workspaceId"]] = response._get_param("kmsKeyArn")
+    return answer
+
+
+def describe_with_key(original: Any, response: Any) -> str:
+    answer = json.loads(original(response))
+    workspace = answer["workspace"]
+    workspace["kmsKeyArn"] = _metrics_keys.get(workspace["workspaceId"])
+    return json.dumps(answer)
+
+
+def put_alert_manager(response: Any) -> str:
+    _alert_managers[response.path.split("/")[2]] = json.loads(response.body)["data"]
+    return json.dumps({"status": {"statusCode": "ACTIVE"}})
+
+
+def describe_alert_manager(response: Any) -> Any:
+    definition = _alert_managers.get(response.path.split("/")[2])
+    if definition is None:
+        return 404, {}, json.dumps({"__type": "ResourceNotFoundException", "message": "None."})
+    described = {"status": {"statusCode": "ACTIVE"}, "data": definition}
+    times = {"createdAt": 0, "modifiedAt": 0}
+    return json.dumps({"alertManagerDefinition": {**described, **times}})
+
+
+def delete_alert_manager(response: Any) -> str:
+    _alert_managers.pop(response.path.split("/")[2], None)
+    return "{}"
+
+
+def delete_application(response: Any) -> str:
+    response.codedeploy_backend.applications.pop(response._get_param("applicationName"), None)
+    return "{}"
+
+
+def delete_deployment_group(response: Any) -> str:
+    groups = response.codedeploy_backend.deployment_groups
+    groups[response._get_param("applicationName")].pop(
+        response._get_param("deploymentGroupName"), None
+    )
+    return "{}"

@@ -1,0 +1,84 @@
+"""The program by itself, without a deployment."""
+
+import importlib.metadata
+import json
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from zama_emulator import __main__ as program
+from zama_emulator.patching import answer_in_turn
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    command = [sys.executable, "-m", "zama_emulator", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_it_tells_clients_where_it_listens() -> None:
+    """Moto's services have an endpoint of their own, two ports after MiniStack's."""
+    environ = json.loads(run("--environment", "--port=5000").stdout)
+    assert environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:5000"
+    assert environ["AWS_ENDPOINT_URL_CODEDEPLOY"] == "http://127.0.0.1:5002"
+
+
+def test_a_taken_port_is_named() -> None:
+    """One line and exit code 2, before anything is started."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = run(f"--port={port}")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith(f"zama-emulator: port {port}: ")
+
+
+@pytest.mark.parametrize("package", ["ministack", "moto", "hypercorn"])
+def test_another_release_of_a_corrected_package_is_refused(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    """What is replaced is private, and may be gone there."""
+    installed = importlib.metadata.version
+
+    def version(name: str) -> str:
+        return "99.1" if name == package else installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(sys, "argv", ["zama-emulator"])
+    with pytest.raises(SystemExit, match=rf"{package} .* is needed, this is 99\.1"):
+        program.main()
+
+
+def test_each_replaced_function_is_there() -> None:
+    """A release that lacks one would end the program as it starts."""
+    code = "from zama_emulator import corrections; corrections.correct()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_threads_answer_in_turn() -> None:
+    """While one is in a function, none begins it or another that reads the same tables."""
+    running: list[None] = []
+    at_once = []
+
+    class Tables:
+        def read(self) -> None:
+            running.append(None)
+            at_once.append(len(running))
+            time.sleep(0.05)
+            running.pop()
+
+        def write(self) -> None:
+            self.read()
+
+    answer_in_turn(Tables, "read", "write")
+    with ThreadPoolExecutor(4) as pool:
+        for call in (Tables().read, Tables().write) * 2:
+            pool.submit(call)
+    assert at_once == [1] * 4

@@ -1,0 +1,53 @@
+"""The service's two images: what they are built on, and where they are pushed."""
+
+import functools
+from typing import Final
+
+from zama_ops.aws import client
+from zama_ops.paths import STAND_INS
+from zama_ops.programs import run
+
+IMAGES: Final = {"api": "PYTHON_IMAGE", "nginx": "NGINX_IMAGE"}
+"""The images, and the build argument that names what each is built on."""
+
+BASE_LABEL: Final = "org.opencontainers.image.base.name"
+
+
+@functools.cache
+def base_images() -> dict[str, str]:
+    """Return the base images that this machine can have, by build argument."""
+    lines = run(str(STAND_INS / "base-images")).split()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def build_images(**labels: str) -> None:
+    """Build both images, on base images that this machine can have.
+
+    Arguments:
+        labels: VERSION, REVISION and CREATED, if the images are to say of what they are.
+
+    Raises:
+        CommandError: a build failed.
+
+    """
+    bases = base_images()
+    arguments = {**bases, **labels}
+    for name, argument in IMAGES.items():
+        words = [word for one in arguments.items() for word in ("--build-arg", "=".join(one))]
+        words += ["--label", f"{BASE_LABEL}={bases[argument]}"]
+        run("docker", "build", "--tag", f"zama-{name}:local", *words, f"services/{name}")
+
+
+def repositories() -> dict[str, str]:
+    """Return where the images are pushed, by their names.
+
+    Raises:
+        CommandError: AWS does not answer, or has not all of them.
+
+    """
+    with client("ecr") as ecr:
+        found = ecr.describe_repositories(repositoryNames=[f"zama-{name}" for name in IMAGES])
+    return {
+        one["repositoryName"].removeprefix("zama-"): str(one["repositoryUri"])
+        for one in sorted(found["repositories"], key=lambda one: str(one["repositoryName"]))
+    }

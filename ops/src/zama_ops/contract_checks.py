@@ -1,0 +1,234 @@
+"""What the contract promises to a caller, checked from outside."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from zama_ops.console import notes
+from zama_ops.http_client import Answer, HttpClient, NoAnswerError
+
+SUM: Final = b'{"a": 2, "b": 40}'
+EXAMPLE_KEY: Final = "CHANGEME"
+READY: Final = "GET /readyz: ready"
+
+_REQUEST_ID: Final = "zama-smoke"
+# Over the limit, wait as told; more often than this is no accident.
+_TRIES: Final = 3
+# More than the default limit allows at once.
+_BURST: Final = 20
+
+
+class BrokenError(Exception):
+    """What a check found, as one line."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a check; `detail` says what a failed one found."""
+
+    check: str
+    passed: bool
+    detail: str
+    milliseconds: float
+
+
+def caller(
+    url: str, key: str, connect_to: str | None = None, *, insecure: bool = False
+) -> HttpClient:
+    """Return a client of the service that sends a key."""
+    headers = {"X-Api-Key": key, "Content-Type": "application/json", "X-Request-Id": _REQUEST_ID}
+    return HttpClient(url, headers, connect_to, insecure)
+
+
+def key_for(url: str) -> str:
+    """Return API_KEY, or on this machine, without one, the example key.
+
+    Raises:
+        typer.Exit: that is no URL, or there is no key. Exit code 2, with a message.
+
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        notes.print(f"zama: {url!r} is no URL such as http://localhost:8081", style="red")
+        raise typer.Exit(2)
+    key = os.environ.get("API_KEY", "")
+    if not key and parts.hostname in {"localhost", "127.0.0.1", "::1"}:
+        key = EXAMPLE_KEY
+    if not key:
+        notes.print("zama: set API_KEY to a valid key of this deployment", style="red")
+        raise typer.Exit(2)
+    return key
+
+
+def perform(name: str, service: HttpClient) -> Result:
+    """Run one of CHECKS."""
+    began = time.monotonic()
+    try:
+        CHECKS[name](service)
+        detail = ""
+    except BrokenError as broken:
+        detail = str(broken)
+    except NoAnswerError as error:
+        detail = f"no answer: {error}"
+    milliseconds = round((time.monotonic() - began) * 1000, 1)
+    return Result(name, not detail, detail, milliseconds)
+
+
+def expect(
+    service: HttpClient,
+    status: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    **headers: str | None,
+) -> Answer:
+    """Send a request, again if the limit refuses it, and expect a status.
+
+    Raises:
+        BrokenError: it has another status, or is an error and no problem (RFC 9457).
+        NoAnswerError: there is no answer.
+
+    """
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    for _ in range(_TRIES):
+        answer = service.send(method, path, body, given)
+        if answer.status != 429:
+            break
+        time.sleep(1)
+    _expect(
+        answer.status == status,
+        f"{method} {path} was answered with {answer.status}, not {status}",
+    )
+    if status >= 400:
+        _expect_problem(answer)
+    return answer
+
+
+def _expect(condition: object, found: str) -> None:
+    if not condition:
+        raise BrokenError(found)
+
+
+def _decoded(answer: Answer) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _expect_problem(answer: Answer) -> None:
+    media_type = answer.headers.get("content-type", "")
+    _expect(media_type == "application/problem+json", f"the error is {media_type or 'untyped'}")
+    problem = _decoded(answer)
+    _expect(isinstance(problem, dict), "the problem is no JSON object")
+    missing = {"type", "title", "status", "detail", "request_id"} - set(problem)
+    _expect(not missing, f"the problem lacks {', '.join(sorted(missing))}")
+    _expect(problem["status"] == answer.status, "the problem states another status")
+    _expect(problem["request_id"] == _REQUEST_ID, "the problem has another request_id")
+
+
+# --- Checks ---------------------------------------------------------------------------------------
+
+Check = Callable[[HttpClient], None]
+
+
+def _lives(service: HttpClient) -> None:
+    answer = _decoded(expect(service, 200, "GET", "/healthz"))
+    _expect(answer and answer.get("status") == "ok", f"/healthz says {answer}")
+
+
+def _is_ready(service: HttpClient) -> None:
+    answer = _decoded(expect(service, 200, "GET", "/readyz"))
+    _expect(answer == {"status": "ready"}, f"/readyz says {answer}")
+
+
+def _adds(a: int, b: int) -> Check:
+    def check(service: HttpClient) -> None:
+        answer = expect(service, 200, "POST", "/sum", json.dumps({"a": a, "b": b}).encode())
+        _expect(_decoded(answer) == {"sum": a + b}, f"{a} + {b} is {answer.body[:100]!r}")
+
+    return check
+
+
+def _refuses(
+    status: int, body: bytes = SUM, answer_header: str | None = None, **headers: str | None
+) -> Check:
+    def check(service: HttpClient) -> None:
+        answer = expect(service, status, "POST", "/sum", body, **headers)
+        _expect(not answer_header or answer_header in answer.headers, f"{answer_header} is missing")
+
+    return check
+
+
+def _refuses_other_method(service: HttpClient) -> None:
+    answer = expect(service, 405, "GET", "/sum")
+    _expect(answer.headers.get("allow") == "POST", "Allow does not say POST")
+
+
+def _hides_the_rest(service: HttpClient) -> None:
+    for path in ("/metrics", "/no/such/path"):
+        expect(service, 404, "GET", path)
+
+
+def _documents_itself(service: HttpClient) -> None:
+    contract = _decoded(expect(service, 200, "GET", "/openapi.json"))
+    _expect(contract and contract.get("openapi", "").startswith("3.1"), "no OpenAPI 3.1")
+    page = expect(service, 200, "GET", "/docs").headers.get("content-type", "")
+    _expect(page.startswith("text/html"), f"/docs is {page}")
+
+
+def _protects_browsers(service: HttpClient) -> None:
+    for status, path in ((200, "/healthz"), (404, "/no/such/path")):
+        answer = expect(service, status, "GET", path)
+        expected = {
+            "x-request-id": _REQUEST_ID,
+            "x-content-type-options": "nosniff",
+            "cache-control": "no-store",
+        }
+        for name, value in expected.items():
+            _expect(answer.headers.get(name) == value, f"{name} of {path} is not {value}")
+        server = answer.headers.get("server", "")
+        _expect(not any(letter.isdigit() for letter in server), f"Server tells {server}")
+        hsts = "strict-transport-security" in answer.headers
+        _expect(hsts or not service.https, f"no HSTS of {path}")
+
+
+def _limits(service: HttpClient) -> None:
+    for _ in range(_BURST):
+        answer = service.send("POST", "/sum", SUM, {"X-Api-Key": None})
+        if answer.status == 429:
+            _expect_problem(answer)
+            expected = {"retry-after": "1", "ratelimit": '"default";r=0;t=1'}
+            for name, value in expected.items():
+                _expect(answer.headers.get(name) == value, f"{name} is not {value}")
+            return
+        _expect(answer.status == 401, f"a request without a key got {answer.status}")
+    # Then the limit is higher than that, which is a setting.
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "GET /healthz: alive": _lives,
+    "GET /readyz: ready": _is_ready,
+    "POST /sum: the sum": _adds(2, 40),
+    "POST /sum: exact beyond 64 bits": _adds(2**63 - 1, 2**63 - 1),
+    "no key: 401 with WWW-Authenticate": _refuses(
+        401, X_Api_Key=None, answer_header="www-authenticate"
+    ),
+    "a wrong key: 403": _refuses(403, X_Api_Key="no-such-key"),
+    "a body that is no JSON: 400": _refuses(400, b'{"a": 2, "b"'),
+    "JSON of another shape: 422": _refuses(422, b'{"a": 2, "b": 0.5}'),
+    "a body over 1 KiB: 413": _refuses(413, b" " * 1025),
+    "a body of another type: 415": _refuses(415, Content_Type="text/plain"),
+    "another method: 405 with Allow": _refuses_other_method,
+    "GET /metrics and what is not there: 404": _hides_the_rest,
+    "the contract and the developer portal": _documents_itself,
+    "headers of every response": _protects_browsers,
+    "over the limit: 429 that says when to come back": _limits,
+}
+"""In order; the limit comes last, for it spoils what follows."""

@@ -1,0 +1,1 @@
+"""Commands from a commit to AWS."""

@@ -1,0 +1,235 @@
+"""`zama deploy`: a plan is saved, and that very plan is applied, checked, and noted or undone."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+
+from zama_ops.console import errors_told, notes, step
+from zama_ops.container_images import IMAGES, repositories
+from zama_ops.contract_checks import CHECKS, READY, caller, perform
+from zama_ops.delivery.release import (
+    Record,
+    Release,
+    last_deployed,
+    terraform,
+    variables,
+    write,
+)
+from zama_ops.ecs_service import shift
+from zama_ops.errors import CommandError
+from zama_ops.git import checkout, commit
+from zama_ops.options import Bucket, ConnectTo, Tag
+from zama_ops.paths import BUILD, ROOT
+from zama_ops.programs import run
+from zama_ops.terraform import Profile, Terraform
+
+PLAN: Final = BUILD / "plan"
+"""What a deploy takes from the plan's job: tfplan, plan.txt, release.json."""
+
+_SAVED: Final = PLAN / "tfplan"
+_ISSUER: Final = "https://token.actions.githubusercontent.com"
+_READY_SECONDS: Final = 120
+
+app: Final = typer.Typer(
+    help="One way to AWS: plan, apply that plan, check, and note or undo it.", no_args_is_help=True
+)
+
+
+# --- Plan -----------------------------------------------------------------------------------------
+
+
+@app.command()
+def plan(
+    bucket: Bucket,
+    tag: Tag = "",
+    *,
+    digests: Annotated[
+        str, typer.Option(envvar="IMAGE_DIGESTS", help='Such as {"api":"sha256:…","nginx":"…"}.')
+    ] = "",
+    profile: Annotated[Profile, typer.Option(envvar="PROFILE")] = "minimal",
+) -> None:
+    """Save what `apply` would change for this commit, in build/plan."""
+    with errors_told():
+        revision = commit()
+        release = Release(revision, tag or revision[:7], _digests(digests), profile)
+        shutil.rmtree(PLAN, ignore_errors=True)
+        PLAN.mkdir(parents=True)
+        service = terraform(ROOT, bucket)
+        with variables(release) as words:
+            service.run("plan", f"-out={_SAVED}", *words)
+        (PLAN / "plan.txt").write_text(service.ask("show", "-no-color", str(_SAVED)))
+        release = replace(release, plan=_sum())
+        (PLAN / "release.json").write_text(json.dumps(asdict(release), indent=2) + "\n")
+    notes.print(f"Saved in {PLAN.relative_to(ROOT)}, for `zama deploy apply`.")
+
+
+def _digests(text: str) -> dict[str, str] | None:
+    """Return the digests by the images' names; Terraform knows their form."""
+    if not text:
+        return None
+    try:
+        return {name: str(json.loads(text)[name]) for name in IMAGES}
+    except (ValueError, KeyError, TypeError):
+        example = '{"api":"sha256:…","nginx":"sha256:…"}'
+        raise CommandError(f"IMAGE_DIGESTS is {text!r}, and not such as {example}.") from None
+
+
+def _sum() -> str:
+    return hashlib.sha256(_SAVED.read_bytes()).hexdigest()
+
+
+@app.command()
+def fetch() -> None:
+    """Download the plan that ci.yml has saved for this commit on main; needs `gh`.
+
+    By the run, not by a name: anybody's pull request can upload a file of any name.
+    """
+    with errors_told():
+        revision = commit()
+        of_this_commit = ["--workflow=ci.yml", "--branch=main", "--event=push"]
+        of_this_commit += [f"--commit={revision}", "--status=success"]
+        found = json.loads(run("gh", "run", "list", *of_this_commit, "--json=databaseId"))
+        if not found:
+            raise CommandError(
+                f"ci.yml has not passed on main for {revision}: wait for it, or mend it."
+            )
+        shutil.rmtree(PLAN, ignore_errors=True)
+        # gh lists the newest first.
+        run("gh", "run", "download", str(found[0]["databaseId"]), "--name=plan", f"--dir={PLAN}")
+
+
+@app.command()
+def verify(
+    *,
+    repository: Annotated[
+        str, typer.Option(envvar="GITHUB_REPOSITORY", help="OWNER/NAME of the workflows.")
+    ],
+) -> None:
+    """Refuse the plan's images unless ci.yml on main signed them, their parts and their origin.
+
+    The origin (SLSA provenance) must name the commit that is checked out. Needs `cosign` and `gh`.
+    """
+    workflow = f"{repository}/.github/workflows/ci.yml"
+    by = [
+        f"--certificate-identity=https://github.com/{workflow}@refs/heads/main",
+        f"--certificate-oidc-issuer={_ISSUER}",
+    ]
+    with errors_told():
+        release = _read_release()
+        if release.digests is None or set(release.digests) != set(IMAGES):
+            raise CommandError("The plan does not name the digests of both images.")
+        from_here = ["--repo", repository, "--signer-workflow", workflow]
+        from_here += ["--source-ref", "refs/heads/main", "--source-digest", release.commit]
+        for name, url in repositories().items():
+            image = f"{url}@{release.digests[name]}"
+            with step(f"Verifying {image}"):
+                run("cosign", "verify", *by, image)
+                run("cosign", "verify-attestation", "--type", "cyclonedx", *by, image)
+                origin = ["gh", "attestation", "verify", f"oci://{image}", "--bundle-from-oci"]
+                run(*origin, *from_here)
+
+
+# --- Apply ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def apply(
+    bucket: Bucket,
+    *,
+    connect_to: ConnectTo = None,
+) -> None:
+    """Apply the plan in build/plan, and check the service from outside, with the key in API_KEY.
+
+    Where either fails, what was deployed before is deployed again. Exit code 1: it failed; then
+    build/deployment.json says whether the service is as it was.
+    """
+    with errors_told():
+        if not os.environ.get("API_KEY"):
+            raise CommandError("Set API_KEY to a valid key: without one no check would pass.")
+        release = _read_release()
+        service = terraform(ROOT, bucket)
+        previous = last_deployed(bucket)
+        record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now())
+        try:
+            service.run("apply", str(_SAVED))
+            found = _shift_and_check(service, connect_to)
+        except CommandError as error:
+            found = [str(error)]
+        outcome = "deployed"
+        if found:
+            for line in found:
+                notes.print(f"✗ {line}", style="red", markup=False)
+            outcome = _roll_back(previous, bucket, connect_to)
+        write(bucket, replace(record, ended=_now(), outcome=outcome, found=found))
+        if found:
+            raise CommandError(f"{release.tag} is not deployed: {outcome}.")
+    notes.print(f"[green]✓[/] {release.tag} is deployed.")
+
+
+def _read_release() -> Release:
+    """Return what build/plan is the plan of.
+
+    Raises:
+        CommandError: there is none, or it is not this commit's, or it was changed.
+
+    """
+    try:
+        release = Release(**json.loads((PLAN / "release.json").read_text()))
+    except FileNotFoundError:
+        raise CommandError("There is no plan: `zama deploy plan` or `fetch` first.") from None
+    if release.commit != commit():
+        raise CommandError(f"The plan is of {release.commit}, and {commit()} is checked out.")
+    if release.plan != _sum():
+        raise CommandError("build/plan/tfplan is not the plan that release.json speaks of.")
+    return release
+
+
+def _shift_and_check(deployed: Terraform, connect_to: str | None) -> list[str]:
+    """Have CodeDeploy shift the traffic where it does; return what the checks found."""
+    outputs = deployed.outputs()
+    if outputs.get("codedeploy_deployment"):
+        shift(json.loads(outputs["codedeploy_deployment"]))
+    url = str(outputs["url"])
+    service = caller(url, os.environ.get("API_KEY", ""), connect_to)
+    with step(f"Waiting for {url}"):
+        deadline = time.monotonic() + _READY_SECONDS
+        while not perform(READY, service).passed and time.monotonic() < deadline:
+            time.sleep(1)
+    with step(f"Checking {url} against the contract"):
+        results = [perform(name, service) for name in CHECKS]
+    return [f"{one.check}: {one.detail}" for one in results if not one.passed]
+
+
+def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:
+    """Deploy again what was deployed before; return how that went."""
+    if previous is None:
+        return "there is nothing to go back to"
+    notes.print(f"Going back to {previous.tag} ...")
+    try:
+        with checkout(previous.commit) as folder, variables(previous) as words:
+            service = terraform(folder, bucket)
+            service.run("apply", "-auto-approve", *words)
+            found = _shift_and_check(service, connect_to)
+    except CommandError as error:
+        found = [str(error)]
+    if found:
+        return f"the way back to {previous.tag} failed as well: {'; '.join(found)}"
+    return f"rolled back to {previous.tag}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _run_url() -> str:
+    parts = [
+        os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")
+    ]
+    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""

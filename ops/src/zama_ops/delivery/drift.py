@@ -1,0 +1,67 @@
+"""`zama drift`: what was changed on AWS by other hands."""
+
+import json
+from typing import Final
+
+import typer
+
+from zama_ops.console import errors_told, notes
+from zama_ops.delivery.release import last_deployed, terraform, variables
+from zama_ops.git import checkout
+from zama_ops.options import Bucket
+from zama_ops.paths import BUILD, ROOT
+from zama_ops.programs import run
+
+_FOUND: Final = BUILD / "drift.md"
+# Above it GitHub refuses the text of an issue.
+_MOST_CHARACTERS: Final = 60_000
+
+app: Final = typer.Typer(help="Is AWS still as it was deployed?", no_args_is_help=True)
+
+
+@app.command()
+def find(bucket: Bucket) -> None:
+    """Plan what is deployed once more: what is in the plan was changed by other hands.
+
+    Writes build/drift.md, empty where nothing was.
+    """
+    with errors_told():
+        BUILD.mkdir(exist_ok=True)
+        _FOUND.write_text("")
+        deployed = last_deployed(bucket)
+        if deployed is None:
+            notes.print("Nothing was deployed by `zama deploy apply` yet.")
+            return
+        with checkout(deployed.commit) as folder, variables(deployed) as words:
+            service = terraform(folder, bucket)
+            saved = folder / "drift.tfplan"
+            planned = service.run(
+                "plan", "-detailed-exitcode", f"-out={saved}", *words, codes=(0, 2)
+            )
+            if planned == 0:
+                notes.print(f"All is as {deployed.tag} says.")
+                return
+            text = service.ask("show", "-no-color", str(saved))
+        _FOUND.write_text(
+            f"What runs is not what {deployed.commit} says. Somebody or something has changed it;"
+            " take the change into `terraform/`, or deploy again to undo it.\n\n"
+            f"```\n{text[:_MOST_CHARACTERS]}\n```\n"
+        )
+        notes.print(f"There is drift: {_FOUND.relative_to(ROOT)}", style="yellow")
+
+
+@app.command()
+def report() -> None:
+    """Open, update or close the one issue labelled `drift`, by build/drift.md; needs `gh`."""
+    with errors_told():
+        found = run("gh", "issue", "list", "--label=drift", "--state=open", "--json=number")
+        numbers = [str(one["number"]) for one in json.loads(found)]
+        body = f"--body-file={_FOUND}"
+        if not _FOUND.read_text():
+            for number in numbers:
+                run("gh", "issue", "close", number, "--comment=There is no drift any more.")
+        elif numbers:
+            run("gh", "issue", "edit", numbers[0], body)
+        else:
+            run("gh", "label", "create", "drift", "--force", "--color=d93f0b")
+            run("gh", "issue", "create", "--label=drift", "--title=AWS is not as deployed", body)

@@ -1,0 +1,240 @@
+"""`zama rehearse`: the steps of the workflows, walked on this machine."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from zama_ops import workflow
+from zama_ops.console import errors_told, notes
+from zama_ops.contract_checks import EXAMPLE_KEY
+from zama_ops.emulated_account import EXAMPLE_REPOSITORY, EmulatedAccount, temporary_account
+from zama_ops.git import commit
+from zama_ops.paths import ROOT
+from zama_ops.programs import require, run
+from zama_ops.terraform import cli_configuration
+from zama_ops.workflow import Job, Step
+
+_PIPELINE: Final = ("ci.yml", "deploy.yml")
+_CREDENTIALS: Final = "aws-actions/configure-aws-credentials"
+_LAST_LINES: Final = 60
+
+Outcome = Literal["passed", "failed", "left out"]
+_MARKS: Final[dict[Outcome, str]] = {
+    "passed": "[green]✓[/]",
+    "failed": "[red]✗[/]",
+    "left out": "[yellow]-[/]",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a step; `detail` says why it was left out, or what it printed last."""
+
+    job: str
+    step: str
+    outcome: Outcome
+    seconds: float = 0
+    detail: str = ""
+
+
+# --- What is different here -----------------------------------------------------------------------
+
+
+def _osv_answers() -> bool:
+    try:
+        socket.create_connection(("api.osv.dev", 443), 3).close()
+    except OSError:
+        return False
+    return True
+
+
+_LEFT_OUT: Final[dict[str, tuple[Callable[[], object], str]]] = {
+    "make packages": (lambda: False, "this machine's programs are its owner's business"),
+    "make test-all": (lambda: False, "it takes half an hour; call it by itself"),
+    "make audit": (
+        lambda: os.environ.get("OSV_URL") or _osv_answers(),
+        "api.osv.dev, which knows the vulnerabilities, does not answer",
+    ),
+    "make scan": (lambda: shutil.which("grype"), "there is no grype on the PATH"),
+    "make sign": (lambda: False, "only to a workflow does GitHub give an identity to sign with"),
+    "make fetch-plan": (lambda: False, "the plan lies where its job has left it"),
+    "make verify": (lambda: False, "nothing is signed here"),
+}
+"""What a step cannot do here, or not always: whether it can now, and why not."""
+
+
+# --- Walk -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Rehearsal:
+    """A push to main, and the deploy after it.
+
+    Arguments:
+        directory: for what it needs while it runs.
+        stack: ends what it has started.
+        values: what the workflows' expressions stand for, up to now.
+        saved: an account to begin with, if any.
+
+    """
+
+    directory: Path
+    stack: ExitStack
+    values: dict[str, str]
+    saved: Path | None
+    account: EmulatedAccount | None = field(default=None, init=False)
+    failed: bool = field(default=False, init=False)
+
+    def walk(self) -> Iterator[Result]:
+        """Yield the result of each step, and stop after the first that fails."""
+        for name in _PIPELINE:
+            for job in workflow.jobs(workflow.WORKFLOWS / name):
+                if workflow.holds(job.condition, self.values):
+                    yield from self._job(job)
+                if self.failed:
+                    return
+
+    def _job(self, job: Job) -> Iterator[Result]:
+        outputs: dict[str, str] = {}
+        credentials: dict[str, str] = {}
+        for one in job.steps:
+            values = {**self.values, **outputs}
+            if not workflow.holds(one.condition, values):
+                continue
+            if one.action == _CREDENTIALS:
+                credentials = self._credentials()
+            if not one.run:
+                continue
+            environ = {
+                name: workflow.fill_in(str(text), values)
+                for name, text in {**job.environ, **one.environ}.items()
+            }
+            result, found = self._run(job, one, {**credentials, **environ})
+            outputs |= {f"steps.{one.identity}.outputs.{key}": text for key, text in found.items()}
+            yield result
+            if result.outcome == "failed":
+                self.failed = True
+                return
+        self.values[f"needs.{job.name}.result"] = "success"
+        for name, text in job.outputs.items():
+            self.values[f"needs.{job.name}.outputs.{name}"] = workflow.fill_in(
+                text, {**self.values, **outputs}
+            )
+
+    def _run(
+        self, job: Job, one: Step, environ: Mapping[str, str]
+    ) -> tuple[Result, dict[str, str]]:
+        """Return what became of a step, and its outputs."""
+        target = " ".join(word for word in one.run.split()[:2])
+        can, reason = _LEFT_OUT.get(target, (lambda: True, ""))
+        if not can():
+            return Result(job.name, one.name, "left out", detail=reason), {}
+        if target == "make push" and self.account:
+            # The emulated registry stores nothing, and has no digests: the images get its names.
+            self.account.push(environ["IMAGE_TAG"])
+            return Result(job.name, one.name, "passed"), {}
+        outputs = self.directory / "outputs"
+        outputs.write_text("")
+        began = time.monotonic()
+        done = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", one.run],
+            cwd=ROOT,
+            env={**_outside(), **environ, "GITHUB_OUTPUT": str(outputs)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        seconds = round(time.monotonic() - began, 1)
+        if done.returncode:
+            last = "\n".join(done.stdout.splitlines()[-_LAST_LINES:])
+            return Result(job.name, one.name, "failed", seconds, last), {}
+        found = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+        return Result(job.name, one.name, "passed", seconds), found
+
+    def _credentials(self) -> dict[str, str]:
+        """Return what GitHub's identity would be exchanged for: here, an account of our own."""
+        if self.account is None:
+            require("terraform", "docker")
+            self.account = self.stack.enter_context(temporary_account(self.saved))
+            if self.saved is None:
+                self.account.bootstrap()
+            self.values["vars.STATE_BUCKET"] = self.account.state_bucket()
+        return {
+            **self.account.environ(),
+            **cli_configuration(),
+            "TF_DATA_DIR": str(self.directory / "terraform"),
+            # The first `apply` writes the key.
+            "TF_VAR_api_key_value": f"default={EXAMPLE_KEY}",
+            "CONNECT_TO": f"127.0.0.1:{self.account.port}",
+        }
+
+
+def _outside() -> dict[str, str]:
+    """Return this shell's environment, without an AWS account that it may speak of."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
+
+
+# --- Command --------------------------------------------------------------------------------------
+
+
+def rehearse(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    saved: Annotated[
+        Path | None,
+        typer.Option("--account", help="Start from a saved account; skip terraform/bootstrap."),
+    ] = None,
+) -> None:
+    """Walk the pipeline for the checked out commit, as after a push to main, and then deploy it.
+
+    The steps are those of .github/workflows, in order, with an emulated AWS account where they have
+    credentials; what only GitHub or the internet has is left out, and said. Stops at the first step
+    that fails, with exit code 1 and what it printed last.
+    """
+    with errors_told(), ExitStack() as stack:
+        values = {
+            "github.event_name": "push",
+            "github.ref": "refs/heads/main",
+            "github.repository": EXAMPLE_REPOSITORY,
+            "github.sha": commit(),
+            "vars.AWS_ROLE_ARN": "arn:aws:iam::000000000000:role/zama-challenge-deploy",
+            "vars.AWS_REGION": "eu-west-1",
+            "vars.PROFILE": "minimal",
+            "secrets.API_KEY": EXAMPLE_KEY,
+        }
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zama-rehearse-")))
+        if run("git", "status", "--porcelain"):
+            notes.print("There are changes that are in no commit; they are rehearsed as well.")
+        rehearsal = Rehearsal(directory, stack, values, saved)
+        results = []
+        with notes.status("Rehearsing ..."):
+            for result in rehearsal.walk():
+                results.append(result)
+                _tell(result)
+    if as_json:
+        typer.echo(json.dumps([asdict(result) for result in results], indent=2))
+    if rehearsal.failed:
+        raise typer.Exit(1)
+
+
+def _tell(result: Result) -> None:
+    notes.print(f"{_MARKS[result.outcome]} {result.job}: {result.step}", end="")
+    if result.outcome == "left out":
+        notes.print(f" [dim](left out: {result.detail})[/]")
+        return
+    notes.print(f" [dim]({result.seconds:.0f} s)[/]")
+    if result.outcome == "failed":
+        notes.print(result.detail, markup=False)

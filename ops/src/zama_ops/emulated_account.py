@@ -1,0 +1,346 @@
+"""An AWS account on this machine: an emulator that runs, and Terraform applied to it."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from zama_ops.container_images import IMAGES
+from zama_ops.contract_checks import EXAMPLE_KEY
+from zama_ops.errors import CommandError
+from zama_ops.http_client import HttpClient, NoAnswerError
+from zama_ops.paths import BOOTSTRAP, ROOT, STAND_INS, TERRAFORM
+from zama_ops.programs import free_port, run
+from zama_ops.terraform import Profile, Terraform
+
+# Of plans that are shown and not applied.
+EXAMPLE_TAG: Final = "1a2b3c4"
+# Whose workflows may deploy.
+EXAMPLE_REPOSITORY: Final = "example/zama-challenge"
+
+# The program of the package in emulator/, and the ports in a row that it listens on.
+_EMULATOR: Final = "zama_emulator"
+_PORTS: Final = 3
+# As in profiles/production.tfvars.
+_COLLECTOR_TAG: Final = "v0.45.0"
+_DOMAIN: Final = "api.zama.example"
+_START_SECONDS: Final = 60
+_LOG_LINES: Final = 40
+
+
+# The emulators that this process started, by their process ids.
+_children: Final[dict[int, subprocess.Popen[bytes]]] = {}
+
+
+@dataclass(frozen=True)
+class EmulatedAccount:
+    """An emulated account: where its files lie, and the first port that its emulator listens on.
+
+    The service's state lies in the emulator's own bucket, so both end together.
+    """
+
+    directory: Path
+    port: int = 4566
+
+    # --- Emulator -----------------------------------------------------------------------------
+
+    def environ(self) -> dict[str, str]:
+        """Return the settings by which AWS clients find the emulator."""
+        return dict(_environment(self.port))
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client for a service."""
+        import boto3  # noqa: PLC0415 - `zama up` does without, and starts faster
+
+        environ = self.environ()
+        suffix = service.upper().replace("-", "_")
+        return boto3.client(
+            service,
+            endpoint_url=environ.get(f"AWS_ENDPOINT_URL_{suffix}", environ["AWS_ENDPOINT_URL"]),
+            region_name=environ["AWS_REGION"],
+            aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def runs(self) -> bool:
+        """Say whether the emulator runs and answers."""
+        return self._process.exists() and self._answers()
+
+    def _answers(self) -> bool:
+        client = HttpClient(f"http://127.0.0.1:{self.port}", timeout=2)
+        with contextlib.suppress(NoAnswerError):
+            return client.send("GET", "/_ministack/health").status == 200
+        return False
+
+    def start(self, saved: Path | None = None) -> None:
+        """Start the emulator in the background, with the account that `save` has kept, if given.
+
+        Raises:
+            CommandError: it ended, or did not answer within a minute; another has its port.
+
+        """
+        self.stop()
+        if self._answers():
+            raise CommandError(
+                f"An emulator that is not of {ROOT} has port {self.port}: end it where it was"
+                " started, by `make aws-local-down`."
+            )
+        if saved:
+            shutil.copytree(saved, self.directory, symlinks=True)
+        else:
+            self.directory.mkdir(parents=True)
+        command = [sys.executable, "-m", _EMULATOR, f"--port={self.port}"]
+        with self._log.open("wb") as output:
+            emulator = subprocess.Popen(
+                [*command, f"--state={self.directory / 'state'}"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._process.write_text(str(emulator.pid))
+        _children[emulator.pid] = emulator
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.runs():
+            if emulator.poll() is not None or time.monotonic() > deadline:
+                log = self._log.read_text()
+                self.stop()
+                raise CommandError(f"The emulator did not start.\n{log}")
+            time.sleep(0.1)
+
+    def save(self, folder: Path) -> None:
+        """End the emulator, and move the account to a folder, for `start`.
+
+        MiniStack keeps its services' records, but neither objects in buckets nor anything of
+        moto's: enough for what terraform/bootstrap makes, not for a deployment.
+        """
+        self._end()
+        shutil.move(self.directory, folder)
+
+    def stop(self) -> None:
+        """End the emulator, which takes its containers along, and forget the account."""
+        self._end()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end(self) -> None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            process = int(self._process.read_text())
+            if not _is_emulator(process):
+                raise ProcessLookupError
+            os.kill(process, signal.SIGTERM)
+            if child := _children.pop(process, None):
+                child.wait()
+            # Started by another command, until it is gone.
+            while True:
+                os.kill(process, 0)
+                time.sleep(0.1)
+
+    # --- Deployment ---------------------------------------------------------------------------
+
+    def bootstrap(self) -> str:
+        """Apply terraform/bootstrap and return what Terraform printed.
+
+        The service's Terraform then knows where its state lies.
+        """
+        self._terraform(BOOTSTRAP, "init")
+        given = ["-var=force_delete=true", f"-var=github_repository={EXAMPLE_REPOSITORY}"]
+        printed = self._terraform(
+            BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, *given
+        )
+        backend = self.directory / "backend.hcl"
+        backend.write_text(self._bootstrap_output("-raw", "backend_config"))
+        self._terraform(TERRAFORM, "init", "-reconfigure", f"-backend-config={backend}")
+        return printed
+
+    def push(self, tag: str | None = None) -> str:
+        """Give the locally built images the names of the emulated registry; return their tag.
+
+        That registry stores nothing: its ECS finds images in the Docker engine, by name. Unless
+        one is given, the tag follows from what is in the images, so that a changed one gets a new
+        tag. What stands in for the collector is pushed, too.
+        """
+        urls = json.loads(self._bootstrap_output("-json", "repository_urls"))
+        inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
+        ids = "".join(run(*inspect, f"zama-{name}:local") for name in IMAGES)
+        tag = tag or hashlib.sha256(ids.encode()).hexdigest()[:7]
+        for name in IMAGES:
+            run("docker", "tag", f"zama-{name}:local", f"{urls[f'zama-{name}']}:{tag}")
+        collector = f"{urls['zama-collector']}:{_COLLECTOR_TAG}"
+        run("docker", "build", "--tag", collector, str(STAND_INS / "collector"))
+        return tag
+
+    def apply(self, profile: Profile, **variables: object) -> str:
+        """Apply the service and return what Terraform printed."""
+        return self._terraform(
+            TERRAFORM, "apply", "-auto-approve", *self._variables(profile, variables)
+        )
+
+    def plan(self, profile: Profile, **variables: object) -> str:
+        """Plan the service and return the plan as text."""
+        path = self._plan(profile)
+        self._terraform(TERRAFORM, "plan", f"-out={path}", *self._variables(profile, variables))
+        return self._terraform(TERRAFORM, "show", path)
+
+    def planned_types(self, profile: Profile) -> set[str]:
+        """Return the types of all that the last plan knows, with `data.` before data sources'."""
+        plan = json.loads(self._terraform(TERRAFORM, "show", "-json", self._plan(profile)))
+        # What could be read while planning is no change.
+        read = plan.get("prior_state", {}).get("values", {}).get("root_module", {})
+        return {
+            "data." * (one["mode"] == "data") + one["type"]
+            for one in (*plan["resource_changes"], *read.get("resources", []))
+        }
+
+    def destroy(self, profile: Profile, **variables: object) -> str:
+        """Destroy the service and return what Terraform printed."""
+        return self._terraform(
+            TERRAFORM, "destroy", "-auto-approve", *self._variables(profile, variables)
+        )
+
+    def state(self) -> str:
+        """Return the service's state."""
+        return self._terraform(TERRAFORM, "state", "pull")
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the service's outputs."""
+        outputs = json.loads(self._terraform(TERRAFORM, "output", "-json"))
+        return {name: output["value"] for name, output in outputs.items()}
+
+    def state_bucket(self) -> str:
+        """Return the name of the bucket that terraform/bootstrap has made for the state."""
+        return self._bootstrap_output("-raw", "state_bucket")
+
+    def graph(self) -> str:
+        """Return which resource needs which, in Graphviz's language."""
+        return self._terraform(TERRAFORM, "graph")
+
+    def wait_until_served(self, url: str) -> None:
+        """Return once the service is ready behind its load balancer.
+
+        Raises:
+            CommandError: it is not within a minute.
+
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while (answer := self._readiness(url)) != "200":
+            if time.monotonic() > deadline:
+                raise CommandError(f"{url} is not ready: {answer}")
+            time.sleep(0.5)
+
+    def _readiness(self, url: str) -> str:
+        """Return the status that /readyz is answered with, or what went wrong."""
+        try:
+            return str(HttpClient(url, connect_to=self.address(url)).send("GET", "/readyz").status)
+        except NoAnswerError as error:
+            return str(error)
+
+    def curl(self, url: str) -> str:
+        """Return a command that calls the service by its own name, which only AWS's DNS knows."""
+        insecure = "-k " if url.startswith("https:") else ""
+        return (
+            f"curl -s {insecure}--connect-to ::{self.address(url)} -H 'X-Api-Key: {EXAMPLE_KEY}'"
+            f""" -H 'Content-Type: application/json' -d '{{"a": 2, "b": 40}}' {url}/sum"""
+        )
+
+    def address(self, url: str) -> str:
+        """Return the host and port on which the emulator serves what AWS would serve as `url`."""
+        return f"127.0.0.1:{self.port + url.startswith('https:')}"
+
+    # --- Terraform ----------------------------------------------------------------------------
+
+    def _plan(self, profile: Profile) -> str:
+        return str(self.directory / f"{profile}.tfplan")
+
+    def _variables(self, profile: Profile, variables: Mapping[str, object]) -> list[str]:
+        # What is each site's own; given here, so that no terraform.tfvars of this checkout counts.
+        own: dict[str, object] = {"region": self.environ()["AWS_REGION"], "tags": {}}
+        if profile == "production":
+            own["domain"] = {"name": _DOMAIN, "zone_id": self._zone_id()}
+            own["alarm_email"] = "oncall@zama.example"
+            # So that `destroy` can.
+            own["deletion_protection_enabled"] = False
+        given = [
+            f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in {**own, **variables}.items()
+        ]
+        return [f"-var-file=profiles/{profile}.tfvars", *given]
+
+    def _zone_id(self) -> str:
+        """Return the id of the hosted zone that a site has before it deploys."""
+        route53 = self.client("route53")
+        name = _DOMAIN.partition(".")[2]
+        zones = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
+        if not zones:
+            zones = [route53.create_hosted_zone(Name=name, CallerReference=name)["HostedZone"]]
+        return str(zones[0]["Id"].removeprefix("/hostedzone/"))
+
+    def _bootstrap_output(self, *words: str) -> str:
+        return self._terraform(BOOTSTRAP, "output", self._bootstrap_state, *words)
+
+    def _terraform(self, folder: Path, verb: str, *words: str) -> str:
+        environ = {
+            **self.environ(),
+            "TF_DATA_DIR": str(self.directory / folder.name),
+            "TF_CLI_ARGS": "",
+            "TF_VAR_api_key_value": f"default={EXAMPLE_KEY}",
+        }
+        plain = ["-no-color"] if verb not in {"graph", "state"} else []
+        try:
+            return Terraform(folder, environ).ask(verb, *plain, *words)
+        except CommandError as error:
+            if not self._log.exists():
+                raise
+            # Temporary accounts take it along when they end.
+            lines = self._log.read_text().splitlines()[-_LOG_LINES:]
+            raise CommandError(
+                "\n".join([str(error), "The emulator's log ends with:", *lines])
+            ) from None
+
+    @property
+    def _bootstrap_state(self) -> str:
+        return f"-state={self.directory / 'bootstrap.tfstate'}"
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "emulator.log"
+
+    @property
+    def _process(self) -> Path:
+        return self.directory / "emulator.pid"
+
+
+@contextlib.contextmanager
+def temporary_account(saved: Path | None = None) -> Iterator[EmulatedAccount]:
+    """Run an emulator on free ports while the block runs; `saved` is as in `Account.start`."""
+    with tempfile.TemporaryDirectory(prefix="zama-aws-") as parent:
+        account = EmulatedAccount(Path(parent) / "account", free_port(_PORTS))
+        account.start(saved)
+        try:
+            yield account
+        finally:
+            account.stop()
+
+
+def _is_emulator(process: int) -> bool:
+    """Say whether this number is an emulator's still, and not another's by now."""
+    # In full, however narrow the terminal.
+    ps = ["ps", "-ww", "-o", "args=", "-p", str(process)]
+    return _EMULATOR in subprocess.run(ps, capture_output=True, text=True, check=False).stdout
+
+
+@functools.cache
+def _environment(port: int) -> Mapping[str, str]:
+    settings = run(sys.executable, "-m", _EMULATOR, "--environment", f"--port={port}")
+    environ: dict[str, str] = json.loads(settings)
+    return environ

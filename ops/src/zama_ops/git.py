@@ -1,0 +1,25 @@
+"""The commit that is checked out, and others."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from zama_ops.programs import run
+
+
+def commit() -> str:
+    """Return the commit that is checked out."""
+    return run("git", "rev-parse", "HEAD").strip()
+
+
+@contextlib.contextmanager
+def checkout(revision: str) -> Iterator[Path]:
+    """Yield a folder with the repository as it was at a commit."""
+    with tempfile.TemporaryDirectory(prefix="zama-checkout-") as parent:
+        folder = Path(parent) / "checkout"
+        run("git", "worktree", "add", "--detach", str(folder), revision)
+        try:
+            yield folder
+        finally:
+            run("git", "worktree", "remove", "--force", str(folder))

@@ -1,0 +1,114 @@
+"""The HTTP client of all commands, tests and benchmarks."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+
+class NoAnswerError(OSError):
+    """The server refused the connection, closed it, or was too slow."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response: status, headers by lower-case name, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def read(cls, connection: http.client.HTTPConnection) -> Self:
+        """Read the response to the request that was sent last.
+
+        Raises:
+            http.client.HTTPException: it is no HTTP, or has a header twice.
+
+        """
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        if len(headers) != len(response.getheaders()):
+            raise http.client.HTTPException(f"a header occurs twice: {response.getheaders()}")
+        return cls(response.status, headers, response.read())
+
+    def json(self) -> Any:
+        """Return the body, decoded.
+
+        Raises:
+            ValueError: it is no JSON.
+
+        """
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class HttpClient:
+    """Sends requests, each on a separate connection.
+
+    Arguments:
+        url: scheme, host and port; what follows is not used.
+        headers: of each request.
+        connect_to: HOST:PORT to connect to instead of the URL's. Certificates are not checked then,
+            because they are for another name.
+        insecure: accept any certificate.
+        timeout: for each part of an answer, in seconds.
+
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    connect_to: str | None = None
+    insecure: bool = False
+    timeout: float = 5
+
+    @property
+    def https(self) -> bool:
+        """Whether the requests are encrypted."""
+        return urlsplit(self.url).scheme == "https"
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Return a connection, not yet opened, for several requests."""
+        address = self.connect_to or urlsplit(self.url).netloc
+        if not self.https:
+            return http.client.HTTPConnection(address, timeout=self.timeout)
+        context = ssl.create_default_context()
+        if self.insecure or self.connect_to:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(address, timeout=self.timeout, context=context)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str | None] | None = None,
+    ) -> Answer:
+        """Send a request; the path goes out as it is. A header that is None is left out.
+
+        Raises:
+            NoAnswerError: there is no answer.
+
+        """
+        given = {"Host": urlsplit(self.url).netloc, **self.headers, **(headers or {})}
+        connection = self.connection()
+        try:
+            connection.request(
+                method, path, body, {name: text for name, text in given.items() if text is not None}
+            )
+            return Answer.read(connection)
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswerError(str(error) or repr(error)) from error
+        finally:
+            connection.close()
+
+    def is_ready(self, path: str = "/readyz") -> bool:
+        """Say whether anything answers there with any status but 503."""
+        try:
+            return self.send("GET", path).status != 503
+        except NoAnswerError:
+            return False

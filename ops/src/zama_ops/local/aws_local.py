@@ -1,0 +1,147 @@
+"""`zama aws-local`: the whole deployment on an AWS that runs on this machine."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from zama_ops.console import errors_told, notes, step
+from zama_ops.container_images import build_images
+from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
+from zama_ops.errors import CommandError
+from zama_ops.paths import ROOT
+from zama_ops.programs import require, run
+from zama_ops.terraform import Profile
+
+PLANS: Final[dict[Profile, Path]] = {
+    "minimal": ROOT / "plan.txt",
+    "production": ROOT / "docs" / "plan-production.txt",
+}
+# GitHub refuses a comment of more than 65,536, and there are two plans.
+_MOST_CHARACTERS: Final = 30_000
+GRAPH: Final = ROOT / "terraform-graph.png"
+
+_ACCOUNT: Final = EmulatedAccount(ROOT / ".aws-local")
+
+app: Final = typer.Typer(
+    help="Deploy to an AWS on this machine, without an account. Needs Docker and terraform.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def up(
+    *,
+    profile: Annotated[Profile, typer.Option(help="Which of terraform/profiles to apply.")] = (
+        "minimal"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outputs as JSON.")] = False,
+) -> None:
+    """Build the images, start the emulator, apply bootstrap and service, say how to call it.
+
+    Again, it rolls out what has changed since. The emulator keeps everything in memory, until
+    `zama aws-local down` ends it.
+    """
+    with errors_told():
+        require("terraform", "docker")
+        if not _ACCOUNT.runs():
+            with step("Starting the emulator"):
+                _ACCOUNT.start()
+        # Terraform mostly waits, so the images can be built meanwhile.
+        with (
+            step("Building the images, applying terraform/bootstrap"),
+            ThreadPoolExecutor() as pool,
+        ):
+            built = pool.submit(build_images)
+            _ACCOUNT.bootstrap()
+            built.result()
+        with step(f"Applying terraform with the {profile} profile"):
+            _ACCOUNT.apply(profile, image_tag=_ACCOUNT.push())
+        outputs = _ACCOUNT.outputs()
+        with step("Waiting until the load balancer finds the tasks healthy"):
+            _ACCOUNT.wait_until_served(outputs["url"])
+    if as_json:
+        typer.echo(json.dumps(outputs, indent=2))
+        return
+    notes.print(
+        f"\nThe service answers as {outputs['url']} (`make aws-local-down` ends it). Try:\n\n"
+        f"  {_ACCOUNT.curl(outputs['url'])}\n\n"
+        "aws, terraform, boto3 and zama find this AWS after:\n\n"
+        '  eval "$(.venv/bin/zama aws-local env)"\n'
+    )
+
+
+@app.command()
+def down() -> None:
+    """End the emulator and all that runs in it."""
+    with errors_told(), step("Ending the emulator"):
+        _ACCOUNT.stop()
+
+
+@app.command()
+def env() -> None:
+    """Print the settings by which aws, terraform, boto3 and zama find the emulator, for `eval`.
+
+    CONNECT_TO stands for AWS's DNS, which alone knows the load balancer's name.
+    """
+    settings = _ACCOUNT.environ()
+    if _ACCOUNT.runs():
+        with contextlib.suppress(CommandError, KeyError):  # nothing is deployed
+            settings["CONNECT_TO"] = _ACCOUNT.address(_ACCOUNT.outputs()["url"])
+    for name, value in settings.items():
+        typer.echo(f"export {name}={value}")
+
+
+@app.command()
+def plan() -> None:
+    """Write plan.txt, docs/plan-production.txt and terraform-graph.png.
+
+    They are real plans, for an account that has nothing yet but terraform/bootstrap.
+    """
+    with errors_told():
+        require("terraform", "dot")
+        with temporary_account() as account:
+            with step("Applying terraform/bootstrap"):
+                account.bootstrap()
+            for profile, path in PLANS.items():
+                with step(f"Planning the {profile} profile: {path.relative_to(ROOT)}"):
+                    path.write_text(account.plan(profile, image_tag=EXAMPLE_TAG))
+            with step(f"Drawing {GRAPH.relative_to(ROOT)}"):
+                draw = ["dot", "-Tpng", "-Grankdir=LR", f"-o{GRAPH}"]
+                subprocess.run(draw, input=account.graph(), text=True, check=True)
+
+
+@app.command()
+def compare(
+    base: Annotated[str, typer.Argument(help="A commit, such as origin/main.")],
+) -> None:
+    """Write to build/plan what the plans that `plan` has written change since a commit.
+
+    comment.md says it for a pull request; the plans lie beside it.
+    """
+    with errors_told():
+        folder = ROOT / "build" / "plan"
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = []
+        for profile, path in PLANS.items():
+            shutil.copy(path, folder / f"{profile}.txt")
+            (summary,) = re.findall(r"^Plan: .*$", path.read_text(), re.MULTILINE)
+            parts.append(f"**{profile}**, for an account that has nothing yet: {summary[6:]}\n")
+            changed = run("git", "diff", "--unified=2", base, "--", str(path.relative_to(ROOT)))
+            parts.append(_details(changed) if changed else "The plan is as before.\n")
+        (folder / "comment.md").write_text("\n".join(["### What Terraform would do\n", *parts]))
+
+
+def _details(changed: str) -> str:
+    shown = changed[:_MOST_CHARACTERS]
+    more = "\n(and more: see the artifact `plan`)" if shown != changed else ""
+    return (
+        "<details><summary>The plan changes</summary>\n\n"
+        f"````diff\n{shown}{more}\n````\n\n</details>\n"
+    )

@@ -1,0 +1,118 @@
+"""The Grafana dashboard, drawn to a file from what a Prometheus has measured."""
+
+import json
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib import dates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from zama_ops.local.sandbox import faster_expression
+from zama_ops.paths import OBSERVABILITY
+
+DASHBOARD: Final = OBSERVABILITY / "grafana" / "dashboards" / "zama.json"
+
+# What Grafana takes for $__rate_interval: four scrapes.
+_RATE_INTERVAL: Final = "1m"
+_SAMPLES: Final = 240
+_UNITS: Final = {
+    "bytes": "MiB",
+    "none": "",
+    "percentunit": "%",
+    "reqps": "requests/s",
+    "s": "ms",
+}
+_SCALES: Final = {"bytes": 2.0**-20, "percentunit": 100.0, "s": 1000.0}
+
+# Names to moments, as matplotlib counts them, and values.
+Series = dict[str, tuple[list[float], list[float]]]
+
+
+def expressions(panel: Mapping[str, Any]) -> list[str]:
+    """Return a panel's PromQL, with Grafana's variable replaced as Grafana would."""
+    return [
+        target["expr"].replace("$__rate_interval", _RATE_INTERVAL) for target in panel["targets"]
+    ]
+
+
+def draw(prometheus: str, since: datetime, speed: float, title: str, path: Path) -> None:
+    """Draw every panel of the dashboard, reddened while a page is out.
+
+    Arguments:
+        prometheus: its address.
+        since: where the pictures begin; they end now.
+        speed: what the durations of its rules are divided by.
+        title: above all panels.
+        path: of the PNG.
+
+    """
+    dashboard = json.loads(DASHBOARD.read_text())
+    panels = dashboard["panels"]
+    figure = Figure(figsize=(14, 2.1 * len(panels) / 2 + 1), layout="constrained")
+    figure.suptitle(title)
+    now = datetime.now(UTC)
+    (alerts,) = dashboard["annotations"]["list"]
+    firing = _query(prometheus, alerts["expr"], alerts["titleFormat"], since, now)
+    for panel, axes in zip(panels, figure.subplots(-(-len(panels) // 2), 2).flat, strict=False):
+        series: Series = {}
+        for target, expression in zip(panel["targets"], expressions(panel), strict=True):
+            query = faster_expression(expression, speed)
+            series |= _query(prometheus, query, target["legendFormat"], since, now)
+        _draw(axes, panel, series)
+        for moments, _ in firing.values():
+            axes.axvspan(moments[0], moments[-1], color="red", alpha=0.06)
+        axes.set_xlim(dates.date2num(since), dates.date2num(now))
+    figure.savefig(path, dpi=100)
+
+
+def _query(prometheus: str, query: str, legend: str, since: datetime, until: datetime) -> Series:
+    step = max(0.5, (until - since).total_seconds() / _SAMPLES)
+    parameters = {
+        "query": query,
+        "start": since.timestamp(),
+        "end": until.timestamp(),
+        "step": f"{step:.3f}",
+    }
+    url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(parameters)}"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        results = json.load(answer)["data"]["result"]
+    return {
+        _name(legend, result["metric"]): (
+            [dates.date2num(datetime.fromtimestamp(moment, UTC)) for moment, _ in result["values"]],
+            [float(value) for _, value in result["values"]],
+        )
+        for result in results
+    }
+
+
+def _name(legend: str, labels: Mapping[str, str]) -> str:
+    return re.sub(r"{{(\w+)}}", lambda found: labels.get(found[1], ""), legend)
+
+
+def _draw(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:
+    defaults = panel["fieldConfig"]["defaults"]
+    scale = _SCALES.get(defaults["unit"], 1.0)
+    moved = {
+        name: (moments, [value * scale for value in values])
+        for name, (moments, values) in series.items()
+    }
+    for name, (moments, values) in sorted(moved.items()):
+        axes.plot(moments, values, label=name, linewidth=1.2)
+    for step in defaults["thresholds"]["steps"]:
+        if step["value"]:
+            axes.axhline(step["value"] * scale, color="red", linewidth=0.8, linestyle="--")
+    axes.set_title(panel["title"], loc="left", fontsize=10)
+    axes.set_ylabel(_UNITS[defaults["unit"]], fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
+    axes.grid(alpha=0.3)
+    if "min" in defaults:
+        axes.set_ylim(bottom=defaults["min"])
+    if moved:
+        axes.legend(fontsize=7, loc="upper left")

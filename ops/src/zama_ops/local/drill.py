@@ -1,0 +1,329 @@
+"""`zama drill`: trouble on purpose, until its alert fires; then the cure, until it clears."""
+
+import importlib.util
+import json
+import signal
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zama_ops.console import notes, step
+from zama_ops.errors import CommandError
+from zama_ops.local.sandbox import KEY, NO_LIMIT, Alert, Sandbox
+from zama_ops.programs import require
+
+# Beyond what an alert promises: scrapes, evaluations, and a machine that has other things to do.
+_PATIENCE_SECONDS: Final = 30
+
+
+class DrillError(Exception):
+    """What did not happen as it should."""
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A trouble and its cure.
+
+    Arguments:
+        play: makes the trouble, yields, and does what the runbook says.
+        trouble: what happens.
+        cure: what the runbook says to do.
+        alerts: those that must fire, and clear; the runbook of the first has the cure.
+        minutes: within which they must fire after the trouble began, and clear after the cure.
+        task_count: how many tasks there are.
+        rate: requests/s of the callers.
+        rate_limit: of the gateway, requests/s.
+
+    """
+
+    play: Callable[[Sandbox], Iterator[None]]
+    trouble: str
+    cure: str
+    alerts: tuple[Alert, ...]
+    minutes: tuple[float, float]
+    task_count: int = 1
+    rate: float = 10
+    rate_limit: int = NO_LIMIT
+
+
+def _api_killed(sandbox: Sandbox) -> Iterator[None]:
+    sandbox.tasks[0].api.process.kill()
+    yield
+    sandbox.tasks[0].start_api()
+
+
+def _api_slow(sandbox: Sandbox) -> Iterator[None]:
+    process, cured = sandbox.tasks[0].api.process, threading.Event()
+
+    def stutter() -> None:
+        while not cured.is_set():
+            process.send_signal(signal.SIGSTOP)
+            cured.wait(0.4)
+            process.send_signal(signal.SIGCONT)
+            cured.wait(0.1)
+
+    thread = threading.Thread(target=stutter, daemon=True)
+    thread.start()
+    yield
+    cured.set()
+    thread.join()
+
+
+def _key_wrong(sandbox: Sandbox) -> Iterator[None]:
+    sandbox.tasks[0].restart_gateway("callers=a-new-key")
+    yield
+    sandbox.tasks[0].restart_gateway(f"callers=a-new-key callers={KEY}")
+
+
+def _called(sandbox: Sandbox, rate: float) -> Iterator[None]:
+    sandbox.callers.rate = rate
+    yield
+    sandbox.callers.rate = sandbox.rate
+
+
+def _task_unhealthy(sandbox: Sandbox) -> Iterator[None]:
+    process = sandbox.tasks[1].api.process
+    process.send_signal(signal.SIGSTOP)
+    yield
+    process.kill()
+    process.wait()
+    sandbox.tasks[1].start_api()
+
+
+def _keepalive_race(sandbox: Sandbox) -> Iterator[None]:
+    neighbour = Neighbour(sandbox.tasks[0].api_port)
+    sandbox.tasks[0].restart_gateway(api_port=neighbour.port)
+    yield
+    sandbox.tasks[0].restart_gateway()
+    neighbour.stop()
+
+
+DRILLS: Final = {
+    "api-killed": Drill(
+        _api_killed,
+        "The API is killed and nobody starts it again.",
+        "start the API again",
+        (Alert("AvailabilityBudgetBurn", "1h"), Alert("NoHealthyTask")),
+        minutes=(4, 8),
+    ),
+    "api-slow": Drill(
+        _api_slow,
+        "The API gets too little CPU: it stands still four fifths of the time.",
+        "give it CPU: here, stop what takes it",
+        (Alert("LatencyBudgetBurn", "1h"),),
+        minutes=(15, 8),
+    ),
+    "key-wrong": Drill(
+        _key_wrong,
+        "A rotation took the old key away while callers still use it.",
+        "deploy the old key beside the new one",
+        (Alert("KeysRefused"),),
+        minutes=(6, 6),
+    ),
+    "rate-limited": Drill(
+        partial(_called, rate=20),
+        "A caller sends four times what it may.",
+        "have the caller send less, or raise the limit",
+        (Alert("RateLimitHit"),),
+        minutes=(6, 6),
+        rate=4,
+        rate_limit=5,
+    ),
+    "task-unhealthy": Drill(
+        _task_unhealthy,
+        "One of two tasks hangs: it holds its port and answers nobody.",
+        "replace the task",
+        (Alert("UnhealthyTasks"),),
+        minutes=(5, 3),
+        task_count=2,
+    ),
+    "keepalive-race": Drill(
+        _keepalive_race,
+        "Something between gateway and API closes connections that the gateway still uses.",
+        "have the API keep idle connections for longer than the gateway does",
+        (Alert("UpstreamRetries"),),
+        minutes=(3, 12),
+    ),
+    "silence": Drill(
+        partial(_called, rate=0),
+        "No request comes any more, though somebody always calls.",
+        "find out what keeps requests away; here, call again",
+        (Alert("NoRequests"),),
+        minutes=(12, 2),
+    ),
+}
+
+
+# --- Means ----------------------------------------------------------------------------------------
+
+
+class Neighbour(socketserver.ThreadingTCPServer):
+    """Hands on requests to the API, and closes each connection just as its second one comes.
+
+    An API whose keep-alive is shorter than the gateway's does that by bad luck; this one always.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, api_port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.api_port = api_port
+        self.port: int = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self.shutdown()
+        self.server_close()
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    server: Neighbour
+
+    def handle(self) -> None:
+        """Hand on one request and its answer; wait for the next, and close."""
+        with socket.create_connection(("127.0.0.1", self.server.api_port)) as api:
+            api.sendall(self.request.recv(65536))
+            self.request.sendall(api.recv(65536))
+        self.request.recv(65536)
+
+
+# --- Play -----------------------------------------------------------------------------------------
+
+
+def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, str | float]]:
+    """Play a drill; return for each alert after how many seconds it fired and cleared.
+
+    The seconds are as the rules count them: `speed` times those that passed.
+
+    Raises:
+        DrillError: an alert fired too early, or did not fire or clear in time.
+
+    """
+    fire_minutes, clear_minutes = drill.minutes
+    if picture and not importlib.util.find_spec("matplotlib"):
+        raise DrillError("--picture needs what the tests install: run `make test` first.")
+    began = datetime.now(UTC)
+    with ExitStack() as ends:
+        with step("Starting API, gateway, Prometheus and callers"):
+            sandbox = ends.enter_context(
+                Sandbox(speed, drill.task_count, drill.rate, drill.rate_limit)
+            )
+        with step("All is well"):
+            sandbox.let_pass(minutes=2)
+            # Those that wait to fire do so because the parts were just starting.
+            _wait(sandbox, drill, 1, "clear", lambda state: state is None)
+            early = [alert for alert, state in sandbox.alerts().items() if state == "firing"]
+            if early:
+                raise DrillError(f"Before the trouble fires: {_list(early)}")
+        with step(f"{drill.trouble.rstrip('.')}: {_list(drill.alerts)}"):
+            playing = drill.play(sandbox)
+            next(playing)
+            fired = _wait(sandbox, drill, fire_minutes, "fire", lambda state: state == "firing")
+        with step(f"The cure: {drill.cure}"):
+            next(playing, None)
+            cleared = _wait(sandbox, drill, clear_minutes, "clear", lambda state: state != "firing")
+        if picture:
+            from zama_ops.local.dashboard_picture import draw  # noqa: PLC0415 - needs what only tests install
+
+            with step(f"Drawing {picture}"):
+                sandbox.let_pass(minutes=2)
+                title = (
+                    f"{drill.trouble} Measured in a drill on one machine,"
+                    f" {began:%Y-%m-%d}; the rules' durations divided by {speed:g}."
+                )
+                draw(sandbox.prometheus, began, speed, title, picture)
+    return [
+        {"alert": str(alert), "fired_after": fired[alert], "cleared_after": cleared[alert]}
+        for alert in drill.alerts
+    ]
+
+
+def _wait(
+    sandbox: Sandbox,
+    drill: Drill,
+    minutes: float,
+    verb: str,
+    holds: Callable[[str | None], bool],
+) -> dict[Alert, float]:
+    """Return after how many seconds it held for each of the drill's alerts."""
+    began = time.monotonic()
+    deadline = began + minutes * 60 / sandbox.speed + _PATIENCE_SECONDS
+    held: dict[Alert, float] = {}
+    while missing := [alert for alert in drill.alerts if alert not in held]:
+        if time.monotonic() > deadline:
+            raise DrillError(f"Within {minutes} minutes did not {verb}: {_list(missing)}")
+        time.sleep(0.1)
+        states = sandbox.alerts()
+        passed = round((time.monotonic() - began) * sandbox.speed, 1)
+        held |= {alert: passed for alert in missing if holds(states.get(alert))}
+    return held
+
+
+def _list(alerts: Iterable[Alert]) -> str:
+    return ", ".join(sorted(map(str, alerts)))
+
+
+# --- Command --------------------------------------------------------------------------------------
+
+app: Final = typer.Typer(
+    help="Make trouble on purpose, see its alert fire, cure it, see the alert clear.\n\n"
+    "The real API and gateway run on ports of their own and are called all the time; a real"
+    " Prometheus, which must be on the PATH, evaluates the rules of observability/prometheus."
+    " Exit code 1: an alert did not fire or clear within the time that it promises, or one fired"
+    " before the trouble.",
+    no_args_is_help=True,
+)
+
+
+def command(name: str, drill: Drill) -> Callable[..., None]:
+    """Return the command that plays a drill."""
+
+    def play(
+        *,
+        speed: Annotated[
+            float,
+            typer.Option(min=1, max=60, help="Divide the rules' durations; 1 is real time."),
+        ] = 10,
+        picture: Annotated[
+            Path | None,
+            typer.Option(help="Draw the dashboard to this PNG (needs `make test` to have run)."),
+        ] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    ) -> None:
+        # As Ctrl-C does: what was started is ended.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        try:
+            require("prometheus")
+            result = perform(drill, speed, picture)
+        except (DrillError, CommandError, RuntimeError, TimeoutError) as error:
+            notes.print(f"zama: {error}", style="red", markup=False)
+            raise typer.Exit(1) from None
+        if as_json:
+            typer.echo(json.dumps({"drill": name, "speed": speed, "alerts": result}, indent=2))
+            return
+        table = Table("alert", "fired after", "cleared after")
+        for one in result:
+            seconds = (float(one[key]) for key in ("fired_after", "cleared_after"))
+            table.add_row(str(one["alert"]), *(f"{value / 60:.1f} min" for value in seconds))
+        Console().print(table)
+
+    play.__doc__ = f"{drill.trouble}\n\nFires {_list(drill.alerts)}. The cure: {drill.cure}."
+    return play
+
+
+for _name, _one in DRILLS.items():
+    app.command(_name)(command(_name, _one))

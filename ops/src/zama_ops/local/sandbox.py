@@ -1,0 +1,233 @@
+"""What a drill runs on: the real API and gateway, callers, and a real Prometheus.
+
+Prometheus has the scrape configuration and the rules of observability/prometheus, with all their
+windows, waiting times and intervals divided by a speed; thresholds are as they are.
+"""
+
+import contextlib
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import yaml
+
+from zama_ops.contract_checks import SUM
+from zama_ops.http_client import HttpClient, NoAnswerError
+from zama_ops.pair import HOST, settings, start_api, start_gateway, start_gateway_metrics
+from zama_ops.paths import OBSERVABILITY
+from zama_ops.programs import Programs, free_port
+
+PROMETHEUS: Final = OBSERVABILITY / "prometheus"
+KEY: Final = "the-key-that-callers-have"
+NO_LIMIT: Final = 100_000
+
+_PROMETHEUS_START_SECONDS: Final = 30
+_MILLISECONDS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Alert(NamedTuple):
+    """An alert of Prometheus': its name, and the window that it looks at if there are several."""
+
+    name: str
+    window: str = ""
+
+    def __str__(self) -> str:
+        """Return it as a person would say it."""
+        return f"{self.name} ({self.window})" if self.window else self.name
+
+
+class Callers:
+    """Somebody who asks for a sum `rate` times a second, whatever comes back."""
+
+    def __init__(self, url: str, rate: float) -> None:
+        self.rate = rate
+        headers = {"Content-Type": "application/json", "X-Api-Key": KEY}
+        self._client = HttpClient(url, headers, timeout=10)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._call)
+
+    def __enter__(self) -> Self:
+        """Call until the block ends."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Call no more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _call(self) -> None:
+        while True:
+            # Read once, for a drill changes it meanwhile.
+            rate = self.rate
+            if self._stopped.wait(1 / rate if rate else 0.1):
+                return
+            if not rate:
+                continue
+            with contextlib.suppress(NoAnswerError):
+                self._client.send("POST", "/sum", SUM)
+
+
+class Task:
+    """An API, the gateway in front of it, and what counts the gateway's requests."""
+
+    def __init__(self, programs: Programs, rate_limit: int) -> None:
+        self.api_port, self.gateway_port, self._metrics_port = (free_port() for _ in range(3))
+        self._programs = programs
+        self._rate_limit = str(rate_limit)
+        self.start_api()
+        start_gateway_metrics(programs, self._metrics_port, self._settings())
+        self.start_gateway()
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Where Prometheus finds it, by job."""
+        return {"api": f"{HOST}:{self.api_port}", "gateway": f"{HOST}:{self._metrics_port}"}
+
+    def start_api(self) -> None:
+        """Start the API."""
+        self.api = start_api(self._programs, self.api_port, self._settings())
+
+    def start_gateway(self, keys: str = f"callers={KEY}", api_port: int | None = None) -> None:
+        """Start the gateway, with other keys or in front of another port if given."""
+        self.gateway = start_gateway(
+            self._programs,
+            self.gateway_port,
+            api_port or self.api_port,
+            {**self._settings(), "API_KEYS": keys},
+        )
+
+    def restart_gateway(self, keys: str = f"callers={KEY}", api_port: int | None = None) -> None:
+        """Stop the gateway, as a deployment does, and start it as told."""
+        self.gateway.process.terminate()
+        self.gateway.process.wait()
+        self.start_gateway(keys, api_port)
+
+    def _settings(self) -> Mapping[str, str]:
+        # All, so that nothing of the caller's shell counts.
+        return settings(
+            {
+                "PORT": str(self.api_port),
+                "LISTEN_PORT": str(self.gateway_port),
+                "METRICS_PORT": str(self._metrics_port),
+                "RATE_LIMIT": self._rate_limit,
+                "RATE_BURST": self._rate_limit,
+                "API_KEYS": f"callers={KEY}",
+                "DRAIN_SECONDS": "0",
+                "LOG_LEVEL": "info",
+                "ACCESS_LOG": "true",
+                "REQUIRE_API_KEY": "false",
+                "TRUSTED_PROXIES": "",
+            }
+        )
+
+
+@dataclass
+class Sandbox:
+    """The parts, running; as a context manager it ends all that it started.
+
+    Arguments:
+        speed: what the durations of Prometheus' rules are divided by.
+        task_count: how many tasks; callers call the first.
+        rate: requests/s.
+        rate_limit: of the gateway, requests/s.
+
+    """
+
+    speed: float
+    task_count: int
+    rate: float
+    rate_limit: int
+    tasks: list[Task] = field(init=False)
+    callers: Callers = field(init=False)
+    prometheus: str = field(init=False)
+    _ends: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        """Start everything."""
+        with ExitStack() as ends:
+            directory = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="zama-drill-")))
+            programs = ends.enter_context(Programs(directory))
+            self.tasks = [Task(programs, self.rate_limit) for _ in range(self.task_count)]
+            self.prometheus = self._start_prometheus(programs)
+            url = f"http://{HOST}:{self.tasks[0].gateway_port}"
+            self.callers = ends.enter_context(Callers(url, self.rate))
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        self._ends.close()
+
+    def alerts(self) -> dict[Alert, str]:
+        """Return the alerts that Prometheus has now, each with its state: pending or firing."""
+        answer = HttpClient(self.prometheus, timeout=10).send("GET", "/api/v1/alerts")
+        alerts = answer.json()["data"]["alerts"]
+        return {
+            Alert(alert["labels"]["alertname"], alert["labels"].get("window", "")): alert["state"]
+            for alert in alerts
+        }
+
+    def let_pass(self, minutes: float) -> None:
+        """Let so many minutes pass, as Prometheus' rules count them."""
+        time.sleep(minutes * 60 / self.speed)
+
+    def _start_prometheus(self, programs: Programs) -> str:
+        """Start it and return its address."""
+        config = yaml.safe_load((PROMETHEUS / "prometheus.yaml").read_text())
+        del config["alerting"]
+        config["global"] = {
+            name: faster(duration, self.speed) for name, duration in config["global"].items()
+        }
+        # A machine that is busy with other things is no trouble of the service's.
+        config["global"]["scrape_timeout"] = config["global"]["scrape_interval"]
+        config["rule_files"] = ["*.rules.yaml"]
+        for job in config["scrape_configs"]:
+            targets = [task.targets[job["job_name"]] for task in self.tasks]
+            job["static_configs"] = [{"targets": targets}]
+        file = programs.directory / "prometheus.yaml"
+        file.write_text(yaml.safe_dump(config))
+        for rules in (PROMETHEUS / "rules").iterdir():
+            text = yaml.safe_dump(faster_rules(yaml.safe_load(rules.read_text()), self.speed))
+            (programs.directory / f"{rules.stem}.rules.yaml").write_text(text)
+
+        address = f"{HOST}:{free_port()}"
+        command = [
+            "prometheus",
+            f"--config.file={file}",
+            f"--storage.tsdb.path={programs.directory / 'data'}",
+            f"--web.listen-address={address}",
+        ]
+        program = programs.start("prometheus", command, {})
+        prometheus = HttpClient(f"http://{address}")
+        program.wait_until(lambda: prometheus.is_ready("/-/ready"), _PROMETHEUS_START_SECONDS)
+        return prometheus.url
+
+
+def faster(duration: str, speed: float) -> str:
+    """Return a Prometheus duration divided by `speed`."""
+    return f"{max(1, round(int(duration[:-1]) * _MILLISECONDS[duration[-1]] / speed))}ms"
+
+
+def faster_expression(expression: str, speed: float) -> str:
+    """Return PromQL whose ranges, and the steps within them, are divided by `speed`."""
+    return re.sub(
+        r"(?<=[\[:])[0-9]+[smhd](?=[\]:])", lambda found: faster(found[0], speed), expression
+    )
+
+
+def faster_rules(rules: Any, speed: float) -> Any:
+    """Return a file of rules with all its durations divided by `speed`."""
+    for group in rules["groups"]:
+        group["interval"] = faster(group["interval"], speed)
+        for rule in group["rules"]:
+            rule["expr"] = faster_expression(rule["expr"], speed)
+            if "for" in rule:
+                rule["for"] = faster(rule["for"], speed)
+    return rules

@@ -1,0 +1,26 @@
+"""Options and arguments that several commands have."""
+
+from typing import Annotated, Final
+
+import typer
+
+PREFIX: Final = "zama-challenge"
+
+Prefix = Annotated[
+    str, typer.Option("--prefix", envvar="NAME_PREFIX", help="The deployment's name_prefix.")
+]
+ConnectTo = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CONNECT_TO",
+        help="HOST:PORT to connect to instead of the URL's; certificates are not checked then.",
+    ),
+]
+Url = Annotated[str, typer.Argument(help="Such as http://localhost:8081 or https://...")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Bucket = Annotated[
+    str, typer.Option("--state-bucket", envvar="STATE_BUCKET", help="As bootstrap has named it.")
+]
+Tag = Annotated[
+    str, typer.Option(envvar="IMAGE_TAG", help="Default: the commit's first 7 characters.")
+]

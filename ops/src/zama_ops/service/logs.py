@@ -1,0 +1,54 @@
+"""`zama logs`: the questions that runbooks ask the log, answered."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zama_ops.aws import client
+from zama_ops.console import errors_told, notes, step
+from zama_ops.logs_insights import ask, questions
+from zama_ops.options import PREFIX, AsJson, Prefix
+
+
+def logs(
+    question: Annotated[
+        str | None, typer.Argument(help="A saved query's name; without one they are listed.")
+    ] = None,
+    *,
+    minutes: Annotated[int, typer.Option(min=1, help="How far to look back.")] = 60,
+    prefix: Prefix = PREFIX,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the deployment's log a question that Terraform has saved (terraform/logs.tf).
+
+    Needs AWS credentials that may read the log. Exit code 1: no such question, or no answer.
+    """
+    with errors_told(), client("logs") as aws:
+        _answer(aws, question, minutes, prefix, as_json=as_json)
+
+
+def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_json: bool) -> None:
+    saved = questions(aws, prefix)
+    if question is None:
+        for name in sorted(saved):
+            typer.echo(name)
+        return
+    if question not in saved:
+        known = ", ".join(sorted(saved)) or f"none under {prefix}/: is that the name_prefix?"
+        notes.print(f"zama: there is no question {question!r}. Known: {known}", style="red")
+        raise typer.Exit(1)
+    with step(f"Asking {question} of the last {minutes} minutes"):
+        rows = ask(aws, saved[question], minutes)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        notes.print("Nothing.")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)

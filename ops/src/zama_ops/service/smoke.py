@@ -1,0 +1,44 @@
+"""`zama smoke`: a deployment, seen from outside, against the contract."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zama_ops.contract_checks import CHECKS, Result, caller, key_for, perform
+from zama_ops.options import AsJson, ConnectTo, Url
+
+
+def smoke(
+    url: Url,
+    *,
+    connect_to: ConnectTo = None,
+    insecure: Annotated[bool, typer.Option(help="Accept any certificate.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a deployment from outside against the contract, in some seconds.
+
+    A valid key comes from the environment, API_KEY, so that no list of processes shows it; on this
+    machine it is CHANGEME unless set. Exit code 1: a check failed; 2: there is no key or no URL.
+    """
+    service = caller(url, key_for(url), connect_to, insecure=insecure)
+    results = [perform(name, service) for name in CHECKS]
+    passed = all(result.passed for result in results)
+    if as_json:
+        report = {"url": url, "passed": passed, "checks": [asdict(one) for one in results]}
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        Console().print(_table(results))
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table("", "check", "found", "ms")
+    for result in results:
+        mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
+        table.add_row(mark, result.check, result.detail, f"{result.milliseconds:.0f}")
+    return table

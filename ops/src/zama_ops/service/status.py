@@ -1,0 +1,249 @@
+"""`zama status`: how the deployed service is, on one screen."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zama_ops.aws import client
+from zama_ops.console import errors_told, notes
+from zama_ops.ecs_service import EcsService
+from zama_ops.keyring import Keyring
+from zama_ops.options import PREFIX, Prefix
+from zama_ops.slo import Objective, ServiceLevels
+
+_DAY_SECONDS: Final = 86400
+# Of the greatest age; from then on a key is shown.
+_SOON: Final = 0.8
+
+
+@dataclass
+class Status:
+    """What is told: of each part, and of all what is wrong now or wants doing soon."""
+
+    url: str
+    version: str
+    rollout: str
+    deployed: str
+    tasks: list[dict[str, str]]
+    desired_count: int
+    targets: dict[str, int]
+    alarms: dict[str, int]
+    firing: list[str]
+    budgets: dict[str, float | None]
+    keys: int
+    old_keys: list[dict[str, Any]]
+    wrong: list[str] = field(default_factory=list)
+    soon: list[str] = field(default_factory=list)
+
+
+def status(
+    *,
+    prefix: Prefix = PREFIX,
+    key_days: Annotated[
+        int, typer.Option(min=1, help="How old a key may get; one that nears it is named.")
+    ] = 90,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show deployment, tasks, targets, alarms, error budgets and old keys on one screen.
+
+    Needs AWS credentials that may read these. Exit code 1: something is wrong now, and is named.
+    """
+    with errors_told(), notes.status("Asking AWS ..."):
+        found = _ask(prefix, key_days)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+    else:
+        Console().print(_screen(prefix, found))
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+# --- Asking ---------------------------------------------------------------------------------------
+
+
+def _ask(prefix: str, key_days: int) -> Status:
+    service = EcsService(prefix)
+    described = service.describe()
+    newest = next(one for one in described["deployments"] if one["status"] == "PRIMARY")
+    image = service.containers["api"]["image"]
+    alarms = _alarms(prefix)
+    # Those that nobody is told of are parts of others.
+    firing = [
+        one["AlarmName"].removeprefix(f"{prefix}-")
+        for one in alarms
+        if one["StateValue"] == "ALARM" and one["AlarmActions"]
+    ]
+    with client("ssm") as ssm:
+        keys = Keyring(ssm, service.parameter()).keys()
+    found = Status(
+        url=service.url(),
+        version=image.rpartition("@")[2] if "@" in image else image.rpartition(":")[2],
+        rollout=newest.get("rolloutState", "COMPLETED"),
+        deployed=_minute(newest["createdAt"]),
+        tasks=_tasks(prefix),
+        desired_count=described["desiredCount"],
+        targets=_targets(service.load_balancer),
+        alarms=dict(Counter(one["StateValue"] for one in alarms)),
+        firing=firing,
+        budgets=_budgets(alarms),
+        keys=len(keys),
+        old_keys=[
+            {"client": key.client, "fingerprint": key.fingerprint, "days": key.age_days}
+            for key in keys
+            if key.age_days is None or key.age_days >= _SOON * key_days
+        ],
+    )
+    found.wrong = wrong(found, newest.get("rolloutStateReason", ""))
+    found.soon = [_about(key, key_days) for key in found.old_keys]
+    return found
+
+
+def _tasks(prefix: str) -> list[dict[str, str]]:
+    with client("ecs") as ecs:
+        arns = ecs.list_tasks(cluster=prefix, serviceName=prefix)["taskArns"]
+        tasks = ecs.describe_tasks(cluster=prefix, tasks=arns)["tasks"] if arns else []
+    return [
+        {
+            "id": one["taskArn"].rpartition("/")[2],
+            "state": one["lastStatus"],
+            "health": one.get("healthStatus", "UNKNOWN"),
+            "zone": one.get("availabilityZone", ""),
+            "since": _minute(one["createdAt"]),
+        }
+        for one in tasks
+    ]
+
+
+def _targets(balancer: dict[str, Any]) -> dict[str, int]:
+    """Return how many targets the load balancer finds in which state, over all its groups."""
+    with client("elbv2") as elbv2:
+        groups = elbv2.describe_target_groups(LoadBalancerArn=balancer["LoadBalancerArn"])
+        states = Counter(
+            target["TargetHealth"]["State"]
+            for group in groups["TargetGroups"]
+            for target in elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])[
+                "TargetHealthDescriptions"
+            ]
+        )
+    return dict(states)
+
+
+def _alarms(prefix: str) -> list[dict[str, Any]]:
+    with client("cloudwatch") as cloudwatch:
+        pages = cloudwatch.get_paginator("describe_alarms").paginate(
+            AlarmNamePrefix=f"{prefix}-", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        return [one for page in pages for one in (*page["MetricAlarms"], *page["CompositeAlarms"])]
+
+
+def _budgets(alarms: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Return which share of each error budget is left; None where there was nothing to count.
+
+    What is counted is what the alarms count (terraform/slo.tf), over the whole window.
+    """
+    levels = ServiceLevels.load()
+    days = int(levels.window.removesuffix("d"))
+    metrics = {
+        one["AlarmName"].rpartition("-")[0].rpartition("-")[2]: one["Metrics"]
+        for one in alarms
+        if one.get("Metrics")
+    }
+    return {
+        one.name: _left(one, metrics[f"{one.name.capitalize()}BurnRate"], days)
+        for one in levels.objectives
+    }
+
+
+def _left(objective: Objective, metrics: list[dict[str, Any]], days: int) -> float | None:
+    queries = [
+        {"Id": one["Id"], "MetricStat": {**one["MetricStat"], "Period": _DAY_SECONDS}}
+        for one in metrics
+        if "MetricStat" in one
+    ]
+    now = datetime.now(UTC)
+    with client("cloudwatch") as cloudwatch:
+        results = cloudwatch.get_metric_data(
+            MetricDataQueries=queries, StartTime=now - timedelta(days=days), EndTime=now
+        )["MetricDataResults"]
+    counted = {one["Id"]: sum(one["Values"]) for one in results}
+    if objective.threshold_seconds is None:
+        bad = counted["target_errors"] + counted["load_balancer_errors"]
+        every = counted["requests"] + counted["load_balancer_errors"]
+    else:
+        bad = counted["answers"] - counted["quick"]
+        every = counted["answers"]
+    return 1 - bad / every / objective.budget if every else None
+
+
+def _minute(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+# --- Judging --------------------------------------------------------------------------------------
+
+
+def wrong(found: Status, reason: str) -> list[str]:
+    """Return what is wrong now, a line each; `reason` is ECS's for a failed deployment."""
+    faults = []
+    if found.rollout == "FAILED":
+        faults.append(f"the last deployment failed: {reason}")
+    running = sum(task["state"] == "RUNNING" for task in found.tasks)
+    if running < found.desired_count:
+        faults.append(f"{running} of {found.desired_count} tasks run")
+    healthy = found.targets.get("healthy", 0)
+    if healthy < found.desired_count:
+        faults.append(f"the load balancer finds {healthy} of {found.desired_count} tasks healthy")
+    faults += [f"{name} is firing: docs/runbooks" for name in found.firing]
+    faults += [
+        f"the {name} budget is used up: docs/slo.md"
+        for name, left in found.budgets.items()
+        if left is not None and left <= 0
+    ]
+    return faults
+
+
+def _about(key: dict[str, Any], key_days: int) -> str:
+    age = (
+        f"is {key['days']} days old, of {key_days}"
+        if key["days"] is not None
+        else "is not of `zama keys issue`, so its age is unknown"
+    )
+    return f"key {key['fingerprint']} of {key['client']} {age}: `zama keys rotate {key['client']}`"
+
+
+# --- Showing --------------------------------------------------------------------------------------
+
+
+def _screen(prefix: str, found: Status) -> Table:
+    table = Table(title=f"{prefix}: {found.url}", show_header=False, title_justify="left")
+    table.add_row("version", f"{found.version}, {found.rollout} (since {found.deployed} UTC)")
+    tasks = [
+        f"{one['id'][:8]} {one['state']} {one['health']} {one['zone']} since {one['since']} UTC"
+        for one in found.tasks
+    ]
+    table.add_row("tasks", "\n".join([f"{found.desired_count} wanted", *tasks]))
+    table.add_row("targets", _counts(found.targets))
+    table.add_row("alarms", _counts(found.alarms))
+    budgets = [
+        f"{name}: {'no data' if left is None else f'{left:.1%} left'}"
+        for name, left in found.budgets.items()
+    ]
+    table.add_row("error budgets", "\n".join(budgets))
+    table.add_row("keys", str(found.keys))
+    for line in found.soon:
+        table.add_row("[yellow]soon[/]", line)
+    for line in found.wrong:
+        table.add_row("[red]wrong[/]", line)
+    if not found.wrong:
+        table.add_row("[green]all well[/]", "")
+    return table
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"

@@ -1,0 +1,86 @@
+"""Which modules import which: arrows point from commands to shared modules."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from zama_ops.paths import ROOT
+
+OPS: Final = ROOT / "ops" / "src" / "zama_ops"
+EMULATOR: Final = ROOT / "emulator" / "src" / "zama_emulator"
+
+
+def tree(path: Path) -> list[ast.AST]:
+    """Return all nodes of a module."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Return the full names of all that a module imports, anywhere in it."""
+    for node in tree(path):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module(path: Path) -> str:
+    """Return the full name of a module of `zama`."""
+    return ".".join(("zama_ops", *path.relative_to(OPS).with_suffix("").parts))
+
+
+MODULES: Final = {
+    module(path): path for path in sorted(OPS.rglob("*.py")) if path.name != "__init__.py"
+}
+COMMANDS: Final = set(imported(OPS / "cli.py")) & set(MODULES)
+
+
+def test_the_folders_are_those_of_the_commands() -> None:
+    """Each command is in one of three folders, which have no other commands' names."""
+    assert {name.split(".")[1] for name in COMMANDS} == {"local", "service", "delivery"}
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_command_imports_no_command(command: str) -> None:
+    """What two commands need is a module beside their folders."""
+    assert not set(imported(MODULES[command])) & COMMANDS
+
+
+@pytest.mark.parametrize("shared", sorted(set(MODULES) - COMMANDS - {"zama_ops.cli"}))
+def test_a_shared_module_imports_no_command(shared: str) -> None:
+    """Nor does a folder's module import another folder's."""
+    found = set(imported(MODULES[shared])) & set(MODULES)
+    assert not found & COMMANDS
+    own = shared.rpartition(".")[0]
+    assert {name.rpartition(".")[0] for name in found} <= {"zama_ops", own}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_production_code_does_without_emulator_and_tests(name: str) -> None:
+    """It starts the emulator as a program, and reads nothing in the tests' folders."""
+    packages = {one.partition(".")[0] for one in imported(MODULES[name])}
+    assert not packages & {"zama_emulator", "ministack", "moto", "docker", "conftest", "stack"}
+    texts = {node.value for node in tree(MODULES[name]) if isinstance(node, ast.Constant)}
+    assert "tests" not in texts
+
+
+@pytest.mark.parametrize("path", sorted(EMULATOR.glob("*.py")), ids=lambda path: path.stem)
+def test_the_emulator_knows_nothing_of_the_service(path: Path) -> None:
+    """It is a package for any service on ECS."""
+    packages = {one.partition(".")[0] for one in imported(path)}
+    assert not packages & {"zama_ops", "zama_api"}
+
+
+def test_the_map_names_every_module() -> None:
+    """ops/README.md has one line for each."""
+    map_ = (ROOT / "ops" / "README.md").read_text()
+    named = re.findall(r"^\| \[`([\w/]+)\.py`\]\(src/zama_ops/\1\.py\) \|", map_, re.MULTILINE)
+    assert sorted(named) == sorted(
+        path.relative_to(OPS).with_suffix("").as_posix() for path in MODULES.values()
+    )

@@ -168,10 +168,6 @@ rehearse: setup ## Walk the workflows' steps against an AWS on this machine; nee
 packages: ## Install the Debian packages that `make test-all` needs
 	@.ci/packages
 
-.PHONY: image-tag
-image-tag: $(VENV)/run.stamp ## Print the tag of the commit's images
-	@$(BIN)/zama images tag
-
 .PHONY: push
 push: $(VENV)/run.stamp ## Push the images to ECR
 	@$(BIN)/zama images push

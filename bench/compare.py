@@ -93,7 +93,6 @@ class Comparison:
         self._seconds = seconds
 
     def run(self) -> dict[str, Any]:
-        """Return all that was measured."""
         ready = {name: self._ready_ms(start) for name, start in _LIKES.items()}
         with Programs(self._directory) as programs:
             starter = Starter(programs)
@@ -260,7 +259,6 @@ _LIKES: Final[dict[str, Callable[[Starter], Contestant]]] = {
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures were measured on."""
     model = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     go, nginx = (
         subprocess.run(command, capture_output=True, text=True, check=True)

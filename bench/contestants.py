@@ -96,7 +96,6 @@ class Starter:
     programs: Programs
 
     def go(self) -> Contestant:
-        """Start the service in Go."""
         binary = self.programs.directory / "go-service"
         if not binary.exists():
             source = str(REFERENCES / "go" / "main.go")
@@ -104,7 +103,6 @@ class Starter:
         return self._start("go", [str(binary)], free_port(), {"GOMAXPROCS": "1"})
 
     def fastapi(self) -> Contestant:
-        """Start the service in FastAPI."""
         port = free_port()
         command = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--no-access-log"]
         command += ["--log-level=warning", f"--app-dir={REFERENCES}", f"--port={port}"]
@@ -154,11 +152,9 @@ class Starter:
         return self._nginx(f"{name} without {without}", folder, "nginx.conf", port, behind)
 
     def original(self, behind: Contestant) -> Contestant:
-        """Start a gateway in the plain way."""
         return self._reference("original", "original.conf", behind)
 
     def static(self) -> Contestant:
-        """Start an nginx that answers by itself."""
         return self._reference("nginx alone", "static.conf")
 
     def proxy(self, behind: Contestant) -> Contestant:

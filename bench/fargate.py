@@ -101,7 +101,6 @@ def summary(turns: dict[str, list[measure.Turn]]) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return the result as a Markdown table."""
     rows = [
         "| median | requests/s | p99, ms |",
         "| --- | --- | --- |",

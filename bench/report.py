@@ -18,7 +18,6 @@ _GOALS: Final = {
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Return the result in tables."""
     machine = result["machine"]
     head = (
         f"Measured on {result['date']} by `make bench`: {result['rounds']} rounds of"

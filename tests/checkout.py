@@ -42,20 +42,17 @@ class Checkout:
         return checkout
 
     def git(self, *words: str) -> str:
-        """Run git."""
         who = ["-c", "user.name=A Developer", "-c", "user.email=developer@zama.example"]
         done = self.run("git", *who, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def commit(self) -> str:
-        """Commit all changes and return the commit."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "A change")
         return self.git("rev-parse", "HEAD")
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Replace a text that is there once."""
         path = self.path / name
         before = path.read_text()
         assert before.count(old) == 1, f"{name} has {old!r} {before.count(old)} times"

@@ -21,7 +21,6 @@ class Container(Part):
     id: str
 
     def signal(self, number: signal.Signals) -> None:
-        """Send its first process a signal."""
         run("docker", "kill", "--signal", number.name, self.id)
 
     def wait(self) -> int:
@@ -64,12 +63,10 @@ class Project:
         return container
 
     def start(self) -> None:
-        """Start both services."""
         self.up("api", self.api_port)
         self.up("nginx", self.gateway_port)
 
     def down(self) -> None:
-        """Stop and remove everything."""
         self._compose("down", "--volumes")
 
     def _compose(self, *words: str) -> str:
@@ -102,6 +99,5 @@ class ComposeStack(Stack):
         return project.up("nginx", project.gateway_port)
 
     def end(self) -> None:
-        """Stop and remove everything."""
         for project in self.projects:
             project.down()

@@ -88,7 +88,6 @@ _UNDEPLOYED: Final = ("test_configuration.py", "aws/test_documented.py", "test_k
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest folders first."""
     items.sort(key=_rank)
 
 
@@ -162,7 +161,6 @@ def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def images(shared: Path, report: Callable[[str], None]) -> engine.Images:
-    """Build both images."""
     with engine.turn(shared / "images.lock"):
         images = engine.build()
     # A stand-in is not the image that is deployed: whoever reads the report must know.
@@ -251,7 +249,6 @@ class Reporter:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add one phase of a test."""
         cost = self._costs[report.nodeid.partition("/test_")[0]]
         cost.tests += report.when == "call"
         cost.seconds += report.duration

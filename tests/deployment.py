@@ -88,7 +88,6 @@ class Deployment:
             run("docker", "rm", container)
 
     def plan(self) -> str:
-        """Return what a plan says now."""
         return self.account.plan(self.profile, **self.variables)
 
     # --- Calls --------------------------------------------------------------------------------
@@ -115,7 +114,6 @@ class Deployment:
     # --- What AWS says ------------------------------------------------------------------------
 
     def service(self) -> dict[str, Any]:
-        """Return how ECS describes the service."""
         ecs = self.account.client("ecs")
         cluster, name = self.outputs["cluster_name"], self.outputs["service_name"]
         service: dict[str, Any] = ecs.describe_services(cluster=cluster, services=[name])[

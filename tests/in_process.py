@@ -28,7 +28,6 @@ class Response(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body, decoded."""
         return msgspec.json.decode(self.body)
 
 
@@ -92,7 +91,6 @@ class Service:
         return lines
 
     def logged(self) -> list[dict[str, Any]]:
-        """Return all log lines, decoded."""
         return [msgspec.json.decode(line) for line in self.log_lines()]
 
 

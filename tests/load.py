@@ -28,7 +28,6 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the caller got the sum."""
         return self.answer is not None and self.answer.body == b'{"sum":42}'
 
 
@@ -51,11 +50,9 @@ class Load:
         return "\n".join(f"{outcome.error} {outcome.answer}" for outcome in self.lost()[:5])
 
     def stop(self) -> None:
-        """Send no more; requests under way finish."""
         self._stop.set()
 
     def call(self) -> None:
-        """Be one caller."""
         address = urlsplit(self.url).netloc
         connection = http.client.HTTPConnection(address, timeout=15)
         pause = CLIENTS / self.rate

@@ -34,7 +34,6 @@ BLOCKS: Final[list[str]] = re.findall(
 
 
 def block(beginning: str) -> str:
-    """Return the block that begins so."""
     return next(block for block in BLOCKS if block.startswith(beginning))
 
 

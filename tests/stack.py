@@ -111,11 +111,9 @@ class Part(ABC):
         return self.wait()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what it logged, each line decoded."""
         return [json.loads(line) for line in self.output().splitlines()]
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return its access lines."""
         return [line for line in self.lines() if line["event"] == "request"]
 
     def line(self, request_id: str, seconds: float = 2) -> dict[str, Any]:
@@ -138,11 +136,9 @@ class Process(Part):
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The process."""
         return self.program.process
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
         self.process.send_signal(number)
 
     def freeze(self) -> None:
@@ -192,11 +188,9 @@ class Stack(ABC):
     """Starts pairs; as a context manager it ends them all, come what may."""
 
     def __enter__(self) -> Self:
-        """Run until the block ends."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End what still runs."""
         self.end()
 
     @abstractmethod

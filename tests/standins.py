@@ -19,7 +19,7 @@ esac
 """
 
 
-class Programs:
+class StandIns:
     """Stand-ins, first on the PATH of a checkout."""
 
     def __init__(self, folder: Path, checkout: Checkout) -> None:

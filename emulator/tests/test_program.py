@@ -15,7 +15,6 @@ from zama_emulator.patching import answer_in_turn
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
     command = [sys.executable, "-m", "zama_emulator", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 

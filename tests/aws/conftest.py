@@ -64,6 +64,5 @@ production = deployed("production")
 
 @pytest.fixture(params=["minimal", "production"])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
-    """Return each applied profile in turn."""
     applied: Deployment = request.getfixturevalue(request.param)
     return applied

@@ -90,7 +90,6 @@ class CloudWatch:
         )
 
     def widgets(self) -> list[dict[str, Any]]:
-        """Return the dashboard's widgets."""
         (entry,) = self.client.list_dashboards()["DashboardEntries"]
         body = self.client.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"]
         widgets: list[dict[str, Any]] = json.loads(body)["widgets"]
@@ -99,7 +98,6 @@ class CloudWatch:
 
 @pytest.fixture
 def cloudwatch(deployment: Deployment) -> CloudWatch:
-    """Return each deployment's CloudWatch in turn."""
     return CloudWatch(deployment)
 
 
@@ -109,7 +107,6 @@ def _short(alarm: dict[str, Any]) -> str:
 
 
 def of_alarm(alarm: dict[str, Any]) -> Iterator[Metric]:
-    """Yield what an alarm is about."""
     if alarm.get("MetricName"):
         yield alarm["Namespace"], alarm["MetricName"], _named(alarm["Dimensions"])
     for query in alarm.get("Metrics", []):
@@ -123,7 +120,6 @@ def _named(dimensions: list[dict[str, str]]) -> dict[str, str]:
 
 
 def of_widget(widget: dict[str, Any]) -> Iterator[Metric]:
-    """Yield what a widget shows."""
     for metric in widget["properties"].get("metrics", []):
         words = [word for word in metric if isinstance(word, str)]
         if words:

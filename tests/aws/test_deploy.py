@@ -8,7 +8,7 @@ import pytest
 
 from checkout import Checkout
 from deployment import Deployment
-from standins import Programs
+from standins import StandIns
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.terraform import cli_configuration
 
@@ -57,7 +57,6 @@ class Workflow:
         return self.zama("deploy", verb, **environ)
 
     def built(self, name: str) -> str:
-        """Return a file that it has written."""
         return (self.checkout.path / "build" / name).read_text()
 
     def record(self) -> dict[str, Any]:
@@ -69,18 +68,20 @@ class Workflow:
 def test_a_deploy_is_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Path) -> None:
     """A good version is noted; drift from it is found; one that adds wrongly is rolled back."""
     workflow = Workflow(minimal, tmp_path / "checkout")
-    good = str(minimal.variables["image_tag"])
+    first = workflow.checkout.git("rev-parse", "HEAD")
+    good = first[:7]
+    minimal.publish(good)
+    minimal.variables["image_tag"] = good
 
     # Not without a plan, not with another's, not with another commit's.
     assert "There is no plan" in workflow.deploy("apply")[1]
-    code, printed = workflow.deploy("plan", IMAGE_TAG=good)
+    code, printed = workflow.deploy("plan")
     assert code == 0, printed
     saved = workflow.checkout.path / "build" / "plan" / "tfplan"
     plan = saved.read_bytes()
     saved.write_bytes(plan + b" ")
     assert "not the plan that release.json speaks of" in workflow.deploy("apply")[1]
     saved.write_bytes(plan)
-    first = workflow.checkout.git("rev-parse", "HEAD")
     workflow.checkout.git("commit", "--quiet", "--allow-empty", "--message", "Another")
     assert "is checked out" in workflow.deploy("apply")[1]
     workflow.checkout.git("reset", "--quiet", "--hard", first)
@@ -111,7 +112,7 @@ def test_a_deploy_is_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Pa
     record = workflow.record()
     assert record["release"]["commit"] == bad
     assert record["outcome"] == f"rolled back to {good}", printed
-    assert any("POST /sum: the sum" in line for line in record["found"])
+    assert any("POST /sum: the sum" in line for line in record["faults"])
     assert minimal.sum().json() == {"sum": 42}
     assert minimal.get("/healthz").json()["version"] == good
 
@@ -130,7 +131,7 @@ def test_only_what_the_workflow_on_main_has_signed_is_deployed(
 ) -> None:
     """Each digest: who signed it, its parts, its origin; a refusal ends it."""
     workflow = Workflow(minimal, tmp_path / "checkout")
-    programs = Programs(tmp_path / "bin", workflow.checkout)
+    programs = StandIns(tmp_path / "bin", workflow.checkout)
     digests = {name: f"sha256:{64 * letter}" for name, letter in (("api", "a"), ("nginx", "b"))}
     code, printed = workflow.deploy("plan", IMAGE_DIGESTS=json.dumps(digests))
     assert code == 0, printed
@@ -163,16 +164,17 @@ def test_only_what_the_workflow_on_main_has_signed_is_deployed(
 def test_a_tag_that_is_there_is_not_pushed_again(minimal: Deployment, tmp_path: Path) -> None:
     """What is there has been scanned; what is not is pushed under the commit's tag."""
     workflow = Workflow(minimal, tmp_path / "checkout")
-    programs = Programs(tmp_path / "bin", workflow.checkout)
+    programs = StandIns(tmp_path / "bin", workflow.checkout)
     ecr = minimal.account.client("ecr")
+    pushed = workflow.checkout.git("rev-parse", "HEAD")
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
     for name in ("api", "nginx"):
         text = json.dumps({**manifest, "annotations": {"name": name}})
-        ecr.put_image(repositoryName=f"zama-{name}", imageManifest=text, imageTag="pushed1")
+        ecr.put_image(repositoryName=f"zama-{name}", imageManifest=text, imageTag=pushed[:7])
     outputs = tmp_path / "outputs"
     outputs.touch()
     here = {**workflow.environ, "GITHUB_OUTPUT": str(outputs)}
-    code, said, called = programs.zama("images", "push", IMAGE_TAG="pushed1", **here)
+    code, said, called = programs.zama("images", "push", **here)
     assert (code, called) == (0, []), said
     given = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
     digests = json.loads(given["digests"])
@@ -180,6 +182,7 @@ def test_a_tag_that_is_there_is_not_pushed_again(minimal: Deployment, tmp_path: 
     assert given["api-digest"] == digests["api"] != digests["nginx"]
     assert given["api-repository"] == minimal.outputs["ecr_api_repo_url"]
 
+    workflow.checkout.git("commit", "--quiet", "--allow-empty", "--message", "Another")
     programs.answer("base", "docker.io/library/python@sha256:1")
     code, said, called = programs.zama("images", "push", **here)
     tag = workflow.checkout.git("rev-parse", "HEAD")[:7]

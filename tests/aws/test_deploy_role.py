@@ -132,7 +132,6 @@ def policies(deployment: Deployment, name: str) -> Iterator[tuple[str, dict[str,
 
 
 def managed(deployment: Deployment, policy: str) -> dict[str, Any]:
-    """Return what a managed policy says."""
     iam = deployment.account.client("iam")
     version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
     found = iam.get_policy_version(PolicyArn=policy, VersionId=version)

@@ -55,7 +55,6 @@ class Operator:
         )
 
     def text(self) -> str:
-        """Return what the parameter holds."""
         found = self.ssm.get_parameter(Name=PARAMETER, WithDecryption=True)
         return str(found["Parameter"]["Value"])
 

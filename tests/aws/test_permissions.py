@@ -9,7 +9,6 @@ ANY: Final = "arn:aws:s3:::some-bucket/some-object"
 
 
 def may(deployment: Deployment, role: str, action: str, resource: str) -> bool:
-    """Say whether a role may do something."""
     result = deployment.account.client("iam").simulate_principal_policy(
         PolicySourceArn=f"arn:aws:iam::000000000000:role/zama-challenge-{role}",
         ActionNames=[action],

@@ -76,7 +76,6 @@ def test_a_caller_cannot_claim_another_address(minimal: Deployment) -> None:
 
 
 def found(deployment: Deployment, request_id: str) -> list[dict[str, Any]]:
-    """Return the log lines of a request."""
     return [line for line in deployment.log_lines() if line.get("request_id") == request_id]
 
 

@@ -15,19 +15,16 @@ from zama_ops.programs import run, wait_until
 
 @pytest.fixture(scope="module")
 def api(module_stack: ComposeStack) -> Container:
-    """Return the API as compose runs it."""
     return module_stack.start_api(**UNLIMITED)
 
 
 @pytest.fixture(scope="module")
 def gateway(module_stack: ComposeStack, api: Container) -> Container:
-    """Return the gateway as compose runs it."""
     return module_stack.start_gateway(api, **UNLIMITED)
 
 
 @pytest.fixture(params=["api", "gateway"])
 def container(request: pytest.FixtureRequest) -> Container:
-    """Return each of both."""
     container: Container = request.getfixturevalue(request.param)
     return container
 

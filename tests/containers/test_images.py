@@ -26,7 +26,6 @@ def inside(image: str, *command: str) -> str:
 
 
 def config(image: str) -> dict[str, Any]:
-    """Return what an image says of itself."""
     ((image_config),) = json.loads(run("docker", "image", "inspect", image))
     found: dict[str, Any] = image_config["Config"]
     return found

@@ -70,7 +70,6 @@ def watched(
 
 
 def ask(watched: dict[str, str], path: str) -> Any:
-    """Return what Prometheus' interface answers."""
     return send(watched["PROMETHEUS"], path=f"/api/v1/{path}").json()["data"]
 
 

@@ -74,13 +74,11 @@ class LoadBalancer:
         }
 
     def wait_for(self, *targets: str) -> None:
-        """Wait until exactly these targets are healthy."""
         wait_until(lambda: self.healthy() == set(targets), f"healthy: {targets}", seconds=40)
 
 
 @pytest.fixture
 def targets() -> Iterator[dict[str, Project]]:
-    """Prepare four pairs, none of them running."""
     settings = with_defaults({"DRAIN_SECONDS": str(UNHEALTHY_SECONDS), **UNLIMITED})
     targets = {name: Project(settings) for name in ("old-1", "old-2", "new-1", "new-2")}
     try:
@@ -93,7 +91,6 @@ def targets() -> Iterator[dict[str, Project]]:
 
 @pytest.fixture
 def load_balancer(targets: dict[str, Project]) -> Iterator[LoadBalancer]:
-    """Run the load balancer."""
     balancer = LoadBalancer(targets)
     try:
         wait_until(lambda: HttpClient(balancer.url).is_ready("/healthz"), "load balancer answers")

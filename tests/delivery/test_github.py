@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from checkout import Checkout
-from standins import Programs
+from standins import StandIns
 from zama_ops.programs import wait_until
 
 REPOSITORY: Final = "example/zama-challenge"
@@ -21,15 +21,14 @@ NGINX: Final = f"sha256:{64 * 'b'}"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return a commit."""
     return Checkout.make(tmp_path_factory.mktemp("copy") / "checkout")
 
 
 @pytest.fixture
-def programs(tmp_path: Path, checkout: Checkout) -> Iterator[Programs]:
+def programs(tmp_path: Path, checkout: Checkout) -> Iterator[StandIns]:
     """Return stand-ins and the commit; afterwards it is as before."""
     revision = checkout.git("rev-parse", "HEAD")
-    yield Programs(tmp_path / "bin", checkout)
+    yield StandIns(tmp_path / "bin", checkout)
     checkout.git("reset", "--quiet", "--hard", revision)
     checkout.git("clean", "-fdxq", "--exclude=.venv")
 
@@ -37,7 +36,7 @@ def programs(tmp_path: Path, checkout: Checkout) -> Iterator[Programs]:
 # --- The plan -------------------------------------------------------------------------------------
 
 
-def test_the_plan_comes_from_the_run_on_main(programs: Programs) -> None:
+def test_the_plan_comes_from_the_run_on_main(programs: StandIns) -> None:
     """Of this very commit, and only if all of it has passed."""
     revision = programs.checkout.git("rev-parse", "HEAD")
     code, said, _ = programs.zama("deploy", "fetch")
@@ -71,7 +70,7 @@ IN_PLACE: Final = {"STATE_BUCKET": "a-bucket"}
     ],
 )
 def test_a_command_that_cannot_succeed_does_not_begin(
-    programs: Programs, words: str, environ: dict[str, str], message: str
+    programs: StandIns, words: str, environ: dict[str, str], message: str
 ) -> None:
     """The command prints one line with the reason, and calls no program."""
     code, said, called = programs.zama(*words.split(), **environ)
@@ -87,7 +86,7 @@ while :; do sleep 0.1; done
 """
 
 
-def test_ctrl_c_lets_terraform_stop_in_good_order(programs: Programs) -> None:
+def test_ctrl_c_lets_terraform_stop_in_good_order(programs: StandIns) -> None:
     """Killed, it would keep the state's lock, and forget what it has made."""
     terraform = programs.folder / "terraform"
     terraform.write_text(INTERRUPTED)
@@ -108,7 +107,7 @@ def test_ctrl_c_lets_terraform_stop_in_good_order(programs: Programs) -> None:
     assert "`terraform plan` failed with exit code 1" in said
 
 
-def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: Programs) -> None:
+def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: StandIns) -> None:
     """As a difference to what they were, whatever else there is in them."""
     code, said, _ = programs.zama("aws-local", "compare", "HEAD")
     assert code == 0, said
@@ -137,7 +136,7 @@ def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: Programs)
     ],
 )
 def test_there_is_one_issue_for_drift(
-    programs: Programs, drift: str, issues: list[Mapping[str, Any]], expected: list[str]
+    programs: StandIns, drift: str, issues: list[Mapping[str, Any]], expected: list[str]
 ) -> None:
     """Opened when there is some, updated while there is, closed when there is none."""
     programs.write("drift.md", drift)
@@ -157,7 +156,7 @@ def test_there_is_one_issue_for_drift(
     [(0, 0, ""), (2, 1, ""), (1, 1, "Grype could not scan zama-api")],
 )
 def test_a_bad_vulnerability_is_refused(
-    programs: Programs, grype: int, code: int, message: str
+    programs: StandIns, grype: int, code: int, message: str
 ) -> None:
     """Whatever the first image has, the second is scanned as well; a scan that fails is no pass."""
     programs.exit_with("grype", grype)
@@ -176,7 +175,7 @@ def test_a_bad_vulnerability_is_refused(
 # --- Signatures -----------------------------------------------------------------------------------
 
 
-def test_what_was_pushed_is_signed(programs: Programs) -> None:
+def test_what_was_pushed_is_signed(programs: StandIns) -> None:
     """By its digest, with the list of its parts."""
     pushed = {"repository": "registry/zama-api", "digest": API}
     programs.write("images.json", json.dumps({"api": pushed}))
@@ -190,7 +189,7 @@ def test_what_was_pushed_is_signed(programs: Programs) -> None:
     ]
 
 
-def plan(programs: Programs, digests: Mapping[str, str] | None) -> str:
+def plan(programs: StandIns, digests: Mapping[str, str] | None) -> str:
     """Leave a saved plan, and return its commit."""
     revision = programs.checkout.git("rev-parse", "HEAD")
     release = {
@@ -206,7 +205,7 @@ def plan(programs: Programs, digests: Mapping[str, str] | None) -> str:
     return revision
 
 
-def test_images_without_digests_are_refused(programs: Programs) -> None:
+def test_images_without_digests_are_refused(programs: StandIns) -> None:
     """A tag names what somebody last gave it to."""
     for digests in (None, {"api": API}):
         plan(programs, digests)

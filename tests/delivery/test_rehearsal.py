@@ -71,7 +71,6 @@ def narrowed(tests: str, osv_url: str) -> dict[str, str]:
 
 
 def rehearse(checkout: Checkout, tests: str, *options: str) -> Rehearsed:
-    """Rehearse with some of the tests only."""
     with advisories() as url:
         done = checkout.run("zama", "rehearse", "--json", *options, **narrowed(tests, url))
     assert done.stdout, done.stderr
@@ -97,7 +96,6 @@ def good(
 
 
 def a_failing_test(checkout: Checkout) -> None:
-    """Make the sum a difference."""
     checkout.edit("services/api/src/zama_api/operations.py", ".a + ", ".a - ")
 
 
@@ -114,12 +112,10 @@ def a_vulnerable_dependency(checkout: Checkout) -> None:
 
 
 def a_container_of_root(checkout: Checkout) -> None:
-    """Run the API as root."""
     checkout.edit("services/api/Dockerfile", "USER 10001:10001", "USER root")
 
 
 def an_open_security_group(checkout: Checkout) -> None:
-    """Let anybody try to log in."""
     with (checkout.path / "terraform" / "security_groups.tf").open("a") as file:
         file.write(
             """
@@ -136,7 +132,6 @@ resource "aws_vpc_security_group_ingress_rule" "tasks_from_anywhere" {
 
 
 def an_unpinned_action(checkout: Checkout) -> None:
-    """Let an action become another over night."""
     path = checkout.path / ".github" / "workflows" / "drift.yml"
     text = path.read_text()
     (pinned,) = (line for line in text.splitlines() if "actions/checkout@" in line)

@@ -13,7 +13,6 @@ from zama_ops.paths import ROOT
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """Return a copy that may be changed."""
     return Checkout.make(tmp_path / "copy")
 
 

@@ -23,7 +23,6 @@ COMMAND: Final = (sys.executable, "-c", "from orders_ops.cli import app; app()")
 
 
 def begin(name: str, target: Path) -> subprocess.CompletedProcess[str]:
-    """Run `zama new`."""
     command = [str(ZAMA), "new", name, str(target)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

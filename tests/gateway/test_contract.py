@@ -34,7 +34,6 @@ def assert_not_passed_on(pair: Pair, answer: Answer) -> None:
 
 
 def post_sum(pair: Pair, body: bytes, headers: dict[str, str] | None = None) -> Answer:
-    """Send `body` to be added."""
     return send(pair.gateway.url, "POST", "/sum", headers or AUTHORISED, body)
 
 
@@ -206,7 +205,6 @@ def test_a_body_of_1024_bytes_is_taken(pair: Pair) -> None:
 
 @pytest.fixture
 def connection(pair: Pair) -> Iterator[http.client.HTTPConnection]:
-    """Open a connection to the gateway."""
     connection = http.client.HTTPConnection(urlsplit(pair.gateway.url).netloc, timeout=15)
     yield connection
     connection.close()

@@ -13,7 +13,6 @@ SECONDS = 4
 
 
 def resident_mib(part: Process) -> float:
-    """Return the resident memory of a process."""
     return int(kernel_says(part.process.pid)["VmRSS"].removesuffix(" kB")) / 1024
 
 

@@ -25,7 +25,6 @@ class Handler(BaseHTTPRequestHandler):
     server: Listener
 
     def do_GET(self) -> None:
-        """Keep the head."""
         self.server.head = self.headers
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(200)
@@ -40,7 +39,6 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """Listen while the test runs."""
     with Listener(("127.0.0.1", 0), Handler) as listener:
         thread = threading.Thread(target=listener.serve_forever)
         thread.start()

@@ -40,12 +40,10 @@ def _quick(part: Part) -> bool:
 
 
 def status(response: bytes) -> int:
-    """Return the status of raw response bytes."""
     return int(response.split(b" ", 2)[1])
 
 
 def with_body(body: bytes) -> bytes:
-    """Return a whole request for a sum."""
     return SUM_HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
 
 

@@ -22,7 +22,6 @@ def several(module_processes: ProcessStack) -> Pair:
 
 
 def post_sum(url: str, key: str) -> Answer:
-    """Ask for a sum with `key`."""
     return send(url, "POST", "/sum", {**JSON, "X-Api-Key": key}, SUM)
 
 

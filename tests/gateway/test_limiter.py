@@ -24,12 +24,10 @@ class Caller:
 
     @property
     def keys(self) -> tuple[str, str]:
-        """Its keys."""
         return f"key-{self.number}-a", f"key-{self.number}-b"
 
     @property
     def addresses(self) -> tuple[str, str]:
-        """Its addresses, of a network for documentation."""
         return f"203.0.113.{2 * self.number}", f"203.0.113.{2 * self.number + 1}"
 
 
@@ -49,18 +47,15 @@ def limited(module_stack: Stack) -> Pair:
 
 @pytest.fixture
 def caller() -> Caller:
-    """Return a caller with a full bucket."""
     return Caller(next(_numbers) % CLIENTS)
 
 
 @pytest.fixture
 def other() -> Caller:
-    """Return another caller."""
     return Caller(next(_numbers) % CLIENTS)
 
 
 def post_sum(pair: Pair, key: str = "", address: str = "203.0.113.255") -> Answer:
-    """Ask for a sum, as `address`."""
     headers = {**JSON, "X-Forwarded-For": address, **({"X-Api-Key": key} if key else {})}
     return send(pair.gateway.url, "POST", "/sum", headers, SUM)
 

@@ -33,7 +33,6 @@ class Up:
             )
 
     def printed(self) -> str:
-        """Return all that it has printed."""
         return self.output.read_text()
 
     def wait_until_ready(self) -> str:
@@ -44,22 +43,18 @@ class Up:
         return match[1]
 
     def end(self) -> int:
-        """Stop it and return its exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(STOP_SECONDS)
 
     def __enter__(self) -> Self:
-        """Run while the block does."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it, whatever happened."""
         self.end()
 
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    """Run with the settings of a newcomer."""
     with Up(tmp_path) as running:
         yield running
 

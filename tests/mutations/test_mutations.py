@@ -105,7 +105,6 @@ class Laboratory:
 
 @pytest.fixture(scope="module")
 def selected(request: pytest.FixtureRequest) -> list[Break]:
-    """Return the breaks whose tests were selected."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     given = [one.params.get("broken") for one in parameters if one]
     return [broken for broken in given if isinstance(broken, Break)]
@@ -120,7 +119,6 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    """Return where breaks are tried."""
     data = tmp_path_factory.mktemp("terraform")
     done = terraform(FOLDERS["service"], data, "init", "-backend=false", "-lockfile=readonly")
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,6 @@ CONFIGURATION: Final = OBSERVABILITY / "alertmanager" / "alertmanager.yaml"
 
 
 def amtool(*words: str) -> str:
-    """Run amtool and return what it prints."""
     done = subprocess.run(["amtool", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()

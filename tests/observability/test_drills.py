@@ -23,7 +23,6 @@ Done = subprocess.CompletedProcess[str]
 
 
 def zama_drill(name: str, *options: str) -> Done:
-    """Run a drill as a person would."""
     command = [str(ZAMA), "drill", name, "--speed", str(SPEED), "--json", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -41,7 +41,6 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def ask(sandbox: Sandbox, expression: str) -> list[Any]:
-    """Return what an expression gives now."""
     query = urllib.parse.urlencode({"query": expression})
     with urllib.request.urlopen(f"{sandbox.prometheus}/api/v1/query?{query}", timeout=10) as answer:
         data: list[Any] = json.load(answer)["data"]["result"]

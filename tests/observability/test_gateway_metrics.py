@@ -25,20 +25,16 @@ def processes(tmp_path: Path) -> Iterator[ProcessStack]:
 
 @pytest.fixture
 def metrics(processes: ProcessStack) -> Process:
-    """Start what counts."""
     return processes.start_gateway_metrics()
 
 
 @pytest.fixture
 def port(metrics: Process) -> str:
-    """Return where the gateway sends its lines."""
     return str(urlsplit(metrics.url).port)
 
 
 @pytest.fixture
 def counted(metrics: Process) -> Counted:
-    """Read all samples, by name with labels."""
-
     def read() -> dict[str, float]:
         text = send(metrics.url, path="/metrics").body.decode()
         samples = (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")

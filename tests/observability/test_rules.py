@@ -27,12 +27,10 @@ Expected = Mapping[tuple[int, str], Alerts]
 
 
 def minutes(duration: str) -> int:
-    """Return a Prometheus duration in minutes."""
     return int(duration[:-1]) * MINUTES[duration[-1]]
 
 
 def alerts() -> list[dict[str, Any]]:
-    """Return all alerting rules."""
     groups = [group for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
@@ -102,13 +100,11 @@ def evaluate(
 
 
 def promtool(*arguments: str) -> None:
-    """Run promtool, which must have no complaint."""
     result = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def alert_of(objective: Objective) -> str:
-    """Return the name of an objective's alerts."""
     return f"{objective.name.capitalize()}BudgetBurn"
 
 

@@ -26,7 +26,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 def start(url: str, folder: Path, *options: str, **environ: str) -> subprocess.Popen[str]:
-    """Begin, as a person would."""
     command = [str(ZAMA), "load", url, "--json", "--report", str(folder), *options]
     pipe = subprocess.PIPE
     return subprocess.Popen(

@@ -57,7 +57,6 @@ def visit(browser: "Browser", pair: Pair) -> Iterator[Open]:
 
 
 def operation(page: "Page") -> "Locator":
-    """Open `POST /sum`."""
     sum_ = page.locator("#operations-sum-add")
     sum_.locator(".opblock-summary-control").click()
     until_ready(sum_)

@@ -52,7 +52,6 @@ def kebab(title: str) -> str:
 
 
 def resolve(node: Any) -> Any:
-    """Follow a reference within the contract."""
     while "$ref" in node:
         pointer, node = node["$ref"], CONTENTS
         for name in pointer.removeprefix("#/").split("/"):
@@ -229,11 +228,9 @@ class Page(HTMLParser):
         self.feed(PAGE)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep a tag."""
         self.tags.append((tag, dict(attrs)))
 
     def values(self, attribute: str) -> list[str]:
-        """Return all values of an attribute."""
         return [value for _, attributes in self.tags if (value := attributes.get(attribute))]
 
 

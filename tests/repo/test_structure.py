@@ -15,7 +15,6 @@ EMULATOR: Final = ROOT / "emulator" / "src" / "zama_emulator"
 
 
 def tree(path: Path) -> list[ast.AST]:
-    """Return all nodes of a module."""
     return list(ast.walk(ast.parse(path.read_text())))
 
 
@@ -84,3 +83,16 @@ def test_the_map_names_every_module() -> None:
     assert sorted(named) == sorted(
         path.relative_to(OPS).with_suffix("").as_posix() for path in MODULES.values()
     )
+
+
+def test_every_test_says_what_it_holds() -> None:
+    """Its docstring is the behaviour, as a sentence."""
+    mute = [
+        f"{path.name}::{node.name}"
+        for folder in ("tests", "services/api/tests", "emulator/tests")
+        for path in (ROOT / folder).rglob("test_*.py")
+        for node in tree(path)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        if not ast.get_docstring(node)
+    ]
+    assert not mute

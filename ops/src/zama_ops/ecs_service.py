@@ -33,10 +33,10 @@ class EcsService:
         """
         with client("ecs") as ecs:
             try:
-                found = ecs.describe_services(cluster=self.prefix, services=[self.prefix])
+                response = ecs.describe_services(cluster=self.prefix, services=[self.prefix])
             except ecs.exceptions.ClusterNotFoundException:
-                found = {"services": []}
-        active = [one for one in found["services"] if one["status"] == "ACTIVE"]
+                response = {"services": []}
+        active = [one for one in response["services"] if one["status"] == "ACTIVE"]
         if not active:
             raise CommandError(
                 f"There is no service {self.prefix} in this account and region: is that the"
@@ -49,8 +49,8 @@ class EcsService:
     def containers(self) -> dict[str, dict[str, Any]]:
         """Return the containers of its task definition, by name."""
         with client("ecs") as ecs:
-            found = ecs.describe_task_definition(taskDefinition=_running(self.describe()))
-        return {one["name"]: one for one in found["taskDefinition"]["containerDefinitions"]}
+            response = ecs.describe_task_definition(taskDefinition=_running(self.describe()))
+        return {one["name"]: one for one in response["taskDefinition"]["containerDefinitions"]}
 
     def parameter(self) -> str:
         """Return the name of the parameter that its gateway takes the keys from."""
@@ -62,8 +62,8 @@ class EcsService:
     def load_balancer(self) -> dict[str, Any]:
         """Return how its load balancer is described."""
         with client("elbv2") as elbv2:
-            (found,) = elbv2.describe_load_balancers(Names=[self.prefix])["LoadBalancers"]
-        balancer: dict[str, Any] = found
+            (only,) = elbv2.describe_load_balancers(Names=[self.prefix])["LoadBalancers"]
+        balancer: dict[str, Any] = only
         return balancer
 
     def url(self) -> str:
@@ -75,8 +75,8 @@ class EcsService:
             if listener["Protocol"] == "HTTPS":
                 (certificate,) = listener["Certificates"]
                 with client("acm") as acm:
-                    found = acm.describe_certificate(**certificate)["Certificate"]
-                return f"https://{found['DomainName']}"
+                    described = acm.describe_certificate(**certificate)["Certificate"]
+                return f"https://{described['DomainName']}"
         return f"http://{balancer['DNSName']}"
 
     # --- Roll out -----------------------------------------------------------------------------

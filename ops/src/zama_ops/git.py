@@ -13,6 +13,11 @@ def commit() -> str:
     return run("git", "rev-parse", "HEAD").strip()
 
 
+def image_tag(revision: str) -> str:
+    """Return the tag of a commit's images."""
+    return revision[:7]
+
+
 @contextlib.contextmanager
 def checkout(revision: str) -> Iterator[Path]:
     """Yield a folder with the repository as it was at a commit."""

@@ -21,6 +21,3 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 Bucket = Annotated[
     str, typer.Option("--state-bucket", envvar="STATE_BUCKET", help="As bootstrap has named it.")
 ]
-Tag = Annotated[
-    str, typer.Option(envvar="IMAGE_TAG", help="Default: the commit's first 7 characters.")
-]

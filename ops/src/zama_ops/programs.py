@@ -145,11 +145,9 @@ class Programs:
     started: list[Program] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Run until the block ends."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End what still runs."""
         self.end()
 
     def start(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Program:

@@ -21,50 +21,8 @@ _HEAD: Final = """\
 # Requests and bad requests are counted over each window and then divided, over all tasks at once.
 # Health checks are not callers' requests. Over more than 6 hours the shortest windows are added up:
 # the raw samples of a month are millions, and Managed Prometheus bills each that a rule reads.
-# yamllint disable rule:line-length
+# yamllint disable
 
-groups:
-"""
-_GROUP: Final = """\
-  - name: {objective}
-    interval: 1m
-    rules:
-"""
-_RECORDINGS: Final = """\
-      - record: service:requests:increase{window}
-        expr: {requests}
-        labels: {{objective: {objective}}}
-      - record: service:bad_requests:increase{window}
-        expr: {bad_requests}
-        labels: {{objective: {objective}}}
-      - record: service:bad_requests:ratio_rate{window}
-        expr: >-
-          service:bad_requests:increase{window}{{objective="{objective}"}}
-          / (service:requests:increase{window}{{objective="{objective}"}} > 0)
-        labels: {{objective: {objective}}}
-"""
-_BUDGET: Final = """\
-      - record: service:error_budget:remaining{window}
-        expr: 1 - service:bad_requests:ratio_rate{window}{{objective="{objective}"}} / {budget:g}
-        labels: {{objective: {objective}}}
-      - record: service:error_budget:burn_rate{fastest}
-        expr: service:bad_requests:ratio_rate{fastest}{{objective="{objective}"}} / {budget:g}
-        labels: {{objective: {objective}}}
-"""
-_ALERT: Final = """\
-      - alert: {name}BudgetBurn
-        expr: >-
-          service:bad_requests:ratio_rate{long}{{objective="{objective}"}} > {threshold}
-          and service:bad_requests:ratio_rate{short}{{objective="{objective}"}} > {threshold}
-          and service:bad_requests:increase{long}{{objective="{objective}"}} >= {least}
-        labels: {{severity: {severity}, window: {long}}}
-        annotations:
-          summary: The {objective} budget of {window} is being used up at {factor:g} times its speed
-          description: >-
-            {promise}
-            In the last {long} {{{{ $value | humanizePercentage }}}} were bad; {budget:g} % may be.
-            At this speed a full budget lasts {lasts}.
-          runbook_url: {runbooks}/{name}BudgetBurn.md
 """
 
 _HOURS: Final = {"m": 1 / 60, "h": 1, "d": 24}
@@ -176,46 +134,67 @@ class ServiceLevels:
 
     def rules(self) -> str:
         """Return Prometheus' rules, as YAML."""
-        return "".join((_HEAD, *self._parts()))
+        groups = [
+            {
+                "name": objective.name,
+                "interval": "1m",
+                "rules": [*self._recordings(objective), *self._alerts(objective)],
+            }
+            for objective in self.objectives
+        ]
+        return _HEAD + yaml.safe_dump({"groups": groups}, sort_keys=False, width=10_000)
 
-    def _parts(self) -> Iterator[str]:
-        for objective in self.objectives:
-            yield _GROUP.format(objective=objective.name)
-            shortest = self.windows[0]
-            for window in self.windows:
-                requests, bad_requests = (
-                    objective.counts(window)
-                    if _hours(window) <= _LONGEST_COUNTED_HOURS
-                    else objective.added_up(window, shortest)
-                )
-                yield _RECORDINGS.format(
-                    objective=objective.name,
-                    window=window,
-                    requests=requests,
-                    bad_requests=bad_requests,
-                )
-            yield _BUDGET.format(
-                objective=objective.name,
-                window=self.window,
-                fastest=self.burn_rates[0].long,
-                budget=objective.budget,
+    def _recordings(self, objective: Objective) -> Iterator[dict[str, Any]]:
+        def recording(name: str, expression: str) -> dict[str, Any]:
+            return {
+                "record": f"service:{name}",
+                "expr": expression,
+                "labels": {"objective": objective.name},
+            }
+
+        ours = f'{{objective="{objective.name}"}}'
+        shortest, fastest = self.windows[0], self.burn_rates[0].long
+        for window in self.windows:
+            counts = (
+                objective.counts(window)
+                if _hours(window) <= _LONGEST_COUNTED_HOURS
+                else objective.added_up(window, shortest)
             )
-            for rate in self.burn_rates:
-                yield _ALERT.format(
-                    name=objective.name.capitalize(),
-                    objective=objective.name,
-                    promise=objective.promise,
-                    factor=rate.factor,
-                    threshold=f"{rate.factor * objective.budget:g}",
-                    budget=objective.budget * 100,
-                    long=rate.long,
-                    short=rate.short,
-                    severity=rate.severity,
-                    least=self.least_bad_requests,
-                    window=self.window,
-                    lasts=_duration(_hours(self.window) / rate.factor),
-                    runbooks=self.runbooks,
-                )
+            for name, expression in zip(("requests", "bad_requests"), counts, strict=True):
+                yield recording(f"{name}:increase{window}", expression)
+            yield recording(
+                f"bad_requests:ratio_rate{window}",
+                f"service:bad_requests:increase{window}{ours}"
+                f" / (service:requests:increase{window}{ours} > 0)",
+            )
+        ratio, budget = "service:bad_requests:ratio_rate", f"{objective.budget:g}"
+        yield recording(
+            f"error_budget:remaining{self.window}", f"1 - {ratio}{self.window}{ours} / {budget}"
+        )
+        yield recording(f"error_budget:burn_rate{fastest}", f"{ratio}{fastest}{ours} / {budget}")
+
+    def _alerts(self, objective: Objective) -> Iterator[dict[str, Any]]:
+        ours = f'{{objective="{objective.name}"}}'
+        name = f"{objective.name.capitalize()}BudgetBurn"
+        for rate in self.burn_rates:
+            threshold = f"{rate.factor * objective.budget:g}"
+            lasts = _duration(_hours(self.window) / rate.factor)
+            yield {
+                "alert": name,
+                "expr": f"service:bad_requests:ratio_rate{rate.long}{ours} > {threshold}"
+                f" and service:bad_requests:ratio_rate{rate.short}{ours} > {threshold}"
+                f" and service:bad_requests:increase{rate.long}{ours} >= {self.least_bad_requests}",
+                "labels": {"severity": rate.severity, "window": rate.long},
+                "annotations": {
+                    "summary": f"The {objective.name} budget of {self.window} is being used up at"
+                    f" {rate.factor:g} times its speed",
+                    "description": f"{objective.promise} In the last {rate.long}"
+                    " {{ $value | humanizePercentage }} were bad;"
+                    f" {objective.budget * 100:g} % may be."
+                    f" At this speed a full budget lasts {lasts}.",
+                    "runbook_url": f"{self.runbooks}/{name}.md",
+                },
+            }
 
 
 def _hours(duration: str) -> float:

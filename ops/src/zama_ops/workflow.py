@@ -128,8 +128,8 @@ def faults(path: Path, makefile: str) -> Iterator[str]:
         known = {output for output in given if output.split(".")[1] in job.needs}
         for step in job.contents["steps"]:
             yield from _unknown(where, step, known)
-            found = _RUN.fullmatch(step.get("run", "make help").strip())
-            if not found or found[1] not in targets:
+            match = _RUN.fullmatch(step.get("run", "make help").strip())
+            if not match or match[1] not in targets:
                 yield f"{where}: `{step['run'].strip()}` is not one target of the Makefile"
             if "id" in step:
                 known.add(f"steps.{step['id']}.outputs")
@@ -141,11 +141,11 @@ def _unknown(where: str, node: Any, known: set[str]) -> Iterator[str]:
     """Yield the paths in a part of a workflow that stand for nothing."""
     for expression in expressions(node):
         try:
-            found = paths(expression)
+            named = paths(expression)
         except ExpressionError as error:
             yield f"{where}: {error}"
             continue
-        for path in found:
+        for path in named:
             context, _, rest = path.partition(".")
             if not (
                 context in {"vars", "secrets"}
@@ -176,8 +176,8 @@ def expressions(node: Any) -> Iterator[str]:
         for value in node:
             yield from expressions(value)
     elif isinstance(node, str):
-        for found in _EXPRESSION.finditer(node):
-            yield found[1].strip()
+        for match in _EXPRESSION.finditer(node):
+            yield match[1].strip()
 
 
 def paths(expression: str) -> list[str]:
@@ -202,7 +202,7 @@ def fill_in(text: str, values: Values) -> str:
         ExpressionError: one is not understood.
 
     """
-    return _EXPRESSION.sub(lambda found: _value(found[1].strip(), values), text)
+    return _EXPRESSION.sub(lambda match: _value(match[1].strip(), values), text)
 
 
 def holds(condition: str, values: Values) -> bool:
@@ -234,18 +234,18 @@ def _value(expression: str, values: Values) -> str:
 
 def _comparisons(condition: str) -> Iterator[tuple[str, str, str]]:
     for clause in condition.split(" && "):
-        found = _COMPARISON.fullmatch(clause.strip())
-        if not found:
+        match = _COMPARISON.fullmatch(clause.strip())
+        if not match:
             raise ExpressionError(
                 f"{clause!r} is none of the expressions that zama_ops.workflow knows"
             )
-        yield found[1], found[2], found[3]
+        yield match[1], match[2], match[3]
 
 
 if __name__ == "__main__":
-    found = [
+    every_fault = [
         fault
         for path in sorted(WORKFLOWS.glob("*.yml"))
         for fault in faults(path, (ROOT / "Makefile").read_text())
     ]
-    sys.exit("\n".join(found) or 0)
+    sys.exit("\n".join(every_fault) or 0)

@@ -22,12 +22,10 @@ HEADER = b"<190>Nov 24 04:05:06 nginx: "
 
 @pytest.fixture
 def metrics() -> GatewayMetrics:
-    """Make metrics that nothing was counted in."""
     return GatewayMetrics()
 
 
 def value(metrics: GatewayMetrics, name: str, **labels: str) -> float | None:
-    """Read a sample as a scrape would."""
     registry = CollectorRegistry()
     registry.register(metrics)
     return registry.get_sample_value(name, labels)

@@ -17,13 +17,11 @@ Finished = Callable[..., Request]
 
 
 def counted(metrics: Metrics) -> int:
-    """How many requests the metrics have seen."""
     return int(float(metrics.render().decode().partition("\nsum_requests_total ")[2].split()[0]))
 
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """Metrics that have seen nothing yet."""
     return Metrics("1.2.3")
 
 

@@ -17,7 +17,6 @@ Finished = Callable[..., Request]
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """Metrics that have seen nothing yet."""
     return Metrics("1.2.3")
 
 

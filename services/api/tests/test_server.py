@@ -49,11 +49,9 @@ class Outside:
         return None
 
     def pending(self) -> set[signal.Signals]:
-        """Take the place of `sigpending`."""
         return {signal.SIGTERM} if self.signals and self.signals[0] <= self.now else set()
 
     def see(self, what: str) -> None:
-        """Note what happens now."""
         self.seen.append((self.now, what))
 
     def end(self, code: int) -> None:
@@ -69,7 +67,6 @@ def application(_environ: object, _start_response: object) -> Iterable[bytes]:
 
 @pytest.fixture
 def health() -> Health:
-    """Make a health that is ready."""
     return Health(ready_delay_seconds=0)
 
 

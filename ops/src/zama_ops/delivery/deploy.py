@@ -24,8 +24,8 @@ from zama_ops.delivery.release import (
 )
 from zama_ops.ecs_service import shift
 from zama_ops.errors import CommandError
-from zama_ops.git import checkout, commit
-from zama_ops.options import Bucket, ConnectTo, Tag
+from zama_ops.git import checkout, commit, image_tag
+from zama_ops.options import Bucket, ConnectTo
 from zama_ops.paths import BUILD, ROOT
 from zama_ops.programs import run
 from zama_ops.terraform import Profile, Terraform
@@ -48,7 +48,6 @@ app: Final = typer.Typer(
 @app.command()
 def plan(
     bucket: Bucket,
-    tag: Tag = "",
     *,
     digests: Annotated[
         str, typer.Option(envvar="IMAGE_DIGESTS", help='Such as {"api":"sha256:…","nginx":"…"}.')
@@ -58,7 +57,7 @@ def plan(
     """Save what `apply` would change for this commit, in build/plan."""
     with errors_told():
         revision = commit()
-        release = Release(revision, tag or revision[:7], _digests(digests), profile)
+        release = Release(revision, image_tag(revision), _digests(digests), profile)
         shutil.rmtree(PLAN, ignore_errors=True)
         PLAN.mkdir(parents=True)
         service = terraform(ROOT, bucket)
@@ -95,14 +94,14 @@ def fetch() -> None:
         revision = commit()
         of_this_commit = ["--workflow=ci.yml", "--branch=main", "--event=push"]
         of_this_commit += [f"--commit={revision}", "--status=success"]
-        found = json.loads(run("gh", "run", "list", *of_this_commit, "--json=databaseId"))
-        if not found:
+        runs = json.loads(run("gh", "run", "list", *of_this_commit, "--json=databaseId"))
+        if not runs:
             raise CommandError(
                 f"ci.yml has not passed on main for {revision}: wait for it, or mend it."
             )
         shutil.rmtree(PLAN, ignore_errors=True)
         # gh lists the newest first.
-        run("gh", "run", "download", str(found[0]["databaseId"]), "--name=plan", f"--dir={PLAN}")
+        run("gh", "run", "download", str(runs[0]["databaseId"]), "--name=plan", f"--dir={PLAN}")
 
 
 @app.command()
@@ -159,16 +158,16 @@ def apply(
         record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now())
         try:
             service.run("apply", str(_SAVED))
-            found = _shift_and_check(service, connect_to)
+            faults = _shift_and_check(service, connect_to)
         except CommandError as error:
-            found = [str(error)]
+            faults = [str(error)]
         outcome = "deployed"
-        if found:
-            for line in found:
+        if faults:
+            for line in faults:
                 notes.print(f"✗ {line}", style="red", markup=False)
             outcome = _roll_back(previous, bucket, connect_to)
-        write(bucket, replace(record, ended=_now(), outcome=outcome, found=found))
-        if found:
+        write(bucket, replace(record, ended=_now(), outcome=outcome, faults=faults))
+        if faults:
             raise CommandError(f"{release.tag} is not deployed: {outcome}.")
     notes.print(f"[green]✓[/] {release.tag} is deployed.")
 
@@ -216,11 +215,11 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
         with checkout(previous.commit) as folder, variables(previous) as words:
             service = terraform(folder, bucket)
             service.run("apply", "-auto-approve", *words)
-            found = _shift_and_check(service, connect_to)
+            faults = _shift_and_check(service, connect_to)
     except CommandError as error:
-        found = [str(error)]
-    if found:
-        return f"the way back to {previous.tag} failed as well: {'; '.join(found)}"
+        faults = [str(error)]
+    if faults:
+        return f"the way back to {previous.tag} failed as well: {'; '.join(faults)}"
     return f"rolled back to {previous.tag}"
 
 

@@ -13,8 +13,7 @@ from zama_ops.aws import client
 from zama_ops.console import errors_told, notes, step
 from zama_ops.container_images import BASE_LABEL, IMAGES, build_images, repositories
 from zama_ops.errors import CommandError
-from zama_ops.git import commit
-from zama_ops.options import Tag
+from zama_ops.git import commit, image_tag
 from zama_ops.paths import BUILD, ROOT
 from zama_ops.programs import run
 
@@ -24,19 +23,12 @@ app: Final = typer.Typer(help="From a commit to signed images.", no_args_is_help
 
 
 @app.command()
-def tag() -> None:
-    """Print the tag that the commit's images have, as `tag=1a2b3c4`."""
-    with errors_told():
-        typer.echo(f"tag={commit()[:7]}")
-
-
-@app.command()
 def build() -> None:
     """Build zama-api:local and zama-nginx:local, which know the commit that they are of."""
     with errors_told(), step("Building the images"):
         revision = commit()
         created = run("git", "show", "--no-patch", "--format=%cI", revision).strip()
-        build_images(VERSION=revision[:7], REVISION=revision, CREATED=created)
+        build_images(VERSION=image_tag(revision), REVISION=revision, CREATED=created)
 
 
 @app.command()
@@ -79,13 +71,13 @@ def _is_clean(name: str, grype: str) -> bool:
 
 
 @app.command()
-def push(tag: Tag = "") -> None:
+def push() -> None:
     """Push the images to ECR; write build/images.json, and the same to GITHUB_OUTPUT.
 
     A tag that is there already stays: an earlier attempt has scanned and pushed it.
     """
     with errors_told():
-        tag = tag or commit()[:7]
+        tag = image_tag(commit())
         pushed = {}
         for name, url in repositories().items():
             with step(f"Pushing {url}:{tag}"):

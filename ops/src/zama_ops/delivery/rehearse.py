@@ -19,7 +19,7 @@ from zama_ops import workflow
 from zama_ops.console import errors_told, notes
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.emulated_account import EXAMPLE_REPOSITORY, EmulatedAccount, temporary_account
-from zama_ops.git import commit
+from zama_ops.git import commit, image_tag
 from zama_ops.paths import ROOT
 from zama_ops.programs import require, run
 from zama_ops.terraform import cli_configuration
@@ -142,7 +142,7 @@ class Rehearsal:
             return Result(job.name, one.name, "left out", detail=reason), {}
         if target == "make push" and self.account:
             # The emulated registry stores nothing, and has no digests: the images get its names.
-            self.account.push(environ["IMAGE_TAG"])
+            self.account.push(image_tag(commit()))
             return Result(job.name, one.name, "passed"), {}
         outputs = self.directory / "outputs"
         outputs.write_text("")

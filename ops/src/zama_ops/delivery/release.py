@@ -51,7 +51,7 @@ class Record:
     began: str
     ended: str = ""
     outcome: str = ""
-    found: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
 
 # --- Terraform ------------------------------------------------------------------------------------

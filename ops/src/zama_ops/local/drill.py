@@ -8,7 +8,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,15 +33,19 @@ class DrillError(Exception):
     """What did not happen as it should."""
 
 
+Cure = Callable[[], object]
+"""Does what the runbook says."""
+
+
 @dataclass(frozen=True)
 class Drill:
     """A trouble and its cure.
 
     Arguments:
-        play: makes the trouble, yields, and does what the runbook says.
-        trouble: what happens.
-        cure: what the runbook says to do.
-        alerts: those that must fire, and clear; the runbook of the first has the cure.
+        trouble: makes the trouble, and returns its cure.
+        summary: what happens.
+        mitigation: what the runbook of the first alert says to do.
+        alerts: those that must fire, and clear.
         minutes: within which they must fire after the trouble began, and clear after the cure.
         task_count: how many tasks there are.
         rate: requests/s of the callers.
@@ -49,9 +53,9 @@ class Drill:
 
     """
 
-    play: Callable[[Sandbox], Iterator[None]]
-    trouble: str
-    cure: str
+    trouble: Callable[[Sandbox], Cure]
+    summary: str
+    mitigation: str
     alerts: tuple[Alert, ...]
     minutes: tuple[float, float]
     task_count: int = 1
@@ -59,82 +63,82 @@ class Drill:
     rate_limit: int = NO_LIMIT
 
 
-def _api_killed(sandbox: Sandbox) -> Iterator[None]:
+def _kill_api(sandbox: Sandbox) -> Cure:
     sandbox.tasks[0].api.process.kill()
-    yield
-    sandbox.tasks[0].start_api()
+    return sandbox.tasks[0].start_api
 
 
-def _api_slow(sandbox: Sandbox) -> Iterator[None]:
+def _starve_api(sandbox: Sandbox) -> Cure:
     process, cured = sandbox.tasks[0].api.process, threading.Event()
 
-    def stutter() -> None:
+    def pause_and_resume() -> None:
         while not cured.is_set():
             process.send_signal(signal.SIGSTOP)
             cured.wait(0.4)
             process.send_signal(signal.SIGCONT)
             cured.wait(0.1)
 
-    thread = threading.Thread(target=stutter, daemon=True)
-    thread.start()
-    yield
-    cured.set()
-    thread.join()
+    threading.Thread(target=pause_and_resume, daemon=True).start()
+    return cured.set
 
 
-def _key_wrong(sandbox: Sandbox) -> Iterator[None]:
+def _replace_key(sandbox: Sandbox) -> Cure:
     sandbox.tasks[0].restart_gateway("callers=a-new-key")
-    yield
-    sandbox.tasks[0].restart_gateway(f"callers=a-new-key callers={KEY}")
+    return partial(sandbox.tasks[0].restart_gateway, f"callers=a-new-key callers={KEY}")
 
 
-def _called(sandbox: Sandbox, rate: float) -> Iterator[None]:
+def _call(sandbox: Sandbox, rate: float) -> Cure:
     sandbox.callers.rate = rate
-    yield
-    sandbox.callers.rate = sandbox.rate
+    return partial(setattr, sandbox.callers, "rate", sandbox.rate)
 
 
-def _task_unhealthy(sandbox: Sandbox) -> Iterator[None]:
+def _hang_task(sandbox: Sandbox) -> Cure:
     process = sandbox.tasks[1].api.process
     process.send_signal(signal.SIGSTOP)
-    yield
-    process.kill()
-    process.wait()
-    sandbox.tasks[1].start_api()
+
+    def replace() -> None:
+        process.kill()
+        process.wait()
+        sandbox.tasks[1].start_api()
+
+    return replace
 
 
-def _keepalive_race(sandbox: Sandbox) -> Iterator[None]:
-    neighbour = Neighbour(sandbox.tasks[0].api_port)
-    sandbox.tasks[0].restart_gateway(api_port=neighbour.port)
-    yield
-    sandbox.tasks[0].restart_gateway()
-    neighbour.stop()
+def _close_connections(sandbox: Sandbox) -> Cure:
+    proxy = ClosingProxy(sandbox.tasks[0].api_port)
+    sandbox.tasks[0].restart_gateway(api_port=proxy.port)
+
+    def remove() -> None:
+        sandbox.tasks[0].restart_gateway()
+        proxy.stop()
+
+    return remove
 
 
 DRILLS: Final = {
     "api-killed": Drill(
-        _api_killed,
+        _kill_api,
         "The API is killed and nobody starts it again.",
         "start the API again",
         (Alert("AvailabilityBudgetBurn", "1h"), Alert("NoHealthyTask")),
         minutes=(4, 8),
     ),
     "api-slow": Drill(
-        _api_slow,
+        _starve_api,
         "The API gets too little CPU: it stands still four fifths of the time.",
         "give it CPU: here, stop what takes it",
         (Alert("LatencyBudgetBurn", "1h"),),
         minutes=(15, 8),
     ),
     "key-wrong": Drill(
-        _key_wrong,
+        _replace_key,
         "A rotation took the old key away while callers still use it.",
         "deploy the old key beside the new one",
         (Alert("KeysRefused"),),
         minutes=(6, 6),
     ),
     "rate-limited": Drill(
-        partial(_called, rate=20),
+        partial(_call, rate=20),
         "A caller sends four times what it may.",
         "have the caller send less, or raise the limit",
         (Alert("RateLimitHit"),),
@@ -143,7 +147,7 @@ DRILLS: Final = {
         rate_limit=5,
     ),
     "task-unhealthy": Drill(
-        _task_unhealthy,
+        _hang_task,
         "One of two tasks hangs: it holds its port and answers nobody.",
         "replace the task",
         (Alert("UnhealthyTasks"),),
@@ -151,14 +155,14 @@ DRILLS: Final = {
         task_count=2,
     ),
     "keepalive-race": Drill(
-        _keepalive_race,
+        _close_connections,
         "Something between gateway and API closes connections that the gateway still uses.",
         "have the API keep idle connections for longer than the gateway does",
         (Alert("UpstreamRetries"),),
         minutes=(3, 12),
     ),
     "silence": Drill(
-        partial(_called, rate=0),
+        partial(_call, rate=0),
         "No request comes any more, though somebody always calls.",
         "find out what keeps requests away; here, call again",
         (Alert("NoRequests"),),
@@ -170,7 +174,7 @@ DRILLS: Final = {
 # --- Means ----------------------------------------------------------------------------------------
 
 
-class Neighbour(socketserver.ThreadingTCPServer):
+class ClosingProxy(socketserver.ThreadingTCPServer):
     """Hands on requests to the API, and closes each connection just as its second one comes.
 
     An API whose keep-alive is shorter than the gateway's does that by bad luck; this one always.
@@ -191,7 +195,7 @@ class Neighbour(socketserver.ThreadingTCPServer):
 
 
 class _Connection(socketserver.BaseRequestHandler):
-    server: Neighbour
+    server: ClosingProxy
 
     def handle(self) -> None:
         """Hand on one request and its answer; wait for the next, and close."""
@@ -229,12 +233,11 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
             early = [alert for alert, state in sandbox.alerts().items() if state == "firing"]
             if early:
                 raise DrillError(f"Before the trouble fires: {_list(early)}")
-        with step(f"{drill.trouble.rstrip('.')}: {_list(drill.alerts)}"):
-            playing = drill.play(sandbox)
-            next(playing)
+        with step(f"{drill.summary.rstrip('.')}: {_list(drill.alerts)}"):
+            cure = drill.trouble(sandbox)
             fired = _wait(sandbox, drill, fire_minutes, "fire", lambda state: state == "firing")
-        with step(f"The cure: {drill.cure}"):
-            next(playing, None)
+        with step(f"The cure: {drill.mitigation}"):
+            cure()
             cleared = _wait(sandbox, drill, clear_minutes, "clear", lambda state: state != "firing")
         if picture:
             from zama_ops.local.dashboard_picture import draw  # noqa: PLC0415 - needs what only tests install
@@ -242,7 +245,7 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
             with step(f"Drawing {picture}"):
                 sandbox.let_pass(minutes=2)
                 title = (
-                    f"{drill.trouble} Measured in a drill on one machine,"
+                    f"{drill.summary} Measured in a drill on one machine,"
                     f" {began:%Y-%m-%d}; the rules' durations divided by {speed:g}."
                 )
                 draw(sandbox.prometheus, began, speed, title, picture)
@@ -321,7 +324,7 @@ def command(name: str, drill: Drill) -> Callable[..., None]:
             table.add_row(str(one["alert"]), *(f"{value / 60:.1f} min" for value in seconds))
         Console().print(table)
 
-    play.__doc__ = f"{drill.trouble}\n\nFires {_list(drill.alerts)}. The cure: {drill.cure}."
+    play.__doc__ = f"{drill.summary}\n\nFires {_list(drill.alerts)}. The cure: {drill.mitigation}."
     return play
 
 

@@ -53,12 +53,10 @@ class Callers:
         self._thread = threading.Thread(target=self._call)
 
     def __enter__(self) -> Self:
-        """Call until the block ends."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Call no more."""
         self._stopped.set()
         self._thread.join()
 
@@ -150,7 +148,6 @@ class Sandbox:
     _ends: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        """Start everything."""
         with ExitStack() as ends:
             directory = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="zama-drill-")))
             programs = ends.enter_context(Programs(directory))
@@ -162,7 +159,6 @@ class Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything."""
         self._ends.close()
 
     def alerts(self) -> dict[Alert, str]:

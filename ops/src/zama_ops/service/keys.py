@@ -200,14 +200,14 @@ def whose(
     ).strip()
     with errors_told(), client("ssm") as ssm:
         keys = Keyring(ssm, EcsService(prefix).parameter()).keys()
-    found = next((key for key in keys if key.secret == secret), None)
+    match = next((key for key in keys if key.secret == secret), None)
     if as_json:
-        answer = {"client": found and found.client, "fingerprint": fingerprint(secret)}
+        answer = {"client": match and match.client, "fingerprint": fingerprint(secret)}
         typer.echo(json.dumps({**answer, "issued": str(issued(secret) or "") or None}, indent=2))
-    elif found:
-        typer.echo(f"{found.client} {found.fingerprint}")
-        notes.print(f"If it is in a wrong hand: `zama keys rotate {found.client} --retire`")
-    if not found:
+    elif match:
+        typer.echo(f"{match.client} {match.fingerprint}")
+        notes.print(f"If it is in a wrong hand: `zama keys rotate {match.client} --retire`")
+    if not match:
         notes.print(f"zama: {_why_nobodys(secret)}", style="red")
         raise typer.Exit(1)
 
@@ -279,13 +279,13 @@ def _of(keys: Iterable[Key], client_name: str, wanted: str | None = None) -> lis
 
     """
     every = list(keys)
-    found = [key for key in every if key.client == client_name]
-    if not found:
+    theirs = [key for key in every if key.client == client_name]
+    if not theirs:
         known = ", ".join(sorted({key.client for key in every})) or "nobody"
         raise CommandError(f"{client_name} has no such key. Who has: {known}")
-    chosen = [key for key in found if wanted in {None, key.fingerprint}]
+    chosen = [key for key in theirs if wanted in {None, key.fingerprint}]
     if not chosen:
-        known = ", ".join(key.fingerprint for key in found)
+        known = ", ".join(key.fingerprint for key in theirs)
         raise CommandError(f"{client_name} has no such key as {wanted}. It has: {known}")
     return chosen
 

@@ -55,12 +55,12 @@ def status(
     Needs AWS credentials that may read these. Exit code 1: something is wrong now, and is named.
     """
     with errors_told(), notes.status("Asking AWS ..."):
-        found = _ask(prefix, key_days)
+        report = _ask(prefix, key_days)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        typer.echo(json.dumps(asdict(report), indent=2))
     else:
-        Console().print(_screen(prefix, found))
-    if found.wrong:
+        Console().print(_screen(prefix, report))
+    if report.wrong:
         raise typer.Exit(1)
 
 
@@ -81,7 +81,7 @@ def _ask(prefix: str, key_days: int) -> Status:
     ]
     with client("ssm") as ssm:
         keys = Keyring(ssm, service.parameter()).keys()
-    found = Status(
+    report = Status(
         url=service.url(),
         version=image.rpartition("@")[2] if "@" in image else image.rpartition(":")[2],
         rollout=newest.get("rolloutState", "COMPLETED"),
@@ -99,9 +99,9 @@ def _ask(prefix: str, key_days: int) -> Status:
             if key.age_days is None or key.age_days >= _SOON * key_days
         ],
     )
-    found.wrong = wrong(found, newest.get("rolloutStateReason", ""))
-    found.soon = [_about(key, key_days) for key in found.old_keys]
-    return found
+    report.wrong = wrong(report, newest.get("rolloutStateReason", ""))
+    report.soon = [_about(key, key_days) for key in report.old_keys]
+    return report
 
 
 def _tasks(prefix: str) -> list[dict[str, str]]:
@@ -188,21 +188,21 @@ def _minute(moment: datetime) -> str:
 # --- Judging --------------------------------------------------------------------------------------
 
 
-def wrong(found: Status, reason: str) -> list[str]:
+def wrong(report: Status, reason: str) -> list[str]:
     """Return what is wrong now, a line each; `reason` is ECS's for a failed deployment."""
     faults = []
-    if found.rollout == "FAILED":
+    if report.rollout == "FAILED":
         faults.append(f"the last deployment failed: {reason}")
-    running = sum(task["state"] == "RUNNING" for task in found.tasks)
-    if running < found.desired_count:
-        faults.append(f"{running} of {found.desired_count} tasks run")
-    healthy = found.targets.get("healthy", 0)
-    if healthy < found.desired_count:
-        faults.append(f"the load balancer finds {healthy} of {found.desired_count} tasks healthy")
-    faults += [f"{name} is firing: docs/runbooks" for name in found.firing]
+    running = sum(task["state"] == "RUNNING" for task in report.tasks)
+    if running < report.desired_count:
+        faults.append(f"{running} of {report.desired_count} tasks run")
+    healthy = report.targets.get("healthy", 0)
+    if healthy < report.desired_count:
+        faults.append(f"the load balancer finds {healthy} of {report.desired_count} tasks healthy")
+    faults += [f"{name} is firing: docs/runbooks" for name in report.firing]
     faults += [
         f"the {name} budget is used up: docs/slo.md"
-        for name, left in found.budgets.items()
+        for name, left in report.budgets.items()
         if left is not None and left <= 0
     ]
     return faults
@@ -220,27 +220,27 @@ def _about(key: dict[str, Any], key_days: int) -> str:
 # --- Showing --------------------------------------------------------------------------------------
 
 
-def _screen(prefix: str, found: Status) -> Table:
-    table = Table(title=f"{prefix}: {found.url}", show_header=False, title_justify="left")
-    table.add_row("version", f"{found.version}, {found.rollout} (since {found.deployed} UTC)")
+def _screen(prefix: str, report: Status) -> Table:
+    table = Table(title=f"{prefix}: {report.url}", show_header=False, title_justify="left")
+    table.add_row("version", f"{report.version}, {report.rollout} (since {report.deployed} UTC)")
     tasks = [
         f"{one['id'][:8]} {one['state']} {one['health']} {one['zone']} since {one['since']} UTC"
-        for one in found.tasks
+        for one in report.tasks
     ]
-    table.add_row("tasks", "\n".join([f"{found.desired_count} wanted", *tasks]))
-    table.add_row("targets", _counts(found.targets))
-    table.add_row("alarms", _counts(found.alarms))
+    table.add_row("tasks", "\n".join([f"{report.desired_count} wanted", *tasks]))
+    table.add_row("targets", _counts(report.targets))
+    table.add_row("alarms", _counts(report.alarms))
     budgets = [
         f"{name}: {'no data' if left is None else f'{left:.1%} left'}"
-        for name, left in found.budgets.items()
+        for name, left in report.budgets.items()
     ]
     table.add_row("error budgets", "\n".join(budgets))
-    table.add_row("keys", str(found.keys))
-    for line in found.soon:
+    table.add_row("keys", str(report.keys))
+    for line in report.soon:
         table.add_row("[yellow]soon[/]", line)
-    for line in found.wrong:
+    for line in report.wrong:
         table.add_row("[red]wrong[/]", line)
-    if not found.wrong:
+    if not report.wrong:
         table.add_row("[green]all well[/]", "")
     return table
 

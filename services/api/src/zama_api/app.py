@@ -199,7 +199,7 @@ def _operate(
     try:
         parameter = decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _judge(body, error) from None
+        raise _decoding_problem(body, error) from None
     return Answer(200, (_JSON,), _encode(operation(parameter)))
 
 
@@ -219,7 +219,7 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
     return body
 
 
-def _judge(body: bytes, error: Exception) -> Problem:
+def _decoding_problem(body: bytes, error: Exception) -> Problem:
     """Tell a body that is not JSON (400) from JSON of the wrong shape (422).
 
     The typed decoder stops at the first fault of either kind, so the rest may be no JSON at all.

@@ -71,7 +71,7 @@ class GatewayMetrics(Collector):
         with self._lock:
             self._lines[line.partition(_TAG)[2]] += 1
             if len(self._lines) >= _CAPACITY:
-                self._understand()
+                self._count_lines()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
@@ -84,7 +84,7 @@ class GatewayMetrics(Collector):
             labels=("route",),
         )
         with self._lock:
-            self._understand()
+            self._count_lines()
             for labels, count in sorted(self._requests.items()):
                 requests.add_metric(labels, count)
             for route, counts in sorted(self._buckets.items()):
@@ -102,7 +102,7 @@ class GatewayMetrics(Collector):
             "gateway_malformed_lines", "Datagrams that are not nginx's.", malformed
         )
 
-    def _understand(self) -> None:
+    def _count_lines(self) -> None:
         """Take the lines apart; called with the lock."""
         for line, count in self._lines.items():
             match = _parse(line)

@@ -21,7 +21,7 @@ def main() -> int:
     except config.SettingsError as error:
         print(f"zama-api: {error}", file=sys.stderr)
         return 2
-    _wait_for_the_core()
+    _schedule_as_batch()
     # WSGI hands the whole environment to every request: that costs time and shows the keys.
     os.environ.clear()
 
@@ -47,7 +47,7 @@ def main() -> int:
     return 0
 
 
-def _wait_for_the_core() -> None:
+def _schedule_as_batch() -> None:
     """Run as a batch job (sched(7)), which wakes up without taking the core from another.
 
     The gateway shares the core. Else each request that it passes on would interrupt it before it

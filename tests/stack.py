@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from zama_ops import pair
+from zama_ops.callers import Callers
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.http_client import Answer, HttpClient, NoAnswerError
 from zama_ops.programs import STOP_SECONDS, Program, Programs, free_port, wait_until
@@ -46,6 +47,11 @@ def send(
 ) -> Answer:
     """Send one request on a separate connection; the path goes out as it is."""
     return HttpClient(url, timeout=timeout).send(method, path, body, headers)
+
+
+def constant_load(url: str, rate: float = 200, headers: Mapping[str, str] = AUTHORISED) -> Callers:
+    """Load `url` with so many requests/s while the block runs."""
+    return Callers(HttpClient(url, headers, timeout=15), rate)
 
 
 def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:

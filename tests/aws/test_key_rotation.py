@@ -6,15 +6,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from deployment import Deployment, on_production, zama
-from load import Load, constant_load
-from stack import AUTHORISED, KEY
+from stack import AUTHORISED, KEY, constant_load
+from zama_ops.callers import Callers
 from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import fingerprint
 from zama_ops.programs import run, wait_until
@@ -59,7 +58,7 @@ def arguments_seen() -> Iterator[set[str]]:
         looker.join()
 
 
-def load(deployment: Deployment, key: str) -> AbstractContextManager[Load]:
+def load(deployment: Deployment, key: str) -> Callers:
     """Call the service with a key while the block runs."""
     headers = {**AUTHORISED, **deployment.host, "X-Api-Key": key}
     return constant_load(deployment.url, REQUESTS_PER_SECOND, headers)

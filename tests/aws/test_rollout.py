@@ -3,14 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import pytest
 
 from deployment import Deployment
-from load import Load, Outcome, constant_load
-from stack import AUTHORISED
+from stack import AUTHORISED, constant_load
+from zama_ops.callers import Callers, Outcome
 from zama_ops.errors import CommandError
 from zama_ops.programs import wait_until
 
@@ -28,7 +27,7 @@ HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 """
 
 
-def load(deployment: Deployment) -> AbstractContextManager[Load]:
+def load(deployment: Deployment) -> Callers:
     """Call the service through its load balancer while the block runs."""
     return constant_load(deployment.url, REQUESTS_PER_SECOND, {**AUTHORISED, **deployment.host})
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from compose import ComposeStack, Project
-from load import constant_load
-from stack import UNLIMITED, send, with_defaults
+from stack import UNLIMITED, constant_load, send, with_defaults
 from zama_ops.http_client import HttpClient
 from zama_ops.programs import free_port, run, wait_until
 

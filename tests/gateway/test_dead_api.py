@@ -5,8 +5,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from load import constant_load
-from stack import AUTHORISED, UNLIMITED, ProcessStack, send
+from stack import AUTHORISED, UNLIMITED, ProcessStack, constant_load, send
 from zama_ops.contract_checks import SUM
 from zama_ops.programs import wait_until
 

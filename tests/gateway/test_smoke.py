@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stack import UNLIMITED, ZAMA, Pair, ProcessStack
+from stack import KEY, UNLIMITED, ZAMA, Pair, ProcessStack
 from zama_ops.contract_checks import CHECKS
 from zama_ops.programs import free_port
 
@@ -44,6 +44,13 @@ def test_a_high_limit_is_no_fault(pair: Pair) -> None:
     done = smoke(pair.gateway.url)
     assert done.returncode == 0
     assert done.stdout.count("✓") == len(CHECKS)
+
+
+def test_a_name_that_no_dns_knows_is_called_at_connect_to(pair: Pair) -> None:
+    """As `zama aws-local env` exports it."""
+    address = pair.gateway.url.removeprefix("http://")
+    done = smoke("http://zama.invalid", "--json", API_KEY=KEY, CONNECT_TO=address)
+    assert failed(done) == {}
 
 
 def test_an_api_without_its_gateway_fails(pair: Pair) -> None:

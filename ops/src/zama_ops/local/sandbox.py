@@ -4,10 +4,8 @@ Prometheus has the scrape configuration and the rules of observability/prometheu
 windows, waiting times and intervals divided by a speed; thresholds are as they are.
 """
 
-import contextlib
 import re
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,8 +15,8 @@ from typing import Any, Final, NamedTuple, Self
 
 import yaml
 
-from zama_ops.contract_checks import SUM
-from zama_ops.http_client import HttpClient, NoAnswerError
+from zama_ops.callers import Callers
+from zama_ops.http_client import HttpClient
 from zama_ops.pair import HOST, settings, start_api, start_gateway, start_gateway_metrics
 from zama_ops.paths import OBSERVABILITY
 from zama_ops.programs import Programs, free_port
@@ -40,36 +38,6 @@ class Alert(NamedTuple):
     def __str__(self) -> str:
         """Return it as a person would say it."""
         return f"{self.name} ({self.window})" if self.window else self.name
-
-
-class Callers:
-    """Somebody who asks for a sum `rate` times a second, whatever comes back."""
-
-    def __init__(self, url: str, rate: float) -> None:
-        self.rate = rate
-        headers = {"Content-Type": "application/json", "X-Api-Key": KEY}
-        self._client = HttpClient(url, headers, timeout=10)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._call)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _call(self) -> None:
-        while True:
-            # Read once, for a drill changes it meanwhile.
-            rate = self.rate
-            if self._stopped.wait(1 / rate if rate else 0.1):
-                return
-            if not rate:
-                continue
-            with contextlib.suppress(NoAnswerError):
-                self._client.send("POST", "/sum", SUM)
 
 
 class Task:
@@ -154,7 +122,9 @@ class Sandbox:
             self.tasks = [Task(programs, self.rate_limit) for _ in range(self.task_count)]
             self.prometheus = self._start_prometheus(programs)
             url = f"http://{HOST}:{self.tasks[0].gateway_port}"
-            self.callers = ends.enter_context(Callers(url, self.rate))
+            headers = {"Content-Type": "application/json", "X-Api-Key": KEY}
+            client = HttpClient(url, headers, timeout=10)
+            self.callers = ends.enter_context(Callers(client, self.rate, count=1))
             self._ends = ends.pop_all()
         return self
 

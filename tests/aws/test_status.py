@@ -35,7 +35,8 @@ def _traffic(minimal: Deployment) -> None:
 @pytest.mark.usefixtures("_traffic")
 def test_a_running_service_is_described(minimal: Deployment) -> None:
     """Deployment, tasks, targets, alarms, budget, keys; and what is wrong decides the exit code."""
-    done = zama(minimal.account, "status", "--json")
+    # AWS_REGION, which the README names, is enough.
+    done = zama(minimal.account, "status", "--json", AWS_DEFAULT_REGION="")
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["url"] == minimal.outputs["url"]
     assert found["version"] == minimal.variables["image_tag"]

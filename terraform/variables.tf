@@ -107,8 +107,8 @@ variable "rate_limit" {
 # --- The key --------------------------------------------------------------------------------------
 
 locals {
-  # A key that begins with `=` would be the end of one in base64, and its beginning the client's name.
-  key_pair = "[A-Za-z0-9._-]{1,64}=[A-Za-z0-9._~+/-][A-Za-z0-9._~+/=-]{0,127}"
+  # As the gateway's entrypoint checks them: tests/grammar.py.
+  key_pair = "[A-Za-z0-9._-]{1,64}=(CHANGEME|[A-Za-z0-9._~+/-][A-Za-z0-9._~+/=-]{15,127})"
 }
 
 variable "api_key_ssm_name" {
@@ -133,9 +133,16 @@ variable "api_key_value" {
 
   validation {
     condition = var.api_key_value == null ? true : can(regex(
-      "^([A-Za-z0-9._~+/-]{1,128}|${local.key_pair}( ${local.key_pair})*)$", var.api_key_value
+      "^(CHANGEME|[A-Za-z0-9._~+/-]{16,128}| *${local.key_pair}( +${local.key_pair})* *)$", var.api_key_value
     ))
-    error_message = "api_key_value must be CLIENT=KEY pairs separated by single spaces, or one key without `=`; a key is 1 to 128 of A-Z a-z 0-9 . _ ~ + / = - and does not begin with `=`."
+    error_message = "api_key_value must be CLIENT=KEY pairs separated by spaces, or one key without `=`. A key is 16 to 128 of A-Z a-z 0-9 . _ ~ + / = - (not = first), and a client name is 1 to 64 of A-Z a-z 0-9 . _ -."
+  }
+  validation {
+    # The gateway looks keys up without regard to case.
+    condition = var.api_key_value == null ? true : (
+      length(distinct(regexall("=[^ ]+", lower(var.api_key_value)))) == length(regexall("=[^ ]+", var.api_key_value))
+    )
+    error_message = "api_key_value holds a key twice, or two keys that differ only in case: every key must differ."
   }
 }
 

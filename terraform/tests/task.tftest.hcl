@@ -64,7 +64,7 @@ run "the_keys_reach_the_gateway_alone" {
 
   variables {
     managed_prometheus = { collector_tag = "v0.45.0" }
-    api_key_value      = "acme=SECRET"
+    api_key_value      = "acme=SECRET-0123456789"
   }
 
   assert {

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from grammar import NAMED_KEYS, RATE, SAME_KEYS, SINGLE_KEY
 from terraform import FOLDERS, terraform
 
 API, NGINX = (f"sha256:{64 * letter}" for letter in "f0")
@@ -57,10 +58,13 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             ],
         ),
         "rate_limit": (
-            [{"rate": 1, "burst": 1}, {"rate": 100000, "burst": 100000}],
+            [{"rate": rate, "burst": rate} for rate in RATE.accepted.values()],
+            # The variable's type refuses everything that is not a number.
             [
-                *(RATE_LIMIT | {"rate": rate} for rate in (0, 100001)),
-                *(RATE_LIMIT | {"burst": burst} for burst in (0, 0.5)),
+                RATE_LIMIT | {name: float(text)}
+                for name in RATE_LIMIT
+                for text in RATE.refused
+                if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text)
             ],
         ),
         # The roles may read below /zama only.
@@ -69,18 +73,8 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             ["api_key", "/zama2/api_key", "/ssm/api_key", "/zama//api_key", "/zama" + 15 * "/a"],
         ),
         "api_key_value": (
-            [
-                "k",
-                "acme=KEY1 acme=KEY2== globex=a.b_c~d+e/f-g",
-                f"{64 * 'c'}={128 * 'k'}",
-                128 * "9",
-            ],
-            [
-                *("", "acme=", 'acme=KEY"', " acme=KEY", "acme=1\nglobex=2", "acme=1  globex=2"),
-                129 * "k",
-                # A key in base64. Its beginning would name a client.
-                "c2VjcmV0Cg==",
-            ],
+            [*NAMED_KEYS.accepted, *(key for key in SINGLE_KEY.accepted if "=" not in key)],
+            [*NAMED_KEYS.refused, *SAME_KEYS.refused, *SINGLE_KEY.refused, ""],
         ),
         "api_key_version": ([1], [0, 1.5]),
         "autoscaling": (

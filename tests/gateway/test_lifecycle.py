@@ -150,7 +150,7 @@ def test_a_hangup_stops_the_gateway_gently_and_the_api_not_at_all(draining: Pair
         part.signal(signal.SIGHUP)
     assert draining.gateway.wait() == 0
     events = [line["event"] for line in draining.gateway.lines() if line["event"] != "request"]
-    assert events == ["started", "draining", "stopped"]
+    assert events == ["example key in use", "started", "draining", "stopped"]
     assert draining.api.status("/readyz") == 200
 
 

@@ -24,7 +24,7 @@ class Caller:
 
     @property
     def keys(self) -> tuple[str, str]:
-        return f"key-{self.number}-a", f"key-{self.number}-b"
+        return f"key-of-client-{self.number}-a", f"key-of-client-{self.number}-b"
 
     @property
     def addresses(self) -> tuple[str, str]:

@@ -117,12 +117,25 @@ def test_nothing_unusual_stands_in_the_error_logs(attacked: Pair) -> None:
 
 def test_events_tell_the_life_of_both(processes: ProcessStack) -> None:
     """Start, drain and stop are logged with the common fields."""
-    pair = processes.start()
+    pair = processes.start(REQUIRE_API_KEY="true", API_KEY=16 * "k")
     for part in (pair.gateway, pair.api):
         assert part.stop() == 0
         events = [line for line in part.lines() if line["event"] != "request"]
         assert [line["event"] for line in events] == ["started", "draining", "stopped"]
         assert all(list(line)[:5] == COMMON for line in events)
+
+
+@pytest.mark.parametrize("required", ["true", "false"])
+def test_the_example_key_is_warned_about(processes: ProcessStack, required: str) -> None:
+    """Each program that checks keys logs one line, before it starts, with what to do."""
+    pair = processes.start(REQUIRE_API_KEY=required)
+    for part, checks in ((pair.gateway, True), (pair.api, required == "true")):
+        warnings = [line for line in part.lines() if line["level"] == "warning"]
+        assert warnings == part.lines()[:checks]
+        for line in warnings:
+            assert list(line) == [*COMMON, "message"]
+            assert line["event"] == "example key in use"
+            assert "set API_KEY to a key of 16 characters or more" in line["message"]
 
 
 def test_access_lines_can_be_switched_off(apis: ProcessStack) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from grammar import CLIENTS, KEY_ALONE, NAMED_KEYS, SAME_KEYS, SECRET
 from zama_ops.errors import CommandError
 from zama_ops.keyring import Key, issued, joined, parse
 
@@ -44,7 +45,7 @@ def test_what_is_printed_of_a_key_is_not_the_key() -> None:
     assert key.secret not in f"{key} {key!r} {[key]}"
 
 
-@pytest.mark.parametrize("client", ["", "two words", "a=b", "ä", 65 * "a", "a\n"])
+@pytest.mark.parametrize("client", [*CLIENTS[1], "a=b"])
 def test_a_name_that_the_gateway_would_refuse_is_refused(client: str) -> None:
     """Before anything is written."""
     with pytest.raises(CommandError, match=r"cannot be a client's name: it must be 1 to 64"):
@@ -53,7 +54,7 @@ def test_a_name_that_the_gateway_would_refuse_is_refused(client: str) -> None:
 
 def test_the_parameter_is_read_and_written_alike() -> None:
     """Also with keys that were not issued here."""
-    text = f"acme=first+Key/1== globex={Key.issue('globex').secret} acme=CHANGEME"
+    text = f"acme=first+Key/0123456== globex={Key.issue('globex').secret} acme=CHANGEME"
     keys = parse(text)
     assert [key.client for key in keys] == ["acme", "globex", "acme"]
     assert [key.age_days for key in keys] == [None, 0, None]
@@ -61,9 +62,17 @@ def test_the_parameter_is_read_and_written_alike() -> None:
     assert parse("unset") == ()
 
 
-@pytest.mark.parametrize("text", ["secret-key", "acme=", "=secret-key", "acme==secret-key", "ä=b"])
+def test_what_the_gateway_accepts_is_read() -> None:
+    """Spaces do not matter."""
+    for text, secrets in NAMED_KEYS.accepted.items():
+        assert tuple(key.secret for key in parse(text)) == secrets, text
+
+
+@pytest.mark.parametrize(
+    "text", [*NAMED_KEYS.refused, *SAME_KEYS.refused, *KEY_ALONE.refused, ""], ids=repr
+)
 def test_a_malformed_parameter_is_reported_without_its_text(text: str) -> None:
     """For it may be a key."""
     with pytest.raises(CommandError, match="does not hold CLIENT=KEY pairs") as error:
         parse(text)
-    assert text not in str(error.value)
+    assert not SECRET.search(str(error.value))

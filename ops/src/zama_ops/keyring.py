@@ -32,8 +32,8 @@ _FORM: Final = re.compile(
     rf"zama_((\d{{6}})_[0-9A-Za-z]{{{_SECRET_DIGITS}}})([0-9A-Za-z]{{{_CHECKSUM_DIGITS}}})"
 )
 _CLIENT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# As the gateway's entrypoint checks it.
-_KEY: Final = re.compile(r"[A-Za-z0-9._~+/-][A-Za-z0-9._~+/=-]{0,127}")
+# As the gateway's entrypoint checks it: tests/grammar.py.
+_KEY: Final = re.compile(r"CHANGEME|(?!=)[A-Za-z0-9._~+/=-]{16,128}")
 # What Terraform writes when it is told no key.
 _UNSET: Final = "unset"
 
@@ -127,14 +127,20 @@ def parse(text: str) -> tuple[Key, ...]:
     """Return the keys in the gateway's own form: CLIENT=KEY pairs separated by spaces.
 
     Raises:
-        CommandError: it is another form; the text stays out of the message.
+        CommandError: the gateway would refuse the text, which stays out of the message.
 
     """
-    pairs = [pair.partition("=") for pair in text.split() if text != _UNSET]
-    if not all(_CLIENT.fullmatch(client) and _KEY.fullmatch(key) for client, _, key in pairs):
+    if text == _UNSET:
+        return ()
+    pairs = [pair.partition("=") for pair in re.split(" +", text.strip(" "))]
+    differ = len({key.lower() for _, _, key in pairs}) == len(pairs)
+    if not differ or not all(
+        _CLIENT.fullmatch(name) and _KEY.fullmatch(key) for name, _, key in pairs
+    ):
         raise CommandError(
-            "The parameter does not hold CLIENT=KEY pairs separated by spaces: the gateway could"
-            " not start with it. Put back its version before: `aws ssm get-parameter-history`."
+            "The parameter does not hold CLIENT=KEY pairs separated by spaces, with different keys"
+            " of 16 to 128 characters, so the gateway cannot start with it. Put back a version that"
+            " does: `aws ssm get-parameter-history`."
         )
     return tuple(Key(client, key) for client, _, key in pairs)
 

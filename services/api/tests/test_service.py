@@ -12,7 +12,9 @@ from wsgiref.types import WSGIApplication
 
 import pytest
 
+from grammar import KEY
 from zama_api import service
+from zama_api.config import EXAMPLE_KEY
 
 Capture = pytest.CaptureFixture[str]
 Serve = Callable[[WSGIApplication], None]
@@ -114,13 +116,41 @@ def test_the_environment_is_gone_when_requests_come(
     serving: MakeServe, environ: dict[str, str], capfd: Capture
 ) -> None:
     """The key that it required is asked for; no request's environ, child or log line shows it."""
-    environ |= {"API_KEY": "hush", "REQUIRE_API_KEY": "true", "PATH": "/bin"}
+    environ |= {"API_KEY": KEY, "REQUIRE_API_KEY": "true", "PATH": "/bin"}
     seen = []
     serving(lambda application: seen.append((json.loads(add(application))["status"], {**environ})))
 
     assert service.main() == 0
     assert seen == [(401, {})]
-    assert "hush" not in capfd.readouterr().out
+    assert KEY not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"REQUIRE_API_KEY": "true", "API_KEY": EXAMPLE_KEY}, ["example key in use"]),
+        ({"REQUIRE_API_KEY": "true", "API_KEYS": f"a={EXAMPLE_KEY}"}, ["example key in use"]),
+        ({"REQUIRE_API_KEY": "true", "API_KEYS": f"a={KEY}", "API_KEY": EXAMPLE_KEY}, []),
+        ({"API_KEY": EXAMPLE_KEY}, []),
+    ],
+)
+def test_the_example_key_is_warned_about_where_it_opens_the_api(
+    serving: MakeServe,
+    environ: dict[str, str],
+    capfd: Capture,
+    given: dict[str, str],
+    expected: list[str],
+) -> None:
+    """In one line that says what to do and does not show the key."""
+    environ |= given | {"LOG_LEVEL": "warning"}
+    serving(lambda _: None)
+
+    assert service.main() == 0
+    out = capfd.readouterr().out
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["event"] for line in lines] == expected
+    assert all("set API_KEY to a key of 16 characters" in line["message"] for line in lines)
+    assert EXAMPLE_KEY not in out
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,8 @@ def _starve_api(sandbox: Sandbox) -> Cure:
 
 
 def _replace_key(sandbox: Sandbox) -> Cure:
-    sandbox.tasks[0].restart_gateway("callers=a-new-key")
-    return partial(sandbox.tasks[0].restart_gateway, f"callers=a-new-key callers={KEY}")
+    sandbox.tasks[0].restart_gateway("callers=a-new-and-longer-key")
+    return partial(sandbox.tasks[0].restart_gateway, f"callers=a-new-and-longer-key callers={KEY}")
 
 
 def _call(sandbox: Sandbox, rate: float) -> Cure:

@@ -1,5 +1,6 @@
 """Settings: read once from the environment, into one typed object."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +11,18 @@ from zama_api import __version__
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
-# The gateway accepts the same client names and keys: services/nginx/entrypoint.
+# The key of the documentation's examples: accepted with a warning, although it is short.
+EXAMPLE_KEY: Final = "CHANGEME"
+
+# The gateway's entrypoint, zama_ops.keyring and Terraform accept the same values: tests/grammar.py.
 _CLIENT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Not "=" first: a key alone, in base64, would else read as a client's name and the key "=".
-_KEY: Final = re.compile(r"(?!=)[A-Za-z0-9._~+/=-]{1,128}")
-_DIGITS: Final = re.compile(r"[0-9]{1,5}")
-_DECIMAL: Final = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?")
+# Not "=" first: `acme==KEY` is a typing error.
+_KEY: Final = re.compile(rf"{EXAMPLE_KEY}|(?!=)[A-Za-z0-9._~+/=-]{{16,128}}")
+# No leading zeros: a shell reads 010 as 8.
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
+# At most 20: stopping must fit into 25 seconds in all, requests in flight included.
+_SECONDS: Final = re.compile(r"1?[0-9](\.[0-9]{1,3})?|20(\.0{1,3})?")
+_ADDRESS: Final = re.compile(r"[0-9.]+|[0-9A-Fa-f:]+")
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+-]{1,64}")
 
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -60,7 +67,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         host=read("HOST", _address, default.host),
         port=read("PORT", _port, default.port),
         require_api_key=read("REQUIRE_API_KEY", _boolean, default.require_api_key),
-        api_keys=read("API_KEYS", _named_keys, read("API_KEY", _single_key, default.api_keys)),
+        api_keys=read("API_KEYS", _named_keys, ()) or read("API_KEY", _single_key, ()),
         ready_delay_seconds=read("READY_DELAY_SECONDS", _seconds, default.ready_delay_seconds),
         drain_seconds=read("DRAIN_SECONDS", _seconds, default.drain_seconds),
         log_level=read("LOG_LEVEL", _log_level, default.log_level),
@@ -77,10 +84,11 @@ def _unusable(name: str, value: str, allowed: str) -> SettingsError:
 
 
 def _address(name: str, value: str) -> str:
-    try:
-        return str(ip_address(value))
-    except ValueError:
-        raise _unusable(name, value, "an IP address, such as 127.0.0.1 or ::") from None
+    # Checked first: nginx cannot listen on the other forms, such as ::1%eth0 and ::ffff:127.0.0.1.
+    if _ADDRESS.fullmatch(value):
+        with contextlib.suppress(ValueError):
+            return str(ip_address(value))
+    raise _unusable(name, value, "an IP address, such as 127.0.0.1 or ::")
 
 
 def _version(name: str, value: str) -> str:
@@ -90,15 +98,16 @@ def _version(name: str, value: str) -> str:
 
 
 def _port(name: str, value: str) -> int:
-    if not (_DIGITS.fullmatch(value) and 1 <= int(value) <= 65535):
+    if not (_PORT.fullmatch(value) and int(value) <= 65535):
         raise _unusable(name, value, "a whole number from 1 to 65535")
     return int(value)
 
 
 def _seconds(name: str, value: str) -> float:
-    # 20: stopping must fit into 25 seconds in all, requests in flight included.
-    if not (_DECIMAL.fullmatch(value) and float(value) <= 20):
-        raise _unusable(name, value, "a number of seconds from 0 to 20")
+    if not _SECONDS.fullmatch(value):
+        raise _unusable(
+            name, value, "0 to 20 seconds with at most three decimals, such as 5 or 0.25"
+        )
     return float(value)
 
 
@@ -115,9 +124,13 @@ def _log_level(name: str, value: str) -> str:
     return value.lower()
 
 
+# A message about a key shows no part of the value, which is a secret.
+_KEY_FORM: Final = "A key is 16 to 128 of A-Z a-z 0-9 . _ ~ + / = - (not = first)"
+
+
 def _single_key(name: str, value: str) -> tuple[str, ...]:
     if not _KEY.fullmatch(value):
-        raise _malformed_key(name)
+        raise SettingsError(f"{name} cannot be used: it must be one key. {_KEY_FORM}")
     return (value,)
 
 
@@ -126,15 +139,14 @@ def _named_keys(name: str, value: str) -> tuple[str, ...]:
     for pair in re.split(" +", value.strip(" ")):
         client, _, key = pair.partition("=")
         if not (_CLIENT.fullmatch(client) and _KEY.fullmatch(key)):
-            raise _malformed_key(name)
+            raise SettingsError(
+                f"{name} cannot be used: it must be CLIENT=KEY pairs separated by spaces."
+                f" {_KEY_FORM}, and a client name is 1 to 64 of A-Z a-z 0-9 . _ -"
+            )
         keys.append(key)
+    # The gateway looks keys up without regard to case.
+    if len({key.lower() for key in keys}) < len(keys):
+        raise SettingsError(
+            f"{name} holds a key twice, or two keys that differ only in case: every key must differ"
+        )
     return tuple(keys)
-
-
-def _malformed_key(name: str) -> SettingsError:
-    # The value is a secret and stays out of the message.
-    form = "KEY" if name == "API_KEY" else "CLIENT=KEY pairs separated by spaces"
-    return SettingsError(
-        f"{name} is malformed: it must be {form}, where a key is 1 to 128 of A-Z a-z 0-9"
-        " . _ ~ + / = - (not = first) and a client name 1 to 64 of A-Z a-z 0-9 . _ -"
-    )

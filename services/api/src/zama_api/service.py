@@ -31,6 +31,13 @@ def main() -> int:
     journal = Journal(log if settings.access_log else None, metrics)
     application = Application(settings, health, log, metrics, journal)
     server = Server(settings, application, health, log)
+    if settings.require_api_key and config.EXAMPLE_KEY in settings.api_keys:
+        # Worded as by the gateway: services/nginx/entrypoint.
+        log.event(
+            "warning",
+            "example key in use",
+            message="Everybody knows it: set API_KEY to a key of 16 characters or more.",
+        )
     # From here on the server waits for them. Threads inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     journal.start()

@@ -66,7 +66,7 @@ SETTINGS: Final = (
     *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
     *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),
     *("READY_DELAY_SECONDS", "DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION"),
-    *("METRICS_PORT", "NGINX_BINARY", "CONNECT_TO"),
+    *("METRICS_PORT", "NGINX_BINARY"),
 )
 
 _FIGURES: Final = pytest.StashKey[list[str]]()
@@ -144,7 +144,7 @@ def _signals() -> None:
 def _settings_of_this_shell() -> Iterator[None]:
     """Keep settings that the developer has exported away from the processes under test."""
     patch = pytest.MonkeyPatch()
-    for name in SETTINGS:
+    for name in (*SETTINGS, "CONNECT_TO"):
         patch.delenv(name, raising=False)
     # The AWS provider's schema is large: fewer garbage collections save a fifth of Terraform's CPU.
     patch.setenv("GOGC", "400")

@@ -49,6 +49,13 @@ def send(
     return HttpClient(url, timeout=timeout).send(method, path, body, headers)
 
 
+def status(url: str, path: str) -> int:
+    """Return the status of a GET request; 0 if nobody answers."""
+    with contextlib.suppress(NoAnswerError):
+        return send(url, path=path).status
+    return 0
+
+
 def constant_load(url: str, rate: float = 200, headers: Mapping[str, str] = AUTHORISED) -> Callers:
     """Load `url` with so many requests/s while the block runs."""
     return Callers(HttpClient(url, headers, timeout=15), rate)
@@ -107,9 +114,7 @@ class Part(ABC):
 
     def status(self, path: str) -> int:
         """Return the status of a GET request; 0 if nobody answers."""
-        with contextlib.suppress(NoAnswerError):
-            return send(self.url, path=path).status
-        return 0
+        return status(self.url, path)
 
     def stop(self) -> int:
         """Send SIGTERM, wait for its end and return its exit code."""

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from compose import ComposeStack, Project
-from stack import UNLIMITED, constant_load, send, with_defaults
-from zama_ops.http_client import HttpClient
+from stack import UNLIMITED, constant_load, send, status, with_defaults
 from zama_ops.programs import free_port, run, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
@@ -92,7 +91,7 @@ def targets() -> Iterator[dict[str, Project]]:
 def load_balancer(targets: dict[str, Project]) -> Iterator[LoadBalancer]:
     balancer = LoadBalancer(targets)
     try:
-        wait_until(lambda: HttpClient(balancer.url).is_ready("/healthz"), "load balancer answers")
+        wait_until(lambda: status(balancer.url, "/healthz"), "load balancer answers")
         yield balancer
     finally:
         balancer.process.terminate()

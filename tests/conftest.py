@@ -37,7 +37,7 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     ),
     "terraform": (
         terraform.is_there,
-        "no terraform on the PATH, or no AWS provider for it (see README.md, Deploy it)",
+        "no terraform on the PATH, or no AWS provider for it (see docs/deploy.md)",
     ),
     "go": (
         lambda: Path(sys.executable).with_name("go").exists(),

@@ -53,16 +53,18 @@ class Images:
 
 
 def documented(program: str) -> list[list[str]]:
-    """Return the README's commands that begin with `program`, each split into words.
+    """Return the commands of docs/deploy.md that begin with `program`, each split into words.
 
     Only those that stand for themselves, not those of a script with variables.
     """
-    lines = re.findall(rf"^({program} [^$\n]*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    lines = re.findall(
+        rf"^({program} [^$\n]*)$", (ROOT / "docs" / "deploy.md").read_text(), re.MULTILINE
+    )
     return [shlex.split(line) for line in lines]
 
 
 def build() -> Images:
-    """Build both images by the README's commands, on base images that this machine can have."""
+    """Build both images by the documented commands, on base images that this machine can have."""
     images = Images(base_images())
     with ThreadPoolExecutor() as pool:
         builds = [

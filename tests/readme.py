@@ -1,4 +1,4 @@
-"""The README's commands, as they stand there; those for AWS against the emulated one."""
+"""The commands of the README and of the pages that it leads to, as they are written there."""
 
 import os
 import re
@@ -28,9 +28,16 @@ export TF_CLI_ARGS_apply=-auto-approve
 """
 
 
-BLOCKS: Final[list[str]] = re.findall(
-    r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+PAGES: Final = (
+    *("README.md", "docs/calling.md", "docs/deploy.md", "docs/github.md", "docs/operating.md"),
 )
+BLOCKS: Final[list[str]] = [
+    block
+    for page in PAGES
+    for block in re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+]
 
 
 def block(beginning: str) -> str:

@@ -8,12 +8,11 @@ from conftest import SETTINGS
 from zama_api.config import Settings
 from zama_ops.paths import ROOT
 
-README: Final = (ROOT / "README.md").read_text()
-TABLE: Final = README.partition("## Settings\n")[2].partition("\n## ")[0]
+TABLE: Final = (ROOT / "docs" / "settings.md").read_text()
 
 
 def test_each_setting_is_described_once() -> None:
-    """README's table has each that the entrypoint or the API reads, in one row."""
+    """The table of docs/settings.md has each that the entrypoint or the API reads, in one row."""
     rows = Counter(
         name
         for row in re.findall(r"^\| (`.+?) \|", TABLE, re.MULTILINE)
@@ -23,7 +22,7 @@ def test_each_setting_is_described_once() -> None:
 
 
 def test_the_defaults_are_those_that_apply() -> None:
-    """README's table has the defaults of the entrypoint and of the API."""
+    """The table of docs/settings.md has the defaults of the entrypoint and of the API."""
     stated = {
         name: default
         for names, defaults in re.findall(r"^\| (`.+?) \| (.+?) \|", TABLE, re.MULTILINE)

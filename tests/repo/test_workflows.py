@@ -285,7 +285,7 @@ def test_atlantis_makes_the_same_checks() -> None:
 
 
 def test_a_site_is_told_what_to_set() -> None:
-    """README explains each variable and secret of the workflows, and no other."""
+    """docs/github.md explains each variable and secret of the workflows, and no other."""
     used = {
         path.partition(".")[2]
         for file in ALL
@@ -293,8 +293,8 @@ def test_a_site_is_told_what_to_set() -> None:
         for path in workflow.paths(expression)
         if path.startswith(("vars.", "secrets."))
     }
-    readme = (ROOT / "README.md").read_text()
-    section = readme.partition("### What to set\n")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "github.md").read_text()
+    section = page.partition("## What to set\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)) == used
 
 

@@ -9,7 +9,7 @@ PAGE: Final = (ROOT / "docs" / "threat-model.md").read_text()
 
 
 def test_both_ways_meet_every_kind_of_threat() -> None:
-    """Each of STRIDE's six has a row for the request path and the pipeline, with a test."""
+    """Each of STRIDE's six has a row on the request's and the deploy's way, held by a test."""
     for part in PAGE.split("\n## The ")[1:]:
         rows = re.findall(r"^\| ([STRIDE]) \| (.*)$", part, re.MULTILINE)
         assert {kind for kind, _ in rows} == set("STRIDE"), part.partition("\n")[0]

@@ -20,15 +20,14 @@ from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, wait_until
 
 NOT_PASTED: Final = {
-    "make test": "these are the tests; .ci/run calls it",
-    "ID=": "the emulated CodeDeploy does not end: aws/test_profiles.py begins the same deployment",
     "METRICS_PORT=9113 docker-compose": (
         "Grafana's image comes from a registry: containers/test_observability.py starts the others"
     ),
+    "ID=": "the emulated CodeDeploy does not end: aws/test_profiles.py begins the same deployment",
+    "make rehearse": "all tests are a part of it: delivery/test_rehearsal.py narrows them",
     ".venv/bin/zama drill api-killed": (
         "it takes as long as in earnest: observability/test_drills.py plays it faster"
     ),
-    "make rehearse": "all tests are a part of it: delivery/test_rehearsal.py narrows them",
 }
 """How each block begins that no test pastes, and why."""
 

@@ -1,4 +1,4 @@
-"""The program by itself, without a deployment."""
+"""The emulator's program, without a deployment."""
 
 import importlib.metadata
 import json
@@ -20,14 +20,14 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_tells_clients_where_it_listens() -> None:
-    """Moto's services have an endpoint of their own, two ports after MiniStack's."""
+    """`--environment` prints an endpoint for MiniStack, and one two ports higher for Moto."""
     environ = json.loads(run("--environment", "--port=5000").stdout)
     assert environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:5000"
     assert environ["AWS_ENDPOINT_URL_CODEDEPLOY"] == "http://127.0.0.1:5002"
 
 
 def test_a_taken_port_is_named() -> None:
-    """One line and exit code 2, before anything is started."""
+    """A taken port gives one line and exit code 2, before anything starts."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -42,7 +42,7 @@ def test_a_taken_port_is_named() -> None:
 def test_another_release_of_a_corrected_package_is_refused(
     monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    """What is replaced is private, and may be gone there."""
+    """The corrections replace private functions, which another release may lack."""
     installed = importlib.metadata.version
 
     def version(name: str) -> str:
@@ -54,15 +54,15 @@ def test_another_release_of_a_corrected_package_is_refused(
         program.main()
 
 
-def test_each_replaced_function_is_there() -> None:
-    """A release that lacks one would end the program as it starts."""
+def test_each_replaced_function_exists() -> None:
+    """The installed releases have every function that the corrections replace."""
     code = "from zama_emulator import corrections; corrections.correct()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_threads_answer_in_turn() -> None:
-    """While one is in a function, none begins it or another that reads the same tables."""
+def test_threads_take_turns() -> None:
+    """Functions that share tables run in one thread at a time."""
     running: list[None] = []
     at_once = []
 

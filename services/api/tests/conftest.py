@@ -1,4 +1,4 @@
-"""What the tests of several modules need: a log that can be read, and finished requests."""
+"""Shared fixtures: a readable log and finished requests."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ from hypothesis import settings
 
 from zama_api.logs import Log, Request
 
-# Machines are shared: an example that takes long is not wrong for that.
+# Examples have no deadline: on a shared machine a slow example is no failure.
 settings.register_profile("patient", parent=settings(), deadline=None)
 settings.load_profile("patient")
 
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Replace the environment: the program empties it, and the tests' own is still needed."""
+    """Replace the environment, because the program empties it and the tests still need theirs."""
     environ: dict[str, str] = {}
     monkeypatch.setattr(os, "environ", environ)
     return environ
@@ -27,7 +27,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 def log_file(tmp_path: Path) -> Iterator[int]:
-    """Open a file to log to and give its descriptor."""
+    """Open a file to log to and yield its descriptor."""
     file_descriptor = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
     yield file_descriptor
     os.close(file_descriptor)
@@ -41,7 +41,7 @@ def log(log_file: int) -> Log:
 
 @pytest.fixture
 def logged(log_file: int) -> Callable[[], list[dict[str, Any]]]:
-    """Read what `log_file` holds at the time, one object a line."""
+    """Return a function that reads `log_file`, one object a line."""
 
     def read() -> list[dict[str, Any]]:
         content = os.pread(log_file, os.fstat(log_file).st_size, 0)
@@ -52,7 +52,7 @@ def logged(log_file: int) -> Callable[[], list[dict[str, Any]]]:
 
 @pytest.fixture
 def finished() -> Callable[..., Request]:
-    """Make a finished request; keywords replace what a test cares for."""
+    """Return a function that makes a finished request, with any fields replaced by keyword."""
     ordinary = Request(
         time=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
         level="info",

@@ -1,4 +1,4 @@
-"""Requests and answers, as the server hands them to the application and takes them back."""
+"""Requests and responses, as the server passes them to and from the application."""
 
 import hmac
 import re
@@ -20,20 +20,20 @@ from zama_api.operations import Addends, Sum
 
 JSON = "application/json"
 GUARDED = Settings(require_api_key=True, api_keys=("KEY-1", "KEY-2"))
-# What a server can put into environ: bytes, read as latin-1 (PEP 3333).
+# Text as servers put it into environ: bytes decoded as latin-1 (PEP 3333).
 NATIVE = st.text(st.characters(codec="latin-1"))
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    """Make a service that asks for no key and is ready."""
+    """Run a service that is ready and requires no key."""
     with run() as service:
         yield service
 
 
 @pytest.fixture
 def guarded() -> Iterator[Service]:
-    """Make a service that asks for one of two keys."""
+    """Run a service that accepts one of two keys."""
     with run(GUARDED) as service:
         yield service
 
@@ -53,7 +53,7 @@ def guarded() -> Iterator[Service]:
     ],
 )
 def test_two_numbers_are_added(service: Service, body: bytes, total: int) -> None:
-    """The sum is the answer's only member, however the caller writes the two numbers down."""
+    """The response holds only the sum, however the JSON is written."""
     response = service.sum(body)
 
     assert response.status == 200
@@ -62,8 +62,8 @@ def test_two_numbers_are_added(service: Service, body: bytes, total: int) -> Non
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_living_service_says_since_when_and_what_it_is(service: Service, method: str) -> None:
-    """Liveness tells the state, the uptime in seconds and the version."""
+def test_liveness_reports_uptime_and_version(service: Service, method: str) -> None:
+    """`/healthz` returns the status, the uptime in seconds and the version."""
     response = service.request(method, "/healthz")
 
     assert response.status == 200
@@ -75,7 +75,7 @@ def test_a_living_service_says_since_when_and_what_it_is(service: Service, metho
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_service_is_ready_after_its_warm_up(method: str) -> None:
-    """Before warm-up is over readiness is a problem that asks to retry, then it is not."""
+    """Readiness is 503 with Retry-After during the warm-up, and 200 after it."""
     with run(ready_delay_seconds=60) as cold, run(ready_delay_seconds=0) as warm:
         refused = cold.request(method, "/readyz")
         accepted = warm.request(method, "/readyz")
@@ -89,8 +89,8 @@ def test_a_service_is_ready_after_its_warm_up(method: str) -> None:
         assert cold.sum(b'{"a":1,"b":2}').status == 200
 
 
-def test_a_draining_service_works_on_and_sends_its_callers_away(service: Service) -> None:
-    """While draining only readiness fails, and every answer closes its connection."""
+def test_a_draining_service_still_answers_and_closes_connections(service: Service) -> None:
+    """While draining, only readiness fails, and every response closes its connection."""
     assert "connection" not in service.sum(b'{"a":1,"b":2}').headers
     service.health.drain()
 
@@ -107,8 +107,8 @@ def test_a_draining_service_works_on_and_sends_its_callers_away(service: Service
     assert {response.headers["connection"] for response in [ready, *others]} == {"close"}
 
 
-def test_metrics_count_what_was_answered_before(service: Service) -> None:
-    """A scrape shows every earlier request, and itself in progress."""
+def test_metrics_count_earlier_requests(service: Service) -> None:
+    """A scrape counts every earlier request and shows itself as in progress."""
     service.sum(b'{"a":1,"b":2}')
     service.sum(b"{")
     service.request("GET", "/nowhere/1")
@@ -134,7 +134,7 @@ def test_metrics_count_what_was_answered_before(service: Service) -> None:
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_path_is_not_found(service: Service, method: str, path: str) -> None:
-    """Only the exact paths of the contract are known."""
+    """Only the contract's exact paths exist."""
     assert "/docs" in assert_problem(service.request(method, path), 404)
 
 
@@ -147,10 +147,10 @@ def test_an_unknown_path_is_not_found(service: Service, method: str, path: str) 
         ("/metrics", ["POST", "OPTIONS"], "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(
+def test_a_wrong_method_gets_the_allowed_ones(
     service: Service, path: str, methods: list[str], allow: str
 ) -> None:
-    """The problem and the header Allow name what the path answers."""
+    """The problem and the Allow header name the methods of the path."""
     for method in methods:
         response = service.request(method, path, b"{}", CONTENT_TYPE=JSON)
 
@@ -168,10 +168,10 @@ def test_a_wrong_method_is_told_the_right_ones(
         ("GET", "/nowhere", b""),
     ],
 )
-def test_the_application_keeps_to_the_wsgi_standard(
+def test_the_application_follows_the_wsgi_standard(
     service: Service, method: str, path: str, body: bytes
 ) -> None:
-    """Any server for PEP 3333 can run the application."""
+    """Any server that implements PEP 3333 can run the application."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
@@ -192,7 +192,7 @@ def test_the_application_keeps_to_the_wsgi_standard(
 # --- The body -------------------------------------------------------------------------------------
 
 
-# Of many other bodies, test_fuzz_body.py holds the status.
+# test_fuzz_body.py checks the status of many more bodies.
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_the_application_keeps_to_the_wsgi_standard(
         *(b'\xef\xbb\xbf{"a":2,"b":40}', b'{"a":2,"b":40,"c":"\xff"}', b"[" * 1024),
     ],
 )
-def test_what_is_not_json_is_a_bad_request(service: Service, body: bytes) -> None:
-    """A body that no JSON parser takes is 400, whatever else is wrong with it."""
+def test_invalid_json_is_a_bad_request(service: Service, body: bytes) -> None:
+    """Invalid JSON is 400, whatever else is wrong with the body."""
     assert_problem(service.sum(body), 400)
 
 
@@ -224,10 +224,10 @@ def test_what_is_not_json_is_a_bad_request(service: Service, body: bytes) -> Non
         pytest.param("-" + "9" * 400, ">= -9223372036854775808", id="minus 400 digits"),
     ],
 )
-def test_a_member_of_the_wrong_kind_is_named_with_the_reason(
+def test_a_member_of_the_wrong_type_is_named_with_the_reason(
     service: Service, name: str, value: str, reason: str
 ) -> None:
-    """The detail says which member is wrong and why."""
+    """The detail names the invalid member and the reason."""
     members = {"a": "1", "b": "2", name: value}
     body = "{" + ",".join(f'"{name}":{value}' for name, value in members.items()) + "}"
 
@@ -251,22 +251,22 @@ def test_a_member_of_the_wrong_kind_is_named_with_the_reason(
         (b"[" * 100 + b"]" * 100, "Expected `object`, got `array`"),
     ],
 )
-def test_json_of_another_shape_is_told_what_was_expected(
+def test_json_of_another_shape_gets_the_expected_shape(
     service: Service, body: bytes, detail: str
 ) -> None:
-    """The detail names the member that is missing or too many, or what the body should be."""
+    """The detail names the missing or unknown member, or the expected type of the body."""
     assert detail in assert_problem(service.sum(body), 422)
 
 
 @pytest.mark.parametrize("body", [b'{"a":2,"b":40}', b"{"])
 def test_a_body_may_have_1024_bytes_and_no_more(service: Service, body: bytes) -> None:
-    """The limit is exact, and stands before the judgement of what is sent."""
+    """The limit is exact and applies before the body is validated."""
     assert service.sum(b'{"a":2,"b":40}'.ljust(1024)).json == {"sum": 42}
     assert "1024 bytes" in assert_problem(service.sum(body.ljust(1025)), 413)
 
 
 def test_an_endless_body_is_not_read_to_its_end(service: Service) -> None:
-    """A body over the limit costs no more memory than one at it."""
+    """A body over the limit needs no more memory than a body at the limit."""
     endless = BytesIO(b" " * 1_000_000)
 
     response = service.sum(b"", **{"wsgi.input": endless})
@@ -276,7 +276,7 @@ def test_an_endless_body_is_not_read_to_its_end(service: Service) -> None:
 
 
 def test_a_body_that_breaks_off_is_a_bad_request(service: Service) -> None:
-    """When the connection is lost while the body comes, the fault is not the service's."""
+    """A connection lost during the body is the caller's fault, not the service's."""
 
     class Lost(BytesIO):
         def read(self, _size: int | None = None) -> bytes:
@@ -298,7 +298,7 @@ def test_a_body_that_breaks_off_is_a_bad_request(service: Service) -> None:
     ],
 )
 def test_json_media_types_are_accepted(service: Service, media_type: str) -> None:
-    """JSON is known by its media type in any case, with parameters and as a structured suffix."""
+    """JSON media types match in any case, with parameters and with a structured suffix."""
     assert service.sum(b'{"a":2,"b":40}', CONTENT_TYPE=media_type).json == {"sum": 42}
 
 
@@ -321,7 +321,7 @@ def test_json_media_types_are_accepted(service: Service, media_type: str) -> Non
     ],
 )
 def test_other_media_types_are_refused(service: Service, media_type: str) -> None:
-    """A body is not guessed to be JSON, even if it is; nor is one without a media type."""
+    """A JSON body with another media type, or with none, is refused."""
     sum_ = ("POST", "/sum", b'{"a":2,"b":40}')
     response = service.request(*sum_, CONTENT_TYPE=media_type)
 
@@ -334,7 +334,7 @@ def test_other_media_types_are_refused(service: Service, media_type: str) -> Non
 
 @pytest.mark.parametrize("request_id", ["1", "a" * 128, "aZ09._-", "...", "-"])
 def test_a_callers_request_id_is_kept(service: Service, request_id: str) -> None:
-    """The caller finds its own id in the header, in problems and in the log."""
+    """The caller's id appears in the header, in problems and in the log."""
     success = service.sum(b'{"a":2,"b":40}', HTTP_X_REQUEST_ID=request_id)
     failure = service.sum(b"", HTTP_X_REQUEST_ID=request_id)
 
@@ -347,8 +347,8 @@ def test_a_callers_request_id_is_kept(service: Service, request_id: str) -> None
     "request_id",
     ["", "a" * 129, "a b", "a\n", "a\r\nset-cookie: x", "a,b", "é", "\xff", "id=1", '"', "٣"],
 )
-def test_another_request_id_is_replaced(service: Service, request_id: str) -> None:
-    """What could confuse a log or a header is not repeated; the caller gets a fresh id."""
+def test_an_invalid_request_id_is_replaced(service: Service, request_id: str) -> None:
+    """An id that could break a log line or a header is replaced by a new one."""
     response = service.sum(b"", HTTP_X_REQUEST_ID=request_id)
 
     assert_problem(response, 400)
@@ -367,10 +367,10 @@ def test_fresh_request_ids_differ(service: Service) -> None:
 
 
 @pytest.mark.parametrize("key", ["KEY-1", "KEY-2"])
-def test_every_key_is_compared_to_its_end(
+def test_every_key_is_compared_in_constant_time(
     guarded: Service, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    """Old and new keys open while they are rotated; each is compared with every other as well."""
+    """Both keys are valid during a rotation, and every request compares both in constant time."""
     compared = []
 
     def compare(given: bytes, key: bytes) -> bool:
@@ -386,7 +386,7 @@ def test_every_key_is_compared_to_its_end(
     "key", ["KEY", "KEY-", "KEY-11", "key-1", " KEY-1", "KEY-1,KEY-2", "KEY-1 KEY-2", "clé", "\xff"]
 )
 def test_a_wrong_key_is_forbidden(guarded: Service, key: str) -> None:
-    """A key opens only as a whole, and a wrong one is neither repeated nor logged."""
+    """Only the exact key is accepted, and a wrong key is neither echoed nor logged."""
     response = guarded.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY=key)
 
     assert_problem(response, 403)
@@ -398,10 +398,10 @@ def test_a_wrong_key_is_forbidden(guarded: Service, key: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/sum"), ("GET", "/sum"), ("GET", "/nowhere"), ("GET", "/")]
 )
-def test_without_a_key_nothing_is_told_but_how_to_send_one(
+def test_without_a_key_a_caller_learns_only_how_to_send_one(
     guarded: Service, method: str, path: str, environ: dict[str, str]
 ) -> None:
-    """The key is asked for before path, method and body are judged."""
+    """The key is checked before the path, the method and the body."""
     response = guarded.request(method, path, **environ)
 
     assert "X-Api-Key" in assert_problem(response, 401)
@@ -409,30 +409,29 @@ def test_without_a_key_nothing_is_told_but_how_to_send_one(
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_operating_the_service_needs_no_key(guarded: Service, path: str) -> None:
-    """Health checks and scrapes hold no key."""
+def test_health_checks_and_metrics_need_no_key(guarded: Service, path: str) -> None:
+    """Health checks and scrapes send no key."""
     assert guarded.request("GET", path).status == 200
 
 
 def test_keys_that_are_not_required_are_not_checked() -> None:
-    """Behind the gateway, which has judged the key already, the service takes any or none."""
+    """Behind the gateway, which has already checked the key, any key or none is accepted."""
     with run(Settings(require_api_key=False, api_keys=("KEY-1",))) as service:
         assert service.sum(b'{"a":2,"b":40}').status == 200
         assert service.sum(b'{"a":2,"b":40}', HTTP_X_API_KEY="other").status == 200
 
 
-# --- Mistakes of the service ----------------------------------------------------------------------
+# --- Bugs in the service --------------------------------------------------------------------------
 
 
 def add_badly(addends: Addends) -> Sum:
-    """Fail as a mistake in an operation would."""
     raise ZeroDivisionError(f"inner workings of {addends.a}")
 
 
-def test_a_mistake_in_an_operation_is_a_problem_and_one_event(
+def test_an_exception_in_an_operation_is_a_problem_and_one_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The caller gets an id to report; the log has the traceback under it; the service goes on."""
+    """The caller gets an id to report, the log has the traceback, and the service continues."""
     monkeypatch.setattr(app, "OPERATIONS", {"/sum": add_badly})
     with run() as service:
         response = service.sum(b'{"a":2,"b":40}', HTTP_X_REQUEST_ID="id-1")
@@ -453,10 +452,10 @@ def test_a_mistake_in_an_operation_is_a_problem_and_one_event(
         assert service.metrics.in_progress == []
 
 
-def test_a_new_operation_is_served_from_one_line_in_the_table(
+def test_a_new_operation_needs_one_line_in_the_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever adds an operation gets its route, its decoding and its errors with it."""
+    """A new entry gets its route, its decoding and its errors from the table."""
 
     def negate(number: Sum) -> Sum:
         return Sum(-number.sum)
@@ -476,8 +475,8 @@ def test_a_new_operation_is_served_from_one_line_in_the_table(
 # --- The access line ------------------------------------------------------------------------------
 
 
-def test_a_request_is_logged_with_who_what_and_how(service: Service) -> None:
-    """The access line tells everything that the specification promises, and no query string."""
+def test_a_request_is_logged_with_all_fields(service: Service) -> None:
+    """The access line has every field of the specification, and no query string."""
     response = service.sum(
         b'{"a":2,"b":40}',
         QUERY_STRING="token=hush",
@@ -507,10 +506,10 @@ def test_a_request_is_logged_with_who_what_and_how(service: Service) -> None:
     assert 0 < duration < 60_000
 
 
-def test_a_duration_is_in_milliseconds_to_a_microsecond(
+def test_a_duration_is_in_milliseconds_to_the_microsecond(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request that takes 1,234,567 ns is logged with 1.234 ms."""
+    """A request that takes 1,234,567 ns is logged as 1.234 ms."""
     clock = iter([5_000_000_000, 5_001_234_567])
     monkeypatch.setattr(app, "perf_counter_ns", lambda: next(clock))
     service.request("GET", "/healthz")
@@ -528,10 +527,10 @@ def test_a_duration_is_in_milliseconds_to_a_microsecond(
         ({"HTTP_X_AMZN_TRACE_ID": "", "HTTP_TRACEPARENT": "00-w3c"}, "00-w3c"),
     ],
 )
-def test_the_trace_is_the_load_balancers_else_the_callers(
+def test_the_load_balancers_trace_precedes_the_callers(
     service: Service, headers: dict[str, str], trace: str
 ) -> None:
-    """An X-Ray header outweighs a W3C one; without either the field is empty."""
+    """An X-Ray header takes precedence over a W3C header; without both, the field is empty."""
     service.request("GET", "/healthz", **headers)
 
     assert service.logged()[0]["trace"] == trace
@@ -539,15 +538,15 @@ def test_the_trace_is_the_load_balancers_else_the_callers(
 
 @pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/sum", 405), ("/nowhere", 404)])
 def test_a_head_request_sends_no_body(service: Service, path: str, status: int) -> None:
-    """The server drops the body of an answer to HEAD, so none of it counts as sent."""
+    """The server drops the body of a HEAD response, so `bytes_sent` is 0."""
     service.request("HEAD", path)
 
     (line,) = service.logged()
     assert (line["method"], line["status"], line["bytes_sent"]) == ("HEAD", status, 0)
 
 
-def test_what_callers_send_is_logged_in_bounds(service: Service) -> None:
-    """Long paths and headers are cut, so that no caller can fill the log."""
+def test_logged_values_are_truncated(service: Service) -> None:
+    """Long paths and headers are truncated, so that no caller can fill the log."""
     service.request(
         "GET",
         "/" + "x" * 5000,
@@ -562,10 +561,10 @@ def test_what_callers_send_is_logged_in_bounds(service: Service) -> None:
 
 
 @given(path=NATIVE, values=st.tuples(NATIVE, NATIVE, NATIVE, NATIVE, NATIVE), method=NATIVE)
-def test_whatever_a_client_sends_the_line_stays_valid_json(
+def test_any_request_is_logged_as_one_valid_json_line(
     path: str, values: tuple[str, ...], method: str
 ) -> None:
-    """A request makes exactly one line, whatever its method, path and headers hold."""
+    """A request writes exactly one JSON line, whatever its method, path and headers contain."""
     names = (
         "HTTP_X_REQUEST_ID",
         "HTTP_X_API_CLIENT",
@@ -583,8 +582,8 @@ def test_whatever_a_client_sends_the_line_stays_valid_json(
             assert line["request_id"] == response.headers["x-request-id"]
 
 
-def test_requests_are_answered_side_by_side(service: Service) -> None:
-    """Threads get their own answers, every request is logged, and none stays in progress."""
+def test_concurrent_requests_get_their_own_responses(service: Service) -> None:
+    """Each thread gets its own responses, every request is logged, and none stays in progress."""
     wrong: list[Response] = []
 
     def work(name: int) -> None:

@@ -1,4 +1,4 @@
-"""Settings are read once, and what cannot be used is told by name."""
+"""Settings are read once, and an error names the invalid variable."""
 
 import dataclasses
 from typing import Any, Final
@@ -22,16 +22,16 @@ KEYS_FIELD: Final = {"API_KEY": "api_keys", "API_KEYS": "api_keys"}
     ],
 )
 def test_a_variable_sets_its_field(name: str, value: str, meaning: Any) -> None:
-    """Each variable sets one field and leaves the others as they are."""
+    """Each variable sets one field and leaves the others unchanged."""
     given = {"API_KEY": KEY}
     field = KEYS_FIELD.get(name, name.lower())
     assert load(given | {name: value}) == dataclasses.replace(load(given), **{field: meaning})
 
 
-def test_an_unset_or_empty_variable_means_its_default() -> None:
-    """A compose file that passes an unset variable on as an empty one changes nothing.
+def test_an_unset_or_empty_variable_has_its_default() -> None:
+    """Compose may pass an unset variable as an empty one.
 
-    That README names these defaults is seen in tests/docs/test_completeness.py.
+    tests/docs/test_completeness.py checks that the README names these defaults.
     """
     names = (
         *("HOST", "PORT", "REQUIRE_API_KEY", "API_KEY", "API_KEYS", "READY_DELAY_SECONDS"),
@@ -50,10 +50,10 @@ def test_an_unset_or_empty_variable_means_its_default() -> None:
         ({"API_KEY": "not used", "API_KEYS": f"acme={KEY}"}, (KEY,)),
     ],
 )
-def test_named_keys_win_over_the_single_key(
+def test_named_keys_override_the_single_key(
     keys: dict[str, str], expected: tuple[str, ...], required: str
 ) -> None:
-    """A required key may come from either variable; given both, only the named ones count."""
+    """Either variable can provide the required key; if both are set, only the named keys count."""
     settings = load({"REQUIRE_API_KEY": required, **keys})
 
     assert settings.require_api_key
@@ -61,8 +61,8 @@ def test_named_keys_win_over_the_single_key(
 
 
 @pytest.mark.parametrize("keys", [{}, {"API_KEY": ""}, {"API_KEYS": ""}])
-def test_a_required_key_must_be_given(keys: dict[str, str]) -> None:
-    """A service that asks for keys does not start without any, which would lock everyone out."""
+def test_a_required_key_must_be_set(keys: dict[str, str]) -> None:
+    """A service that requires keys does not start without any: it would refuse every request."""
     with pytest.raises(SettingsError, match=r"REQUIRE_API_KEY.*API_KEY or API_KEYS must be set"):
         load({"REQUIRE_API_KEY": "true", **keys})
 
@@ -71,10 +71,10 @@ def test_a_required_key_must_be_given(keys: dict[str, str]) -> None:
     ("name", "values", "allowed"),
     [(name, grammar.refused, grammar.allowed) for grammar in SETTINGS for name in grammar.api],
 )
-def test_an_unusable_value_is_told_with_what_is_allowed(
+def test_an_invalid_value_is_reported_with_the_allowed_ones(
     name: str, values: tuple[str, ...], allowed: str
 ) -> None:
-    """The message names the variable, shows its value and says what to write instead."""
+    """The message names the variable, its value and the allowed values."""
     for value in values:
         with pytest.raises(SettingsError) as caught:
             load({name: value})
@@ -94,8 +94,8 @@ def test_an_unusable_value_is_told_with_what_is_allowed(
         for value in grammar.refused
     ],
 )
-def test_a_malformed_key_is_told_without_showing_it(name: str, value: str, allowed: str) -> None:
-    """The message names the variable and the form of a key, and never any part of the value."""
+def test_a_malformed_key_is_reported_without_showing_it(name: str, value: str, allowed: str) -> None:
+    """The message names the variable and the format of a key, and no part of the value."""
     with pytest.raises(SettingsError) as caught:
         load({name: value})
 
@@ -107,13 +107,13 @@ def test_a_malformed_key_is_told_without_showing_it(name: str, value: str, allow
 
 
 def test_settings_do_not_show_their_keys() -> None:
-    """Neither a log line nor a traceback that shows the settings shows a key."""
+    """The settings' representation, as in logs and tracebacks, contains no key."""
     assert "hush" not in repr(load({"API_KEY": KEY}))
 
 
-def test_settings_cannot_be_changed() -> None:
-    """What was read at the start holds until the end."""
+def test_settings_are_immutable() -> None:
+    """Settings keep their values until the process ends."""
     settings = load({})
 
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.port = 1  # type: ignore[misc]  # that it is refused is the point
+        settings.port = 1  # type: ignore[misc]  # the assignment must fail

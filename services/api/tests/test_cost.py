@@ -1,4 +1,4 @@
-"""What a request costs, counted and not timed: the same on every machine, however busy."""
+"""The cost of a request in function calls, which is the same on every machine under any load."""
 
 import sys
 from io import BytesIO
@@ -8,15 +8,15 @@ from typing import Any, Final
 from in_process import run
 
 REQUESTS: Final = 1000
-# Of functions, Python's and C's: 27 on a request's way and 3 afterwards in the journal, with Python
-# 3.11, and some room for other versions. Whoever needs more makes the service slower: find a
-# cheaper way, or say in the commit why it is worth it.
+# Calls of Python and C functions. With Python 3.11 a request makes 27 and the journal 3 more; the
+# rest is room for other versions. More calls make the service slower: find a cheaper way, or
+# justify them in the commit message.
 MOST_CALLS: Final = 30
 MOST_CALLS_OF_THE_JOURNAL: Final = 4
 
 
 def test_a_sum_takes_few_calls() -> None:
-    """On its way, and in the journal afterwards."""
+    """A sum stays within the limits while it is answered, and later in the journal."""
     body = b'{"a": 2, "b": 40}'
     environs = [
         {
@@ -31,7 +31,7 @@ def test_a_sum_takes_few_calls() -> None:
     ]
 
     def start_response(*_: Any) -> Any:
-        """Take status and headers."""
+        """Accept the status and the headers."""
 
     with run() as service:
 
@@ -46,7 +46,7 @@ def test_a_sum_takes_few_calls() -> None:
 
 
 def _calls(function: Any) -> int:
-    """Return how many functions a function calls, and these."""
+    """Return the number of calls that a function makes, itself included."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: Any) -> None:

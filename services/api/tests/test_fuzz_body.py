@@ -1,4 +1,4 @@
-"""A hundred thousand broken bodies: the decoder holds, and agrees with Python's own."""
+"""The service judges 100,000 mutated bodies as Python's own JSON decoder does."""
 
 import json
 import random
@@ -13,9 +13,9 @@ from zama_api.app import MAX_BODY_BYTES
 
 BODIES: Final = 100_000
 SEED: Final = 20_260_102
-chosen: Final = random.Random(SEED)  # noqa: S311 - to be repeatable is its purpose
+chosen: Final = random.Random(SEED)  # noqa: S311 - repeatable on purpose
 
-# Valid or nearly so: a few small changes lead from here to every corner of the decoder.
+# Valid or nearly valid bodies, a few mutations away from every branch of the decoder.
 CORPUS: Final = (
     b'{"a":2,"b":40}',
     b' {\n\t"b" : -1 ,\r\n"a" : 0 } ',
@@ -38,7 +38,7 @@ CORPUS: Final = (
     b"{}",
     b"[]",
     b"",
-    # What others call JSON.
+    # Dialects that are not JSON.
     *(b'{"a":2,"b":40,}', b"{'a':2,'b':40}", b"{a:2,b:40}", b'{"a":2,"b":40} // sum', b"a=2&b=40"),
     *('{"a":2,"b":40}'.encode("utf-16"), b'\xef\xbb\xbf{"a":2,"b":40}', b'{"a":2,"b":40}\0'),
     *(b'{"a":2,"b":40}{"a":2,"b":40}', b'{"a":NaN,"b":40}', b'{"a":2,"b":40,"c":-Infinity}'),
@@ -53,7 +53,7 @@ NUMBERS: Final = (
     *(b"1.0", b"1e2", b"-1E-7", b"1e400", b"0." + b"0" * 400 + b"1", b"9" * 400, b"-" + b"9" * 400),
     *(b"01", b"+1", b"-", b".5", b"1.", b"1e", b"0x1", b"1_0", b"NaN", b"Infinity", b"-Infinity"),
 )
-# What JSON is made of, and what comes close.
+# JSON's tokens, and invalid ones that resemble them.
 TOKENS: Final = (
     *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b" ", b"\n", b"\t", b"\r", b"\x0b", b"\0"),
     *(b'"a":', b'"b":', b'"c":', b'"a"', b"null", b"true", b"false", b"tru", b"//", b"/**/", b"'"),
@@ -95,7 +95,7 @@ def _edit_a_number(body: bytes) -> bytes:
 def _nest(body: bytes) -> bytes:
     left, right = chosen.choice(((b"[", b"]"), (b'{"a":', b"}"), (b"[[{},", b"]]")))
     depth = chosen.choice((1, 2, 10, 170, 480, 1100))
-    # Now and then not closed, as an attacker would who wants it deep.
+    # Sometimes unclosed, like an attack that nests as deeply as possible.
     return left * depth + body + right * chosen.choice((depth, depth, depth - 1, 0))
 
 
@@ -105,7 +105,7 @@ def _pad(body: bytes) -> bytes:
 
 
 def _bodies() -> Iterator[bytes]:
-    """Yield bodies, no two alike: the corpus, then such bodies changed up to three times."""
+    """Yield distinct bodies: the corpus, then bodies with up to three mutations."""
     yield from CORPUS
     made = set(CORPUS)
     while True:
@@ -119,7 +119,7 @@ def _bodies() -> Iterator[bytes]:
 
 
 class Members(list[tuple[str, Any]]):
-    """The members of an object, repeated ones included."""
+    """The members of an object, including repeated ones."""
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -130,20 +130,20 @@ decode = json.JSONDecoder(object_pairs_hook=Members, parse_float=str, parse_cons
 
 
 def expected(body: bytes) -> tuple[int, int | None]:
-    """Return the status, and the sum if there is one, as Python's decoder makes them out."""
+    """Return the status and, for 200, the sum, according to Python's decoder."""
     if len(body) > MAX_BODY_BYTES:
         return 413, None
     try:
-        # From text: from bytes, Python would guess UTF-16 and UTF-32, which RFC 8259 rules out.
+        # Decode first: given bytes, Python guesses UTF-16 and UTF-32, which RFC 8259 forbids.
         value = decode(body.decode())
-        # Python accepts the escape of half a surrogate pair. It stands for no character, RFC 8259
-        # (8.2) leaves open what becomes of it and RFC 7493 (2.1) forbids it: a bad request here.
+        # Python accepts a lone surrogate escape, which encodes no character. RFC 8259 (8.2) leaves
+        # the behaviour open and RFC 7493 (2.1) forbids it; the service answers 400.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        # What is too deep for Python is not closed: it has over half of 1024 bytes of brackets.
+        # JSON too deep for Python is unclosed here: over half of its 1024 bytes are brackets.
         return 400, None
-    # A member that occurs twice counts as the last one, as RFC 8259 (4) says most decoders have
-    # it; but each must be valid.
+    # The last of repeated members counts, as in most decoders (RFC 8259, 4), but each must be
+    # valid.
     members = value if isinstance(value, Members) else []
     numbers = [number for _, number in members if type(number) is int and number in INT64]
     if {name for name, _ in members} == {"a", "b"} and len(numbers) == len(members):
@@ -152,7 +152,7 @@ def expected(body: bytes) -> tuple[int, int | None]:
 
 
 def test_a_hundred_thousand_bodies_are_judged_as_python_judges_them() -> None:
-    """No body makes the service fail; 200, 400, 413 and 422 go to whom they are due."""
+    """Every body gets the expected 200, 400, 413 or 422, and none makes the service fail."""
     statuses: Counter[int] = Counter()
     with run() as service:
         for number, body in enumerate(islice(_bodies(), BODIES)):

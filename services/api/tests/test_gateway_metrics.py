@@ -1,4 +1,4 @@
-"""Each of the gateway's lines is counted once, and nothing else is."""
+"""Each line of the gateway is counted once, and nothing else is counted."""
 
 import os
 import runpy
@@ -31,8 +31,8 @@ def value(metrics: GatewayMetrics, name: str, **labels: str) -> float | None:
     return registry.get_sample_value(name, labels)
 
 
-def test_a_line_is_a_request(metrics: GatewayMetrics) -> None:
-    """Its route, its status and its time are counted."""
+def test_a_line_counts_as_a_request(metrics: GatewayMetrics) -> None:
+    """A line adds to its route's count, status and duration."""
     metrics.observe(HEADER + b"/sum 200 0.003 0")
 
     assert value(metrics, "gateway_requests_total", route="/sum", status="200") == 1
@@ -42,8 +42,8 @@ def test_a_line_is_a_request(metrics: GatewayMetrics) -> None:
     assert value(metrics, "gateway_upstream_retries_total") == 0
 
 
-def test_only_answers_have_a_time(metrics: GatewayMetrics) -> None:
-    """A refusal is quick and an error may be anything: neither is what the objective is about."""
+def test_only_answered_requests_have_a_duration(metrics: GatewayMetrics) -> None:
+    """Refusals and errors do not count towards the latency objective."""
     for status in (b"403", b"502", b"0"):
         metrics.observe(HEADER + b"/sum " + status + b" 1.000 0")
 
@@ -51,8 +51,8 @@ def test_only_answers_have_a_time(metrics: GatewayMetrics) -> None:
     assert value(metrics, "gateway_request_duration_seconds_count", route="/sum") == 0
 
 
-def test_a_second_attempt_counts_if_it_helped(metrics: GatewayMetrics) -> None:
-    """While the API is gone every request is tried twice; that says nothing of timeouts."""
+def test_a_retry_counts_if_it_succeeded(metrics: GatewayMetrics) -> None:
+    """A failed retry is not counted: while the API is down, every request is retried."""
     metrics.observe(HEADER + b"/sum 200 0.003 1")
     metrics.observe(HEADER + b"/sum 422 0.003 1")
     metrics.observe(HEADER + b"/sum 502 0.003 1")
@@ -60,8 +60,8 @@ def test_a_second_attempt_counts_if_it_helped(metrics: GatewayMetrics) -> None:
     assert value(metrics, "gateway_upstream_retries_total") == 2
 
 
-def test_equal_lines_are_as_many_requests(metrics: GatewayMetrics) -> None:
-    """Whether somebody asked in between or not."""
+def test_equal_lines_are_separate_requests(metrics: GatewayMetrics) -> None:
+    """Equal lines are counted separately, before and after a scrape."""
     for _ in range(3):
         metrics.observe(HEADER + b"/sum 200 0.003 0")
     assert value(metrics, "gateway_requests_total", route="/sum", status="200") == 3
@@ -75,8 +75,8 @@ def test_equal_lines_are_as_many_requests(metrics: GatewayMetrics) -> None:
     )
 
 
-def test_many_different_lines_take_no_memory(metrics: GatewayMetrics) -> None:
-    """They are understood before somebody asks, if nobody does for long."""
+def test_many_different_lines_need_bounded_memory(metrics: GatewayMetrics) -> None:
+    """Lines are parsed before they pile up, even if no scrape asks for them."""
     for number in range(25_000):
         metrics.observe(HEADER + b"/sum 200 %d.000 0" % number)
 
@@ -84,8 +84,8 @@ def test_many_different_lines_take_no_memory(metrics: GatewayMetrics) -> None:
     assert value(metrics, "gateway_requests_total", route="/sum", status="200") == 25_000
 
 
-def test_series_are_there_before_the_first_request(metrics: GatewayMetrics) -> None:
-    """Nobody sees a series grow that begins with 1, so those that alerts are about begin with 0."""
+def test_series_exist_before_the_first_request(metrics: GatewayMetrics) -> None:
+    """A series that starts at 1 shows no increase, so series used by alerts start at 0."""
     for status in ("200", "401", "403", "429", "500", "502", "503", "504"):
         assert value(metrics, "gateway_requests_total", route="/sum", status=status) == 0
     assert value(metrics, "gateway_request_duration_seconds_count", route="/sum") == 0
@@ -105,8 +105,8 @@ def test_series_are_there_before_the_first_request(metrics: GatewayMetrics) -> N
         b"\xff" * 100,
     ],
 )
-def test_another_line_is_counted_as_such(metrics: GatewayMetrics, line: bytes) -> None:
-    """It makes no request and no label."""
+def test_a_malformed_line_is_counted_as_such(metrics: GatewayMetrics, line: bytes) -> None:
+    """A malformed line adds no request and no label."""
     before = {sample.name for metric in metrics.collect() for sample in metric.samples}
 
     metrics.observe(line)
@@ -122,7 +122,7 @@ def test_another_line_is_counted_as_such(metrics: GatewayMetrics, line: bytes) -
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    """Take back what the program does at signals."""
+    """Restore the signal handlers that the program sets."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in kept.items():
@@ -132,7 +132,7 @@ def _signals() -> Iterator[None]:
 def test_lines_are_counted_until_a_signal(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of this machine, quiet times included, on the port that metrics are served on."""
+    """The program counts lines from localhost, on the port that it serves metrics on."""
     port = free_port()
     environ |= {"PORT": str(port), "HOST": "0.0.0.0"}  # noqa: S104 - nothing listens
     served: list[Any] = []
@@ -150,7 +150,7 @@ def test_lines_are_counted_until_a_signal(
         try:
             wait_until(lambda: counted(0), "it listens")
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nginx:
-                # Taken, if the program listened on all addresses.
+                # This fails if the program listens on all addresses.
                 nginx.bind(("127.0.0.2", port))
                 for count in (1, 2, 3):
                     nginx.sendto(HEADER + b"/sum 200 0.003 0", ("127.0.0.1", port))
@@ -168,12 +168,12 @@ def test_lines_are_counted_until_a_signal(
     assert served[0][:2] == (port, "0.0.0.0")  # noqa: S104 - as above
 
 
-def test_an_unusable_setting_is_told(
+def test_an_invalid_setting_is_reported(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In one line, by its name."""
+    """One line names the invalid setting."""
     environ["PORT"] = "none"
-    # A second run in one process is what runpy warns of.
+    # runpy warns about a module that is already imported.
     monkeypatch.delitem(sys.modules, "zama_api.gateway_metrics")
 
     with pytest.raises(SystemExit) as ended:
@@ -185,8 +185,8 @@ def test_an_unusable_setting_is_told(
     assert errors.count("\n") == 1
 
 
-def test_a_taken_port_is_told(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With the address, and exit code 1."""
+def test_a_taken_port_is_reported(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the address, and the exit code is 1."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         environ["PORT"] = str(other.getsockname()[1])

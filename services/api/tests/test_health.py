@@ -1,4 +1,4 @@
-"""Readiness follows warm-up and draining; liveness needs no telling."""
+"""Readiness depends on warm-up and draining; liveness does not."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_warm_up_ends_after_the_delay(clock: SimpleNamespace) -> None:
-    """The service becomes ready when the delay is over, and not before."""
+    """The service becomes ready exactly when the delay is over."""
     health = Health(ready_delay_seconds=2)
     assert health.unready_because == "The service is warming up."
 
@@ -30,8 +30,8 @@ def test_warm_up_ends_after_the_delay(clock: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("uptime", [0, 1, 10_000])
-def test_draining_is_for_good_and_outweighs_warm_up(clock: SimpleNamespace, uptime: int) -> None:
-    """Once told to stop the service is never ready again, whenever that was."""
+def test_draining_is_permanent_and_precedes_warm_up(clock: SimpleNamespace, uptime: int) -> None:
+    """A draining service never becomes ready again, whenever the drain began."""
     health = Health(ready_delay_seconds=2)
     health.drain()
     clock.now += uptime
@@ -43,7 +43,7 @@ def test_draining_is_for_good_and_outweighs_warm_up(clock: SimpleNamespace, upti
 @pytest.mark.parametrize(
     ("passed", "shown"), [(0, 0), (12.3, 12.3), (0.0004, 0), (3.14159, 3.142), (86_400, 86_400)]
 )
-def test_uptime_counts_from_the_start_in_milliseconds(
+def test_uptime_is_counted_from_the_start_in_milliseconds(
     clock: SimpleNamespace, passed: float, shown: float
 ) -> None:
     """Uptime is rounded to a millisecond and independent of the wall clock."""

@@ -27,14 +27,14 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def journal(log: Log, metrics: Metrics) -> Journal:
-    """Make a journal that has not begun to write by itself."""
+    """Make a journal whose thread has not started."""
     return Journal(log, metrics)
 
 
 def test_a_finished_request_is_written_later(
     journal: Journal, logged: Logged, metrics: Metrics, finished: Finished
 ) -> None:
-    """Adding costs neither a line nor a count; flushing writes both, once and in order."""
+    """Adding a request writes nothing; flushing logs and counts it, once and in order."""
     journal.add(finished(request_id="id-1"))
     journal.add(finished(request_id="id-2"))
     assert logged() == []
@@ -49,7 +49,7 @@ def test_a_finished_request_is_written_later(
 def test_without_an_access_log_requests_are_still_counted(
     metrics: Metrics, finished: Finished
 ) -> None:
-    """Switching the access log off does not switch the metrics off."""
+    """Disabling the access log does not disable the metrics."""
     journal = Journal(None, metrics)
     journal.add(finished())
     journal.flush()
@@ -57,10 +57,10 @@ def test_without_an_access_log_requests_are_still_counted(
     assert counted(metrics) == 1
 
 
-def test_a_full_journal_is_written_by_who_fills_it(
+def test_the_request_that_fills_the_journal_writes_it(
     journal: Journal, logged: Logged, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory stays bounded when nobody flushes."""
+    """Memory stays bounded even if the journal's thread never flushes."""
     monkeypatch.setattr(journal_module, "_CAPACITY", 3)
     lengths = []
     for _ in range(7):
@@ -71,7 +71,7 @@ def test_a_full_journal_is_written_by_who_fills_it(
 
 
 def test_a_started_journal_writes_by_itself(metrics: Metrics, finished: Finished) -> None:
-    """A finished request is logged soon, though nothing else happens."""
+    """A finished request is logged soon, without another event."""
     written = threading.Event()
 
     class Reader(Log):
@@ -87,11 +87,11 @@ def test_a_started_journal_writes_by_itself(metrics: Metrics, finished: Finished
     journal.close()
 
 
-def test_closing_writes_what_is_left(
+def test_closing_writes_the_remaining_requests(
     journal: Journal, logged: Logged, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last requests before a stop are logged, and the journal's thread has ended."""
-    # So long that only closing can have written the line.
+    """The last requests before a stop are logged, and the journal's thread ends."""
+    # An interval so long that only closing can write the line.
     monkeypatch.setattr(journal_module, "_INTERVAL_SECONDS", 3600)
     before = set(threading.enumerate())
     journal.start()
@@ -102,15 +102,16 @@ def test_closing_writes_what_is_left(
     assert set(threading.enumerate()) <= before
 
 
-def test_a_batch_waits_for_the_one_before_it(metrics: Metrics, finished: Finished) -> None:
-    """Lines come in the order of the requests, though one thread takes long to write its own."""
+def test_a_batch_waits_for_the_previous_one(metrics: Metrics, finished: Finished) -> None:
+    """Lines keep the order of the requests, even if one thread writes slowly."""
     written: list[str] = []
 
     class SlowLog(Log):
         def requests(self, requests: Sequence[Request]) -> None:
             if not other.is_alive():
                 other.start()
-                # Long enough to overtake, were that possible; it is not, so this runs out.
+                # Long enough for the second batch to overtake this one if it could; it cannot, so
+                # this times out.
                 other.join(timeout=0.1)
             written.extend(request.request_id for request in requests)
 
@@ -133,7 +134,7 @@ def test_nothing_is_lost_or_written_twice_among_threads(
     finished: Finished,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Threads that fill the journal while it is being flushed all find their lines, in order."""
+    """Threads that add requests during a flush get every line once and in order."""
     monkeypatch.setattr(journal_module, "_CAPACITY", 10)
     monkeypatch.setattr(journal_module, "_INTERVAL_SECONDS", 0.0001)
 

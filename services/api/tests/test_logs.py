@@ -1,4 +1,4 @@
-"""Whatever is logged becomes one JSON object on one line."""
+"""Every log entry is one JSON object on one line."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ LEVELS = ["debug", "info", "warning", "error"]
 
 @pytest.fixture
 def library(log: Log) -> Iterator[logging.Logger]:
-    """Make a library's logger whose records go to `log`."""
+    """Make a library's logger that writes to `log`."""
     logger = logging.getLogger("_library")
     logger.setLevel(logging.DEBUG)
     handler = Handler(log)
@@ -31,7 +31,7 @@ def library(log: Log) -> Iterator[logging.Logger]:
 
 
 def test_an_event_has_the_common_fields_and_its_own(log: Log, logged: Logged) -> None:
-    """An event tells when, how grave, who, what and, if any, in which request."""
+    """An event has its time, level, service, name and request id, and its own fields."""
     before = datetime.now(UTC)
     log.event("warning", "late", seconds=1.5)
     after = datetime.now(UTC)
@@ -50,10 +50,10 @@ def test_an_event_has_the_common_fields_and_its_own(log: Log, logged: Logged) ->
 
 
 @pytest.mark.parametrize("threshold", LEVELS)
-def test_what_is_below_the_level_is_not_written(
+def test_entries_below_the_level_are_not_written(
     log_file: int, logged: Logged, finished: Finished, threshold: str
 ) -> None:
-    """The log level holds for events and access lines alike."""
+    """The log level applies to events and access lines."""
     log = Log(threshold, log_file)
     for level in LEVELS:
         log.event(level, "event")
@@ -65,10 +65,10 @@ def test_what_is_below_the_level_is_not_written(
     ]
 
 
-def test_access_lines_are_written_in_one_go(
+def test_access_lines_are_written_in_one_call(
     log: Log, logged: Logged, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch costs one system call, however long it is, and keeps its order."""
+    """A batch of any size is one system call and keeps its order."""
     write = os.write
     sizes = []
 
@@ -86,14 +86,14 @@ def test_access_lines_are_written_in_one_go(
     assert {line["time"] for line in lines} == {"2026-01-02T03:04:05.678901Z"}
 
 
-def test_lines_stay_whole_when_the_pipe_takes_them_in_pieces(
+def test_lines_stay_whole_when_writes_are_partial(
     log: Log, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Threads that log at once to a slow reader do not cut each other's lines."""
+    """Threads that log to a slow reader do not interleave their lines."""
     write = os.write
 
     def write_a_piece(file: int, data: bytes) -> int:
-        time.sleep(0.0001)  # Others may go on.
+        time.sleep(0.0001)  # Let other threads run.
         return write(file, data[:7])
 
     def work(name: int) -> None:
@@ -108,8 +108,8 @@ def test_lines_stay_whole_when_the_pipe_takes_them_in_pieces(
     }
 
 
-def test_a_log_that_nobody_takes_does_not_stop_the_service(finished: Finished) -> None:
-    """A reader that went away and a full disk cost the lines, and nothing else."""
+def test_a_log_that_cannot_be_written_does_not_stop_the_service(finished: Finished) -> None:
+    """A closed pipe or a full disk loses lines, and the service continues."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as gone, Path("/dev/full").open("wb") as full:
@@ -127,10 +127,10 @@ def test_a_log_that_nobody_takes_does_not_stop_the_service(finished: Finished) -
         (logging.INFO + 5, "error"),
     ],
 )
-def test_a_librarys_record_takes_the_shape_of_the_other_lines(
+def test_a_librarys_record_has_the_format_of_other_lines(
     library: logging.Logger, logged: Logged, number: int, level: str
 ) -> None:
-    """A record's logger becomes the event; a level that is unknown here counts as error."""
+    """The logger's name becomes the event, and an unknown level becomes error."""
     library.log(number, "worker-%d failed", 1)
 
     (line,) = logged()
@@ -145,7 +145,7 @@ def test_a_librarys_record_takes_the_shape_of_the_other_lines(
 
 
 def test_a_librarys_exception_stays_on_its_line(library: logging.Logger, logged: Logged) -> None:
-    """A traceback has many lines and is logged on one."""
+    """A traceback is logged on one line."""
     try:
         int("no number")
     except ValueError:

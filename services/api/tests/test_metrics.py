@@ -21,21 +21,21 @@ def metrics() -> Metrics:
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """Return a value as a scrape finds it, None where there is no such series."""
+    """Return the value that a scrape finds, or None if the series does not exist."""
     values = [
         sample.value
         for family in text_string_to_metric_families(metrics.render().decode())
         for sample in family.samples
         if (sample.name, sample.labels) == (name, labels)
     ]
-    assert len(values) < 2, "a series must not occur twice"
+    assert len(values) < 2, "a series occurs twice"
     return values[0] if values else None
 
 
 def test_requests_are_counted_by_method_route_and_status(
     metrics: Metrics, finished: Finished
 ) -> None:
-    """Each combination is a series, batches add up, and the business metric counts one route."""
+    """Each combination is a series, batches add up, and the business metric counts `/sum` only."""
     assert sample(metrics, "sum_requests_total") == 0
 
     metrics.observe([finished(), finished(duration_ms=50), finished(status=422)])
@@ -47,14 +47,14 @@ def test_requests_are_counted_by_method_route_and_status(
     assert sample(metrics, name, method="GET", route="/healthz", status="200") == 1
     assert sample(metrics, name, method="GET", route="/sum", status="200") is None
     assert sample(metrics, "sum_requests_total") == 4
-    assert sample(Metrics("1.2.3"), "sum_requests_total") == 0, "nothing is kept for the process"
+    assert sample(Metrics("1.2.3"), "sum_requests_total") == 0, "the count is shared between instances"
 
 
 @pytest.mark.parametrize("bound", BUCKETS)
 def test_a_bucket_includes_its_bound(metrics: Metrics, finished: Finished, bound: float) -> None:
-    """A request that takes exactly as long as a bound says counts into it, a longer one not.
+    """A request that takes exactly the bound is in the bucket, and a longer one is not.
 
-    The latency objective is a bound, so the share of quick requests is exact.
+    The latency objective is a bound, so the share of fast requests is exact.
     """
     assert 0.1 in BUCKETS
     metrics.observe(
@@ -66,7 +66,7 @@ def test_a_bucket_includes_its_bound(metrics: Metrics, finished: Finished, bound
 
 
 def test_the_histogram_is_cumulative_and_in_seconds(metrics: Metrics, finished: Finished) -> None:
-    """Buckets include the shorter ones; the sum and the count are those of the route."""
+    """A bucket includes the shorter ones, and each route has its own sum and count."""
     metrics.observe([finished(duration_ms=took) for took in (0.05, 0.2, 0.2, 5_000)])
     metrics.observe([finished(route="/healthz", duration_ms=30)])
 
@@ -80,8 +80,8 @@ def test_the_histogram_is_cumulative_and_in_seconds(metrics: Metrics, finished: 
     assert sample(metrics, f"{name}_sum", route="/healthz") == pytest.approx(0.03)
 
 
-def test_the_process_is_measured(metrics: Metrics) -> None:
-    """Memory, CPU time, open files, garbage collections and the two versions are shown."""
+def test_process_metrics_are_exposed(metrics: Metrics) -> None:
+    """Metrics include memory, CPU time, open files, garbage collections and two versions."""
     for name in ("resident_memory_bytes", "cpu_seconds_total", "open_fds"):
         assert sample(metrics, f"process_{name}")
     assert sample(metrics, "python_gc_collections_total", generation="0") is not None
@@ -91,7 +91,7 @@ def test_the_process_is_measured(metrics: Metrics) -> None:
 @given(methods=st.lists(st.text(max_size=10), min_size=1))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_invented_methods_share_one_label(finished: Finished, methods: list[str]) -> None:
-    """A caller that sends many methods makes no more than one series beside the usual ones."""
+    """All unknown methods together add one series."""
     metrics = Metrics("1.2.3")
     usual = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     metrics.observe([finished(method=method) for method in usual])

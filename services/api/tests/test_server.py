@@ -1,4 +1,4 @@
-"""The server starts and stops as promised; Granian itself is replaced here."""
+"""The server starts and stops as specified; these tests replace Granian itself."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ from zama_api.health import Health
 from zama_api.logs import Log
 from zama_api.server import Server
 
-# Where no signal comes, the thread that waits for one is ended by SystemExit.
+# Without a signal, SystemExit ends the thread that waits for one.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 Logged = Callable[[], list[dict[str, Any]]]
@@ -27,7 +27,7 @@ MakeServer = Callable[..., Server]
 
 @dataclass
 class Outside:
-    """A clock, the moments at which signals come, and what can be seen of the server, and when."""
+    """A clock, the times of signals, and the server's visible events with their times."""
 
     health: Health
     now: float = 0
@@ -36,7 +36,7 @@ class Outside:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, _signals: frozenset[signal.Signals], seconds: float = math.inf) -> object:
-        """Take the place of `sigwait` and `sigtimedwait`: let time pass until a signal comes."""
+        """Replace `sigwait` and `sigtimedwait`: advance the clock until a signal arrives."""
         if self.health.unready_because and not self.seen:
             self.see("unready")
         over = self.now + seconds
@@ -55,13 +55,13 @@ class Outside:
         self.seen.append((self.now, what))
 
     def end(self, code: int) -> None:
-        """Take the place of the end of the process."""
+        """Replace `os._exit`: record the exit code."""
         self.see(f"exit {code}")
         self.ended.set()
 
 
 def application(_environ: object, _start_response: object) -> Iterable[bytes]:
-    """Take the place of the WSGI application; nothing here calls it."""
+    """Replace the WSGI application; nothing calls it."""
     return []
 
 
@@ -72,7 +72,7 @@ def health() -> Health:
 
 @pytest.fixture
 def make_server(health: Health, log: Log) -> Iterator[MakeServer]:
-    """Make servers of the settings that a test cares for."""
+    """Return a function that makes servers with given settings."""
 
     def make(**settings: Any) -> Server:
         return Server(Settings(**settings), application, health, log)
@@ -84,7 +84,7 @@ def make_server(health: Health, log: Log) -> Iterator[MakeServer]:
 
 @pytest.fixture(autouse=True)
 def outside(monkeypatch: pytest.MonkeyPatch, health: Health) -> Outside:
-    """Replace signals and the time between, Granian's start and stop, and the process's end."""
+    """Replace signals, the clock, Granian's start and stop, and the end of the process."""
     outside = Outside(health)
     monkeypatch.setattr(signal, "sigwait", outside.wait)
     monkeypatch.setattr(signal, "sigtimedwait", outside.wait)
@@ -103,7 +103,7 @@ def outside(monkeypatch: pytest.MonkeyPatch, health: Health) -> Outside:
 def test_granian_serves_the_application_itself(
     make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The application is handed over as it is, not imported by name, on any interpreter."""
+    """The application is passed as an object, not imported by name."""
     served = []
     monkeypatch.setattr(MTServer, "startup", lambda _server, _spawn, target: served.append(target))
     monkeypatch.setattr(MTServer, "_serve_loop", lambda *_: None)
@@ -125,7 +125,7 @@ def test_the_start_is_logged_when_the_listener_is_open(
     host: str,
     address: str,
 ) -> None:
-    """Who waits for the line can connect to the address that it names."""
+    """When the line appears, clients can connect to the address in it."""
     before: list[dict[str, Any]] = []
     monkeypatch.setattr(MTServer, "startup", lambda *_: before.extend(logged()))
 
@@ -143,7 +143,7 @@ def test_the_start_is_logged_when_the_listener_is_open(
 def test_an_address_that_cannot_be_bound_is_an_os_error(
     make_server: MakeServer, logged: Logged, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Callers need not know Granian to tell it, its words are kept, and no start is logged."""
+    """The error keeps Granian's message without its type, and no start is logged."""
 
     def fail(*_: object) -> None:
         raise error
@@ -157,10 +157,10 @@ def test_an_address_that_cannot_be_bound_is_an_os_error(
     assert logged() == []
 
 
-def test_another_failure_is_not_taken_for_one_of_the_address(
+def test_other_failures_are_not_reported_as_address_errors(
     make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mistake in what Granian is told shows as what it is."""
+    """A mistake in Granian's configuration keeps its own exception."""
 
     def fail(*_: object, **__: object) -> None:
         raise ConfigurationError("blocking_threads")
@@ -172,7 +172,7 @@ def test_another_failure_is_not_taken_for_one_of_the_address(
 
 
 def test_idle_connections_outlive_the_gateways(make_server: MakeServer) -> None:
-    """The gateway closes idle connections after 60 s; the server must not do so before."""
+    """The gateway closes idle connections after 60 s, and the server must not close them first."""
     http = make_server().http1_settings
 
     assert http is not None
@@ -180,10 +180,10 @@ def test_idle_connections_outlive_the_gateways(make_server: MakeServer) -> None:
     assert http.header_read_timeout > 60_000
 
 
-def test_what_granian_logs_has_the_shape_of_the_other_lines(
+def test_granians_log_has_the_format_of_other_lines(
     make_server: MakeServer, logged: Logged
 ) -> None:
-    """Granian's errors are JSON lines, and its remarks are left out."""
+    """Granian's errors are JSON lines, and its warnings are dropped."""
     make_server()
     granian = logging.getLogger("_granian")
     granian.warning("free-threaded Python support is experimental!")
@@ -200,10 +200,10 @@ def test_what_granian_logs_has_the_shape_of_the_other_lines(
 # --- Stop -----------------------------------------------------------------------------------------
 
 
-def test_a_signal_turns_readiness_at_once_and_stops_after_the_drain_time(
+def test_a_signal_fails_readiness_at_once_and_stops_after_the_drain(
     make_server: MakeServer, outside: Outside, logged: Logged
 ) -> None:
-    """The load balancer learns it first; 25 seconds after the signal all are given up."""
+    """Readiness fails first; 25 seconds after the signal the process exits in any case."""
     outside.signals = [100]
     make_server(drain_seconds=7).startup()
 
@@ -219,7 +219,7 @@ def test_a_signal_turns_readiness_at_once_and_stops_after_the_drain_time(
 def test_a_service_that_was_never_ready_stops_without_a_drain(
     outside: Outside, log: Log, told: float, ready_delay_seconds: float
 ) -> None:
-    """Nobody sends requests to it yet."""
+    """It has received no requests, so there is nothing to drain."""
     outside.signals = [told]
     Server(Settings(drain_seconds=7), application, Health(ready_delay_seconds), log).startup()
 
@@ -239,7 +239,7 @@ def test_a_second_signal_ends_the_process_at_once(
     second: float,
     seen: list[str],
 ) -> None:
-    """Who asks twice means it: requests in flight are given up, and the exit code says so."""
+    """A second signal abandons requests in flight, and the exit code is not 0."""
     outside.signals = [100, second]
     make_server(drain_seconds=7).startup()
 

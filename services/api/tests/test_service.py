@@ -1,4 +1,4 @@
-"""`python -m zama_api`: the parts put together, and the exit code."""
+"""`python -m zama_api`: the assembled service and its exit code."""
 
 import json
 import os
@@ -23,9 +23,9 @@ MakeServe = Callable[[Serve], None]
 
 @pytest.fixture(autouse=True)
 def policies(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Take back that the program blocks signals, and note instead of letting it be a batch job.
+    """Restore the signal mask, and record the scheduling policy instead of setting it.
 
-    Whatever the tests start would inherit both.
+    Processes that the tests start would inherit both.
     """
     given: list[int] = []
     monkeypatch.setattr(
@@ -40,7 +40,7 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 @pytest.fixture
 def serving(monkeypatch: pytest.MonkeyPatch) -> MakeServe:
-    """Replace the server by a function that gets the application."""
+    """Return a function that replaces the server by a function of the application."""
 
     def replace(serve: Serve) -> None:
         class Server:
@@ -67,15 +67,15 @@ def add(application: WSGIApplication) -> bytes:
 
 
 def events(capture: Capture) -> list[str]:
-    """Return the names of the events that were logged to standard output."""
+    """Return the names of the events on standard output."""
     return [json.loads(line)["event"] for line in capture.readouterr().out.splitlines()]
 
 
 @pytest.mark.usefixtures("environ")
-def test_a_sandbox_may_forbid_batch_jobs(
+def test_a_sandbox_may_forbid_batch_scheduling(
     monkeypatch: pytest.MonkeyPatch, serving: MakeServe
 ) -> None:
-    """The service serves as an ordinary process then."""
+    """The service then runs as an ordinary process."""
     served: list[WSGIApplication] = []
 
     def refuse(*_: Any) -> None:
@@ -88,10 +88,10 @@ def test_a_sandbox_may_forbid_batch_jobs(
 
 
 @pytest.mark.usefixtures("environ")
-def test_a_service_that_was_stopped_ends_well(
+def test_a_stopped_service_exits_with_0(
     serving: MakeServe, policies: list[int], capfd: Capture
 ) -> None:
-    """A batch job answers requests and logs them, then logs the stop, and the exit code is 0."""
+    """A batch process logs its requests and then its stop, and exits with 0."""
     answers = []
     serving(lambda application: answers.append(add(application)))
 
@@ -103,7 +103,7 @@ def test_a_service_that_was_stopped_ends_well(
 
 @pytest.mark.usefixtures("environ")
 def test_no_signal_interrupts_the_start(serving: MakeServe) -> None:
-    """Those that stop it stay pending until the server waits for them."""
+    """Signals to stop stay pending until the server waits for them."""
     blocked: set[signal.Signals | int] = set()
     serving(lambda _: blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
 
@@ -112,10 +112,10 @@ def test_no_signal_interrupts_the_start(serving: MakeServe) -> None:
     assert blocked >= {signal.SIGTERM, signal.SIGINT}
 
 
-def test_the_environment_is_gone_when_requests_come(
+def test_the_environment_is_empty_when_requests_arrive(
     serving: MakeServe, environ: dict[str, str], capfd: Capture
 ) -> None:
-    """The key that it required is asked for; no request's environ, child or log line shows it."""
+    """The key is required, and no environ, child process or log line shows it."""
     environ |= {"API_KEY": KEY, "REQUIRE_API_KEY": "true", "PATH": "/bin"}
     seen = []
     serving(lambda application: seen.append((json.loads(add(application))["status"], {**environ})))
@@ -134,14 +134,14 @@ def test_the_environment_is_gone_when_requests_come(
         ({"API_KEY": EXAMPLE_KEY}, []),
     ],
 )
-def test_the_example_key_is_warned_about_where_it_opens_the_api(
+def test_the_example_key_in_use_causes_a_warning(
     serving: MakeServe,
     environ: dict[str, str],
     capfd: Capture,
     given: dict[str, str],
     expected: list[str],
 ) -> None:
-    """In one line that says what to do and does not show the key."""
+    """One line says what to do and does not show the key."""
     environ |= given | {"LOG_LEVEL": "warning"}
     serving(lambda _: None)
 
@@ -160,7 +160,7 @@ def test_the_example_key_is_warned_about_where_it_opens_the_api(
         ("LOG_LEVEL", "warning", []),
     ],
 )
-def test_the_log_is_as_wide_as_set(
+def test_settings_limit_the_log(
     serving: MakeServe,
     environ: dict[str, str],
     capfd: Capture,
@@ -168,7 +168,7 @@ def test_the_log_is_as_wide_as_set(
     value: str,
     expected: list[str],
 ) -> None:
-    """Access lines can be left out, and so can all that is no warning."""
+    """Settings can turn off access lines and all entries below a warning."""
     environ[name] = value
     serving(lambda application: (add(application), None)[1])
 
@@ -176,7 +176,7 @@ def test_the_log_is_as_wide_as_set(
     assert events(capfd) == expected
 
 
-def test_an_address_that_cannot_be_bound_is_told_in_one_line(
+def test_an_address_that_cannot_be_bound_is_reported_in_one_line(
     serving: MakeServe, environ: dict[str, str], capfd: Capture
 ) -> None:
     """The line names the address and the reason, and the exit code is 1."""
@@ -197,10 +197,10 @@ def test_an_address_that_cannot_be_bound_is_told_in_one_line(
 
 @pytest.mark.usefixtures("environ")
 @pytest.mark.parametrize("error", [ArithmeticError, KeyboardInterrupt, SystemExit])
-def test_whatever_ends_the_server_finished_requests_are_logged(
+def test_finished_requests_are_logged_even_after_a_crash(
     serving: MakeServe, capfd: Capture, error: type[BaseException]
 ) -> None:
-    """A crash of the server shows as such, and loses no line of what was answered before."""
+    """A crash keeps its exception, and every finished request is logged."""
 
     def fail(application: WSGIApplication) -> None:
         add(application)
@@ -213,10 +213,10 @@ def test_whatever_ends_the_server_finished_requests_are_logged(
     assert events(capfd) == ["request"]
 
 
-def test_a_bad_setting_stops_the_start_with_one_clear_line(
+def test_an_invalid_setting_stops_the_start_with_one_line(
     environ: dict[str, str], capfd: Capture
 ) -> None:
-    """The line names the variable on standard error, and the exit code is 2."""
+    """The line on standard error names the variable, and the exit code is 2."""
     environ["PORT"] = "http"
 
     assert service.main() == 2
@@ -232,7 +232,7 @@ def test_a_bad_setting_stops_the_start_with_one_clear_line(
 
 @pytest.fixture
 def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Callable[..., None]]:
-    """Keep the signal handlers that the program sets, and let the end of the process be seen."""
+    """Record the signal handlers that the program sets, and make the end of the process visible."""
     handlers: dict[int, Callable[..., None]] = {}
 
     def end(code: int) -> None:
@@ -246,7 +246,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Callable[..., None]]:
 def test_the_exit_code_is_the_services(
     monkeypatch: pytest.MonkeyPatch, handlers: dict[int, Callable[..., None]]
 ) -> None:
-    """The process ends at once with what `main` returned."""
+    """The process exits with the code that `main` returns."""
     monkeypatch.setattr(service, "main", lambda: 3)
 
     with pytest.raises(SystemExit) as ended:
@@ -259,7 +259,7 @@ def test_the_exit_code_is_the_services(
 def test_a_stop_during_the_imports_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, handlers: dict[int, Callable[..., None]]
 ) -> None:
-    """The handlers are there before the service is imported, and exit with 0."""
+    """The handlers are set before the service is imported, and exit with 0."""
 
     class Imports:
         def find_spec(self, name: str, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The repository as it is here, as a commit of its own, for tests that break it."""
+"""The working tree as a commit in a separate repository, for tests that break it."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ _PACKAGES: Final = ("ops", "emulator", "services/api")
 
 
 def pages() -> list[Path]:
-    """Return the Markdown files that git knows or would add."""
+    """Return the Markdown files that git tracks or would add."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [ROOT / line for line in done.stdout.splitlines() if (ROOT / line).exists()]
@@ -26,13 +26,13 @@ def pages() -> list[Path]:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the working tree with a history of its own, which shares the installed packages."""
+    """A copy of the working tree with its own history, which shares the installed packages."""
 
     path: Path
 
     @classmethod
     def make(cls, path: Path) -> Self:
-        """Copy the working tree, and commit it; what is installed counts as up to date."""
+        """Copy and commit the working tree; installed packages count as up to date."""
         shutil.copytree(ROOT, path, ignore=_LEFT_BEHIND, symlinks=True)
         (path / ".venv").symlink_to(ROOT / ".venv")
         checkout = cls(path)
@@ -61,7 +61,7 @@ class Checkout:
     def start(
         self, command: Sequence[str], environ: Mapping[str, str], group: int | None = None
     ) -> subprocess.Popen[str]:
-        """Start a command in it, on its own code; in a process group of its own if that is 0."""
+        """Start a command in it with its own code; `group=0` makes a new process group."""
         sources = os.pathsep.join(str(self.path / folder / "src") for folder in _PACKAGES)
         programs = f"{self.path / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
@@ -76,7 +76,7 @@ class Checkout:
         )
 
     def run(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, on its own code."""
+        """Run a command in it with its own code."""
         with self.start(command, environ) as process:
             stdout, stderr = process.communicate()
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)

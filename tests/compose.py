@@ -1,4 +1,4 @@
-"""The pair as containers, by the project's own compose file."""
+"""The API and the gateway as containers of the project's compose file."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ START_SECONDS = 30
 
 @dataclass
 class Container(Part):
-    """A part as a container."""
+    """An API or a gateway as a container."""
 
     url: str
     id: str
@@ -24,15 +24,15 @@ class Container(Part):
         run("docker", "kill", "--signal", number.name, self.id)
 
     def wait(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait until it exits and return its exit code."""
         return int(run("docker", "wait", self.id))
 
     def output(self) -> bytes:
-        """Return what it has printed on standard output."""
+        """Return its standard output."""
         return self._logs().stdout
 
     def errors(self) -> bytes:
-        """Return what it has printed on standard error."""
+        """Return its standard error."""
         return self._logs().stderr
 
     def _logs(self) -> subprocess.CompletedProcess[bytes]:
@@ -41,7 +41,7 @@ class Container(Part):
 
 @dataclass
 class Project:
-    """One `docker-compose up`, under a name and on ports of its own."""
+    """One `docker-compose up` with its own name and ports."""
 
     settings: dict[str, str]
     name: str = field(default_factory=stamp)
@@ -51,7 +51,7 @@ class Project:
     def up(self, service: str, port: int) -> Container:
         """Start a service and wait until it answers."""
         self._compose("up", "-d", "--no-build", service)
-        # Its id: how compose makes up names differs between versions.
+        # Use the id: the format of compose's names differs between versions.
         container = Container(
             f"http://127.0.0.1:{port}", self._compose("ps", "-q", service).strip()
         )
@@ -81,7 +81,7 @@ class Project:
 
 @dataclass
 class ComposeStack(Stack):
-    """Runs the parts as `docker-compose up` does."""
+    """Runs the API and the gateway as `docker-compose up` does."""
 
     images: Images
     projects: list[Project] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a test may need beyond Python, and what becomes of it where that is missing."""
+"""The tests' requirements beyond Python, their schedule and their report."""
 
 import importlib.util
 import os
@@ -33,7 +33,7 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
     "docker": (
         engine.is_there,
-        "no Docker engine that answers (`sudo dockerd &`), or no docker-compose",
+        "no running Docker engine (`sudo dockerd &`), or no docker-compose",
     ),
     "terraform": (
         terraform.is_there,
@@ -60,7 +60,7 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     ),
     "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
 }
-"""Kind to a probe, which says whether this machine has it, and a hint where to get it."""
+"""Kind to a probe for this machine and an installation hint."""
 
 SETTINGS: Final = (
     *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
@@ -81,7 +81,7 @@ _FIRST: Final = (
 )
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
-# These take as long as all other tests of the minimal profile, which is deployed twice for them.
+# These take as long as all other tests of the minimal profile, so a second deployment serves them.
 _ROLLOUTS: Final = ("test_deploy.py", "test_rollout.py")
 # Of tests/aws, these need no deployed profile.
 _UNDEPLOYED: Final = ("test_configuration.py", "aws/test_documented.py", "test_keys.py")
@@ -112,13 +112,13 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Use this scheduling where several processes run the tests."""
+    """Use this scheduling if several processes run the tests."""
     return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that this machine cannot run; fail it where REQUIRE_ALL=1 wants all run."""
+    """Skip a test that this machine cannot run, or fail it if REQUIRE_ALL=1."""
     for marker in item.iter_markers("needs"):
         for kind in marker.args:
             has, hint = NEEDS[kind]
@@ -131,10 +131,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _signals() -> None:
-    """Let programs under test hear Ctrl-C and SIGHUP.
+    """Make programs under test receive Ctrl-C and SIGHUP.
 
-    A shell ignores the one for what runs in the background, `nohup` the other, and children inherit
-    that.
+    A shell ignores SIGINT for background jobs, `nohup` ignores SIGHUP, and children inherit
+    both.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -142,7 +142,7 @@ def _signals() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _settings_of_this_shell() -> Iterator[None]:
-    """Keep settings that the developer has exported away from the processes under test."""
+    """Keep the developer's exported settings away from the processes under test."""
     patch = pytest.MonkeyPatch()
     for name in (*SETTINGS, "CONNECT_TO"):
         patch.delenv(name, raising=False)
@@ -163,7 +163,7 @@ def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 def images(shared: Path, report: Callable[[str], None]) -> engine.Images:
     with engine.turn(shared / "images.lock"):
         images = engine.build()
-    # A stand-in is not the image that is deployed: whoever reads the report must know.
+    # A stand-in is not the deployed image, so the report names the base images.
     for name, image in images.bases.items():
         report(f"{name} of the containers: {image}")
     return images
@@ -171,7 +171,7 @@ def images(shared: Path, report: Callable[[str], None]) -> engine.Images:
 
 @pytest.fixture(scope="session")
 def bootstrapped(shared: Path) -> Iterator[Future[Path]]:
-    """Begin to apply terraform/bootstrap to an account, which is saved for others to start from."""
+    """Start to apply terraform/bootstrap to an account, which is saved as a starting point."""
     folder = shared / "bootstrapped"
 
     def apply() -> Path:
@@ -188,14 +188,14 @@ def bootstrapped(shared: Path) -> Iterator[Future[Path]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _begin_with_the_bootstrap(request: pytest.FixtureRequest) -> None:
-    """Begin it with the first test, if any selected test will start from the account."""
+    """Start it with the first test, if any selected test needs the account."""
     if any("bootstrapped" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("bootstrapped")
 
 
 @pytest.fixture(scope="module")
 def own_images(images: engine.Images) -> Iterator[None]:
-    """Let other modules have their images again, when a command under test builds its own."""
+    """Restore the images for other modules after a command under test builds its own."""
     del images
     inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
     names = (engine.API_IMAGE, engine.NGINX_IMAGE)
@@ -207,7 +207,7 @@ def own_images(images: engine.Images) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Take a measured figure or another fact that belongs into the test report."""
+    """Return a function that adds a measured figure or a fact to the test report."""
     return pytestconfig.stash.setdefault(_FIGURES, []).append
 
 
@@ -217,7 +217,7 @@ def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 @dataclass
 class Cost:
-    """The cost of a folder's tests, fixtures included."""
+    """The cost of a folder's tests, including fixtures."""
 
     tests: int = 0
     seconds: float = 0
@@ -264,7 +264,7 @@ class Reporter:
             terminalreporter.section("figures and facts")
         for line in self._figures:
             terminalreporter.line(line)
-        terminalreporter.section("where the time went")
+        terminalreporter.section("time by folder")
         terminalreporter.line(f"{'folder':24}{'tests':>8}{'seconds':>10}{'CPU seconds':>13}")
         for folder, cost in sorted(self._costs.items(), key=lambda entry: -entry[1].seconds):
             terminalreporter.line(

@@ -18,7 +18,7 @@ from zama_ops.http_client import Answer
 from zama_ops.programs import run
 from zama_ops.terraform import Profile
 
-# One client's limit is not what the tests under load are about.
+# The tests under load do not test the limit of one client.
 UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
 
 
@@ -29,7 +29,7 @@ on_production: Final = pytest.mark.parametrize("deployment", ["production"], ind
 def zama(
     account: EmulatedAccount, *words: str, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `zama` on an account, with `given` on standard input and these variables besides."""
+    """Run `zama` on an account, with `given` on standard input and additional variables."""
     return subprocess.run(
         [str(ZAMA), *words],
         env={**os.environ, **account.environ(), **environ},
@@ -42,7 +42,7 @@ def zama(
 
 @dataclass
 class Deployment:
-    """A profile in an account of its own."""
+    """A profile in a separate account."""
 
     account: EmulatedAccount
     profile: Profile
@@ -53,29 +53,28 @@ class Deployment:
 
     @classmethod
     def temporary(cls, stack: ExitStack, profile: Profile, saved: Path) -> Self:
-        """Start a copy of a saved account. It ends with `stack`."""
+        """Start a copy of a saved account, which ends with `stack`."""
         return cls(stack.enter_context(temporary_account(saved)), profile)
 
     def first_apply(self) -> Self:
-        """Apply the service, and wait until it is served."""
+        """Apply the service, and wait until it answers."""
         self.first_plan = self.account.plan(self.profile, image_tag=EXAMPLE_TAG)
         self.apply(image_tag=self.account.push())
         self.account.wait_until_served(self.outputs["url"])
         return self
 
     def apply(self, **variables: object) -> None:
-        """Apply, with these variables from now on.
+        """Apply with these variables, and keep them for later calls.
 
         Raises:
             CommandError: `apply` failed.
-
         """
         self.variables |= variables
         self.printed += self.account.apply(self.profile, **self.variables)
         self.outputs = self.account.outputs()
 
     def publish(self, tag: str, **api: str) -> None:
-        """Have images of this tag; the API's with instructions of its own, if given."""
+        """Push images with this tag; `api` has changed Dockerfile instructions for the API's."""
         urls = {name: self.outputs[f"ecr_{name}_repo_url"] for name in ("api", "nginx")}
         for name, url in urls.items():
             run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
@@ -94,12 +93,12 @@ class Deployment:
 
     @property
     def url(self) -> str:
-        """Where the emulator listens for requests to its load balancers."""
+        """The emulator's address for requests to its load balancers."""
         return f"http://127.0.0.1:{self.account.port}"
 
     @property
     def host(self) -> dict[str, str]:
-        """The header with the load balancer's own name, as DNS would have chosen it."""
+        """The Host header with the load balancer's name, as DNS would select it."""
         return {"Host": self.outputs["alb_dns_name"]}
 
     def get(self, path: str) -> Answer:
@@ -107,11 +106,11 @@ class Deployment:
         return send(self.url, path=path, headers=self.host)
 
     def sum(self, **headers: str) -> Answer:
-        """Ask for 2 + 40 through the load balancer, with other headers if given."""
+        """Request 2 + 40 through the load balancer, with additional or other headers."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return send(self.url, "POST", "/sum", {**AUTHORISED, **self.host, **given}, SUM)
 
-    # --- What AWS says ------------------------------------------------------------------------
+    # --- State in AWS -------------------------------------------------------------------------
 
     def service(self) -> dict[str, Any]:
         ecs = self.account.client("ecs")
@@ -122,7 +121,7 @@ class Deployment:
         return service
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Return how ECS describes the service's running tasks."""
+        """Return ECS's description of the service's running tasks."""
         ecs = self.account.client("ecs")
         cluster = self.outputs["cluster_name"]
         arns = ecs.list_tasks(cluster=cluster, desiredStatus="RUNNING")["taskArns"]
@@ -130,14 +129,14 @@ class Deployment:
         return tasks
 
     def containers(self) -> list[str]:
-        """Return the ids of all containers that this account's tasks have left on this machine."""
+        """Return the ids of all containers that this account's tasks left on this machine."""
         label = f"label=ministack.instance={socket.gethostname()}:{self.account.port}"
         return run("docker", "ps", "--all", "--quiet", "--filter", label).split()
 
     def log(self) -> str:
-        """Return all that is in the service's log group, stream by stream.
+        """Return the content of the service's log group, stream by stream.
 
-        MiniStack returns the oldest 10,000 events of what it is asked for, and no page after them.
+        MiniStack returns only the oldest 10,000 events of a query, without further pages.
         """
         logs = self.account.client("logs")
         group = {"logGroupName": self.outputs["log_group_name"]}
@@ -150,5 +149,5 @@ class Deployment:
         )
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Return the lines of the log group, but for those of nginx's own error log."""
+        """Return the lines of the log group, except for nginx's own error log."""
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]

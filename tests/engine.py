@@ -1,4 +1,4 @@
-"""A Docker engine, and the project's images built on it."""
+"""A Docker engine, and the project's images built with it."""
 
 import contextlib
 import fcntl
@@ -21,13 +21,13 @@ from zama_ops.programs import run
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"
-# Of the same images: commands under test may give the documented names to others meanwhile.
+# A second tag for these images, because commands under test may move the documented tags.
 TAG: Final = "test"
 
 
 @functools.cache
 def is_there() -> bool:
-    """Say whether this machine has an engine, and docker-compose."""
+    """Return whether this machine has a running engine and docker-compose."""
     if not (shutil.which("docker") and shutil.which("docker-compose")):
         return False
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
@@ -43,19 +43,19 @@ def turn(lock: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Images:
-    """The built images; `bases` are those that they were built on, by build argument."""
+    """The built images; `bases` maps build arguments to base images."""
 
     bases: dict[str, str]
 
     def arguments(self) -> list[str]:
-        """Return the words by which `docker build` learns the base images."""
+        """Return the `--build-arg` options with the base images."""
         return [word for base in self.bases.items() for word in ("--build-arg", "=".join(base))]
 
 
 def documented(program: str) -> list[list[str]]:
     """Return the commands of docs/deploy.md that begin with `program`, each split into words.
 
-    Only those that stand for themselves, not those of a script with variables.
+    Commands with shell variables are left out.
     """
     lines = re.findall(
         rf"^({program} [^$\n]*)$", (ROOT / "docs" / "deploy.md").read_text(), re.MULTILINE
@@ -64,7 +64,7 @@ def documented(program: str) -> list[list[str]]:
 
 
 def build() -> Images:
-    """Build both images by the documented commands, on base images that this machine can have."""
+    """Build both images with the documented commands, on base images available here."""
     images = Images(base_images())
     with ThreadPoolExecutor() as pool:
         builds = [
@@ -79,5 +79,5 @@ def build() -> Images:
 
 
 def stamp() -> str:
-    """Return a name that no other run of the tests uses at the same time."""
+    """Return a name that no concurrent test run uses."""
     return f"zama-test-{os.getpid()}-{time.monotonic_ns()}"

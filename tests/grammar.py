@@ -1,6 +1,6 @@
 """One grammar for settings: the values that every program accepts or refuses.
 
-The tests of each program that reads a setting run this table: services/api/tests/test_config.py,
+The tests of each program that reads a setting use this table: services/api/tests/test_config.py,
 gateway/test_settings.py, operate/test_keyring.py and aws/test_inputs.py.
 """
 
@@ -18,11 +18,11 @@ class Grammar:
     """A kind of setting, and the values it takes.
 
     Arguments:
-        allowed: what the message about a refused value says.
+        allowed: text in the message about a refused value.
         accepted: value to its meaning for the API.
-        refused: values.
+        refused: refused values.
         api: names of the settings of this kind that the API reads.
-        gateway: names of those that the gateway reads.
+        gateway: names of the settings of this kind that the gateway reads.
 
     """
 
@@ -110,7 +110,7 @@ PROXIES: Final = Grammar(
     ),
     gateway=("TRUSTED_PROXIES",),
 )
-# Of a network that every address is in, the message says why.
+# A network that contains every address gets a message with the reason.
 EVERYBODY: Final = Grammar(
     "could choose its own address with X-Forwarded-For",
     {},
@@ -121,7 +121,7 @@ SETTINGS: Final = (
     *(PORT, RATE, SECONDS, BOOLEAN, ADDRESS, LOG_LEVEL, VERSION, UPSTREAM, PROXIES, EVERYBODY),
 )
 
-# Keys and clients' names. No message may show a key, not even a part of it.
+# Keys and client names. No message may show any part of a key.
 SECRET: Final = re.compile("(?i)hush|aHVzaC1|kkk|changem")
 _KEY_FORM: Final = "A key is 16 to 128 of A-Z a-z 0-9 . _ ~ + / = - (not = first)"
 SINGLE_KEY: Final = Grammar(
@@ -151,13 +151,13 @@ NAMED_KEYS: Final = Grammar(
         *(f"{client}={KEY}" for client in CLIENTS[1]),
         *(f"acme={KEY}{between}globex={OTHER}" for between in "\t\n,;"),
         *(" ", "acme", "acme=", f"acme={KEY} globex", f"acme={KEY} globex="),
-        # A key in base64, whose beginning would name a client.
+        # A key in base64, whose beginning looks like a client name.
         "aHVzaC1odXNoLWh1c2gtaHVzaA==",
     ),
     api=("API_KEYS",),
     gateway=("API_KEYS",),
 )
-# The gateway looks keys up without regard to case.
+# The gateway compares keys without regard to case.
 SAME_KEYS: Final = Grammar(
     "every key must differ",
     {},
@@ -165,6 +165,6 @@ SAME_KEYS: Final = Grammar(
     api=("API_KEYS",),
     gateway=("API_KEYS",),
 )
-# `api_key_value` of Terraform takes one key alone, `API_KEYS` does not.
+# Terraform's `api_key_value` accepts a single key; `API_KEYS` does not.
 KEY_ALONE: Final = Grammar(NAMED_KEYS.allowed, {}, (KEY,), api=("API_KEYS",), gateway=("API_KEYS",))
 KEYS: Final = (SINGLE_KEY, NAMED_KEYS, SAME_KEYS, KEY_ALONE)

@@ -1,4 +1,4 @@
-"""The API without its server: tests hand over requests and take back answers as a server does."""
+"""The API without its server: tests pass requests and receive responses as a server does."""
 
 import os
 import threading
@@ -20,7 +20,7 @@ from zama_api.metrics import Metrics
 
 
 class Response(NamedTuple):
-    """An answer as the caller sees it."""
+    """A response as the caller sees it."""
 
     status: int
     headers: dict[str, str]
@@ -36,8 +36,8 @@ class Service:
 
     Arguments:
         output: the file descriptor to log to.
-        settings: those of the application.
-        ready_delay_seconds: warm-up.
+        settings: the application's settings.
+        ready_delay_seconds: the length of the warm-up.
 
     """
 
@@ -50,7 +50,7 @@ class Service:
         self.application = Application(settings, self.health, log, self.metrics, self.journal)
 
     def request(self, method: str, path: str, body: bytes = b"", /, **environ: Any) -> Response:
-        """Send a request; keywords are further entries of environ, such as HTTP_X_REQUEST_ID."""
+        """Send a request; keywords add entries to environ, such as HTTP_X_REQUEST_ID."""
         answers = []
         written: list[bytes] = []
 
@@ -73,21 +73,21 @@ class Service:
         ((status, headers),) = answers
         names = [name for name, _ in headers]
         assert names == [name.lower() for name in names]
-        assert len(names) == len(set(names)), "no header occurs twice"
+        assert len(names) == len(set(names)), "a header occurs twice"
         return Response(
             int(status.split(" ", 1)[0]), dict(headers), b"".join([*written, *returned])
         )
 
     def sum(self, body: bytes, /, **environ: Any) -> Response:
-        """Send `body` to be added up, as JSON unless `environ` says otherwise."""
+        """Post `body` to /sum as JSON, unless `environ` has another content type."""
         return self.request("POST", "/sum", body, **{"CONTENT_TYPE": "application/json", **environ})
 
     def log_lines(self) -> list[bytes]:
-        """Return all lines that were logged so far."""
+        """Return all lines logged so far."""
         self.journal.flush()
         size = os.fstat(self._output).st_size
         *lines, rest = os.pread(self._output, size, 0).split(b"\n")
-        assert rest == b"", "every line ends"
+        assert rest == b"", "the last line is incomplete"
         return lines
 
     def logged(self) -> list[dict[str, Any]]:
@@ -99,13 +99,13 @@ def run(
     settings: Settings = Settings(version="1.2.3"),  # noqa: B008 - settings are immutable
     ready_delay_seconds: float = 0,
 ) -> Iterator[Service]:
-    """Make a service with a temporary log file."""
+    """Make a service that logs to a temporary file."""
     with TemporaryFile() as output:
         yield Service(output.fileno(), settings, ready_delay_seconds)
 
 
 def assert_problem(response: Response, status: int) -> str:
-    """Check that a response is a problem of `status` and return its detail."""
+    """Check that a response is a problem with `status`, and return its detail."""
     assert response.status == status, response.body
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json
@@ -119,7 +119,7 @@ def assert_problem(response: Response, status: int) -> str:
 
 
 def at_once(work: Callable[[int], object]) -> None:
-    """Call `work` in four threads that begin together, with the number of each."""
+    """Call `work` with 0 to 3 in four threads that start together."""
     together = threading.Barrier(4)
 
     def begin(number: int) -> None:

@@ -1,4 +1,4 @@
-"""The commands of the README and of the pages that it leads to, as they are written there."""
+"""The commands of the README and its pages, unchanged; those for AWS run against an emulated one."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from zama_ops.emulated_account import temporary_account
 from zama_ops.paths import ROOT
 from zama_ops.terraform import cli_configuration
 
-# What a shell on this machine must do otherwise: build on base images that it has, push nowhere,
-# find the load balancer without DNS, and say yes.
+# Differences for a shell on this machine: it builds on local base images, pushes nowhere, finds the
+# load balancer without DNS, and approves each apply.
 HELPERS: Final = """
 set -eu
 docker() {{
@@ -51,7 +51,7 @@ def commands_for_aws() -> str:
 
 
 def run_commands_for_aws(images: Images, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Paste them into a shell in a copy of the repository, with an account of its own."""
+    """Run them in a shell in a copy of the repository, with a separate account."""
     for part in ("terraform", "observability", "services"):
         shutil.copytree(ROOT / part, folder / part)
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "-m", "first"]):

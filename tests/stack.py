@@ -1,4 +1,4 @@
-"""The real pair, API and gateway, and the means to talk to it."""
+"""The real API and gateway, and functions to send them requests."""
 
 import contextlib
 import json
@@ -20,20 +20,20 @@ from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.http_client import Answer, HttpClient, NoAnswerError
 from zama_ops.programs import STOP_SECONDS, Program, Programs, free_port, wait_until
 
-# The command, as it is installed beside this Python.
+# The command installed beside this Python.
 ZAMA: Final = Path(sys.executable).with_name("zama")
 
 KEY: Final = EXAMPLE_KEY
 JSON: Final = {"Content-Type": "application/json"}
 AUTHORISED: Final = {**JSON, "X-Api-Key": KEY}
-# Of a request with it, sent as bytes: all lines but those on its length and the empty one.
+# The request's head, without Content-Length and the empty line.
 SUM_HEAD: Final = (
     b"POST /sum HTTP/1.1\r\nHost: a\r\nX-Api-Key: CHANGEME\r\nContent-Type: application/json\r\n"
 )
-# High enough that only the limiter's own tests meet it.
+# High enough that only the limiter's own tests reach it.
 UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 
-# Where the tests' requests come from: this machine, or the address of a Docker network.
+# The sources of the tests' requests: this machine or a Docker network.
 TESTER: Final = "127.0.0.1/32 172.16.0.0/12 192.168.0.0/16"
 
 
@@ -45,32 +45,31 @@ def send(
     body: bytes | None = None,
     timeout: float = 15,
 ) -> Answer:
-    """Send one request on a separate connection; the path goes out as it is."""
+    """Send one request on a separate connection, without normalising the path."""
     return HttpClient(url, timeout=timeout).send(method, path, body, headers)
 
 
 def status(url: str, path: str) -> int:
-    """Return the status of a GET request; 0 if nobody answers."""
+    """Return the status of a GET request, or 0 without a response."""
     with contextlib.suppress(NoAnswerError):
         return send(url, path=path).status
     return 0
 
 
 def constant_load(url: str, rate: float = 200, headers: Mapping[str, str] = AUTHORISED) -> Callers:
-    """Load `url` with so many requests/s while the block runs."""
+    """Send `rate` requests per second to `url` while the block runs."""
     return Callers(HttpClient(url, headers, timeout=15), rate)
 
 
 def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:
-    """Send bytes as they are and return all that comes until the other side closes.
+    """Send raw bytes and return everything received until the other side closes.
 
     Raises:
         TimeoutError: it does not close within `seconds`.
-
     """
     received = b""
     with connect(url, seconds) as connection:
-        # Who is refused may be cut off while still sending; what was answered counts.
+        # The server may refuse a request and close while the client sends; the response counts.
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
         with contextlib.suppress(ConnectionError):
@@ -80,19 +79,19 @@ def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:
 
 
 def connect(url: str, timeout: float = 15) -> socket.socket:
-    """Open a connection on which to send bytes as they are."""
+    """Open a connection for raw bytes."""
     address = urlsplit(url)
     return socket.create_connection((address.hostname, address.port), timeout=timeout)
 
 
 def kernel_says(pid: int) -> dict[str, str]:
-    """Return what the kernel says of a process, by name (proc(5), status)."""
+    """Return the kernel's status of a process, by field name (proc(5), status)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
 class Part(ABC):
-    """A running half of the pair, wherever it runs."""
+    """A running API or gateway, as a process or a container."""
 
     url: str
 
@@ -102,22 +101,22 @@ class Part(ABC):
 
     @abstractmethod
     def wait(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait until it exits and return its exit code."""
 
     @abstractmethod
     def output(self) -> bytes:
-        """Return what it has printed on standard output."""
+        """Return its standard output."""
 
     @abstractmethod
     def errors(self) -> bytes:
-        """Return what it has printed on standard error."""
+        """Return its standard error."""
 
     def status(self, path: str) -> int:
-        """Return the status of a GET request; 0 if nobody answers."""
+        """Return the status of a GET request, or 0 without a response."""
         return status(self.url, path)
 
     def stop(self) -> int:
-        """Send SIGTERM, wait for its end and return its exit code."""
+        """Send SIGTERM, wait until it exits, and return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait()
 
@@ -128,7 +127,7 @@ class Part(ABC):
         return [line for line in self.lines() if line["event"] == "request"]
 
     def line(self, request_id: str, seconds: float = 2) -> dict[str, Any]:
-        """Return the access line of one request, which must be written within `seconds`."""
+        """Return a request's access line, which must be written within `seconds`."""
 
         def find() -> list[dict[str, Any]]:
             return [line for line in self.requests() if line["request_id"] == request_id]
@@ -140,7 +139,7 @@ class Part(ABC):
 
 @dataclass
 class Process(Part):
-    """A part as a process of this machine."""
+    """An API or a gateway as a process on this machine."""
 
     url: str
     program: Program
@@ -153,12 +152,12 @@ class Process(Part):
         self.process.send_signal(number)
 
     def freeze(self) -> None:
-        """Stop all its threads until it gets SIGCONT."""
+        """Stop all its threads until SIGCONT."""
         self.signal(signal.SIGSTOP)
         os.waitpid(self.process.pid, os.WUNTRACED)
 
     def has_unread_bytes(self) -> bool:
-        """Say whether the kernel holds bytes that it has not read (proc(5), net/tcp)."""
+        """Return whether the kernel holds unread bytes for it (proc(5), net/tcp)."""
         lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
         fields = (line.split() for line in lines)
         port = f":{urlsplit(self.url).port:04X}"
@@ -168,15 +167,15 @@ class Process(Part):
         )
 
     def wait(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait until it exits and return its exit code."""
         return self.process.wait(STOP_SECONDS)
 
     def output(self) -> bytes:
-        """Return what it has printed on standard output."""
+        """Return its standard output."""
         return self.program.stdout.read_bytes()
 
     def errors(self) -> bytes:
-        """Return what it has printed on standard error."""
+        """Return its standard error."""
         return self.program.stderr.read_bytes()
 
     def children(self) -> list[int]:
@@ -196,7 +195,7 @@ class Pair:
 
 
 class Stack(ABC):
-    """Starts pairs; as a context manager it ends them all, come what may."""
+    """Starts pairs; as a context manager it ends them all in any case."""
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +213,7 @@ class Stack(ABC):
 
     @abstractmethod
     def end(self) -> None:
-        """End what still runs: gently, and if that fails with all it started."""
+        """Stop all running programs, and kill any that do not stop."""
 
     def start(self, **settings: str) -> Pair:
         """Start a pair with the same settings for both."""
@@ -223,10 +222,10 @@ class Stack(ABC):
 
 
 class ProcessStack(Stack):
-    """Runs the parts as `make up` does.
+    """Runs the API and the gateway as `make up` does.
 
     Arguments:
-        directory: for what they print.
+        directory: for their output.
         nginx_binary: the nginx to run.
 
     """
@@ -237,12 +236,12 @@ class ProcessStack(Stack):
         self._programs = Programs(directory)
 
     def start_api(self, **settings: str) -> Process:
-        """Start an API, on a free port unless PORT is given, and wait until it answers."""
+        """Start an API on PORT or a free port, and wait until it answers."""
         port = int(settings.pop("PORT", free_port()))
         return Process(_url(port), pair.start_api(self._programs, port, with_defaults(settings)))
 
     def start_successor(self, api: Part, **settings: str) -> Process:
-        """Start an API on the port of another, and wait until it listens there itself."""
+        """Start an API on the port of another one, and wait until it listens there itself."""
         successor = self.start_api(PORT=str(urlsplit(api.url).port), **settings)
         wait_until(lambda: b'"started"' in successor.output(), "the successor listens")
         return successor
@@ -254,12 +253,12 @@ class ProcessStack(Stack):
         return Process(_url(port), pair.start_gateway(self._programs, port, api_port, environ))
 
     def start_gateway_metrics(self) -> Process:
-        """Start what counts the gateway's requests and wait until it answers."""
+        """Start the counter of the gateway's requests, and wait until it answers."""
         port = free_port()
         return Process(_url(port), pair.start_gateway_metrics(self._programs, port, {}))
 
     def end(self) -> None:
-        """End what still runs: gently, and if that fails with all it started."""
+        """Stop all running programs, and kill any that do not stop."""
         self._programs.end()
 
 
@@ -268,5 +267,5 @@ def _url(port: int) -> str:
 
 
 def with_defaults(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what a test does not care about, and the settings that it gives."""
+    """Return the tests' default settings, updated with `settings`."""
     return {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0", "API_KEY": KEY, **settings}

@@ -6,7 +6,7 @@ from typing import Final
 
 from checkout import Checkout
 
-# Notes how it was called, and answers what the test has put beside it.
+# Records its arguments, and prints the prepared answers.
 STAND_IN: Final = """#!/bin/sh
 folder=$(dirname "$0")
 echo "$(basename "$0") $*" >>"$folder/calls"
@@ -20,7 +20,7 @@ esac
 
 
 class StandIns:
-    """Stand-ins, first on the PATH of a checkout."""
+    """Stand-ins that come first on the PATH of a checkout."""
 
     def __init__(self, folder: Path, checkout: Checkout) -> None:
         folder.mkdir()
@@ -34,16 +34,16 @@ class StandIns:
         self.path = f"{folder}:{checkout.path / '.venv' / 'bin'}:/usr/bin:/bin"
 
     def answer(self, name: str, value: object) -> None:
-        """Say what is answered to `gh issue list`, `gh run list`, or about an image's base."""
+        """Set the answer to `gh issue list`, `gh run list` or the query for an image's base."""
         text = value if isinstance(value, str) else json.dumps(value)
         (self.folder / name).write_text(text)
 
     def exit_with(self, name: str, code: int) -> None:
-        """Have a program end with this exit code from now on."""
+        """Make a program fail with this exit code."""
         (self.folder / f"{name}.code").write_text(f"{code}")
 
     def zama(self, *words: str, **environ: str) -> tuple[int, str, list[str]]:
-        """Return a command's exit code, what it says of errors, and what it called."""
+        """Return a command's exit code, its standard error and the programs it called."""
         here = {"COLUMNS": "200", "PATH": self.path, **environ}
         done = self.checkout.run("zama", *words, **here)
         calls = self.folder / "calls"
@@ -51,7 +51,7 @@ class StandIns:
         return done.returncode, done.stderr, called
 
     def write(self, name: str, text: str) -> None:
-        """Leave a file where an earlier step would have."""
+        """Write a file that an earlier step would have left."""
         path = self.checkout.path / "build" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

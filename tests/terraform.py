@@ -1,4 +1,4 @@
-"""Terraform itself, on folders of the repository."""
+"""Terraform on the repository's folders."""
 
 import functools
 import re
@@ -15,7 +15,7 @@ FOLDERS = {"service": TERRAFORM, "bootstrap": BOOTSTRAP}
 
 @functools.cache
 def is_there() -> bool:
-    """Say whether this machine has Terraform and the AWS provider."""
+    """Return whether this machine has Terraform and the AWS provider."""
     try:
         return bool(shutil.which("terraform")) and cli_configuration() is not None
     except CommandError:
@@ -23,7 +23,7 @@ def is_there() -> bool:
 
 
 def terraform(folder: Path, data: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run Terraform in a folder, which it leaves as it is: what it needs goes to `data`."""
+    """Run Terraform in a folder without writing to it: its data goes to `data`."""
     return Terraform(folder, {"TF_DATA_DIR": str(data)}).complete(verb, *words)
 
 
@@ -31,7 +31,7 @@ def run_own_tests(folder: Path, data: Path) -> int:
     """Run a folder's own tests; return how many runs passed.
 
     Raises:
-        AssertionError: one did not.
+        AssertionError: a run failed.
 
     """
     done = terraform(folder, data, "test", "-no-color")

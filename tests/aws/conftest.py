@@ -1,4 +1,4 @@
-"""Deployments to emulated AWS accounts, each shared by the tests that need it."""
+"""Deployments to emulated AWS accounts, each shared by the tests that use it."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -14,20 +14,20 @@ from zama_ops.terraform import Profile
 
 
 def fixtures_of(item: pytest.Item) -> set[str]:
-    """Return the names of all fixtures that a test needs, directly or not."""
+    """Return the names of all fixtures that a test uses, directly or indirectly."""
     return set(getattr(item, "fixturenames", ()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder: all need Terraform, those with a deployment an engine too."""
+    """Mark the tests of this folder: all need Terraform, those with a deployment also Docker."""
     ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in ours:
         item.add_marker(pytest.mark.needs("terraform"))
         item.add_marker(pytest.mark.timeout(600))
         if {"images", "deployment"} & fixtures_of(item):
             item.add_marker(pytest.mark.needs("docker"))
-    # The deployments are shared, so the tests that destroy them come last, and before those the
-    # runbooks, which change them.
+    # The deployments are shared. The runbook tests, which change them, run second to last, and the
+    # tests that destroy them run last.
     if ours:
         first = items.index(ours[0])
         last = first + len(ours)
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return where each of Terraform's folders has its provider, without a backend."""
+    """Initialise each Terraform folder without a backend, and return their data directories."""
     places = {name: tmp_path_factory.mktemp(name) for name in FOLDERS}
     for name, data in places.items():
         done = terraform(FOLDERS[name], data, "init", "-backend=false", "-lockfile=readonly")

@@ -1,4 +1,4 @@
-"""CloudWatch: alarms move when they should, and all that is shown and watched exists."""
+"""CloudWatch alarms fire and clear, and every metric that is shown or watched exists."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from deployment import Deployment
 from zama_ops.programs import wait_until
 
-# Namespace and metric to the dimensions that AWS sends it with.
+# Namespace and metric to the dimensions that AWS publishes it with.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service_utilization.html
 _OF_LOAD_BALANCER: Final = ({"LoadBalancer"}, {"LoadBalancer", "TargetGroup"})
@@ -37,7 +37,7 @@ Metric = tuple[str, str, dict[str, str]]
 
 
 class CloudWatch:
-    """The deployment's CloudWatch, and data for it."""
+    """The deployment's CloudWatch, and a way to publish test data."""
 
     def __init__(self, deployment: Deployment) -> None:
         account, outputs = deployment.account, deployment.outputs
@@ -56,13 +56,13 @@ class CloudWatch:
         self.log_group = outputs["log_group_name"]
 
     def alarms(self) -> list[dict[str, Any]]:
-        """Describe all, those on metrics and those on other alarms."""
+        """Return the descriptions of all metric and composite alarms."""
         kinds = ["MetricAlarm", "CompositeAlarm"]
         answer = self.client.describe_alarms(AlarmTypes=kinds, MaxRecords=100)
         return [*answer["MetricAlarms"], *answer["CompositeAlarms"]]
 
     def in_alarm(self) -> set[str]:
-        """Name those in ALARM, without the deployment's name."""
+        """Return the names of alarms in ALARM, without the deployment's prefix."""
         return {_short(one) for one in self.alarms() if one["StateValue"] == "ALARM"}
 
     def put(
@@ -73,7 +73,7 @@ class CloudWatch:
         ago: tuple[int, ...] = (5,),
         dimensions: dict[str, str] | None = None,
     ) -> None:
-        """Put the values, so many seconds ago each time."""
+        """Publish the values once for each number of seconds in `ago`."""
         own = self.balancer if dimensions is None else dimensions
         namespace = "AWS/ECS" if "ClusterName" in own else "AWS/ApplicationELB"
         self.client.put_metric_data(
@@ -127,8 +127,8 @@ def of_widget(widget: dict[str, Any]) -> Iterator[Metric]:
             yield namespace, name, dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
-def test_what_is_watched_is_sent(cloudwatch: CloudWatch) -> None:
-    """Each metric of each alarm and widget exists, with the dimensions of what was made."""
+def test_watched_metrics_exist(cloudwatch: CloudWatch) -> None:
+    """AWS publishes each metric of each alarm and widget, with dimensions that exist here."""
     known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service]
     metrics = [
         *(metric for alarm in cloudwatch.alarms() for metric in of_alarm(alarm)),
@@ -140,8 +140,8 @@ def test_what_is_watched_is_sent(cloudwatch: CloudWatch) -> None:
         assert dimensions in known, (name, dimensions)
 
 
-def test_expressions_name_what_they_have(cloudwatch: CloudWatch) -> None:
-    """Nothing is computed of a metric that the widget or alarm has not."""
+def test_expressions_use_defined_metrics(cloudwatch: CloudWatch) -> None:
+    """Expressions use only metrics of their own widget or alarm."""
     for widget in cloudwatch.widgets():
         options = [
             part
@@ -162,7 +162,7 @@ def _check_expressions(queries: list[tuple[str, str]]) -> None:
 
 
 def test_the_dashboard_shows_the_alarms_and_the_log(cloudwatch: CloudWatch) -> None:
-    """Every alarm that tells somebody is on it; what it asks of the log is asked of ours."""
+    """It shows every alarm that notifies, and queries this deployment's log group."""
     widgets = cloudwatch.widgets()
     (shown,) = (one["properties"]["alarms"] for one in widgets if one["type"] == "alarm")
     telling = {one["AlarmArn"] for one in cloudwatch.alarms() if one["AlarmActions"]}
@@ -172,13 +172,13 @@ def test_the_dashboard_shows_the_alarms_and_the_log(cloudwatch: CloudWatch) -> N
     assert all(query.startswith(f"SOURCE '{cloudwatch.log_group}' | ") for query in queries)
 
 
-def test_every_alarm_moves_and_comes_back(
+def test_every_alarm_fires_and_clears(
     cloudwatch: CloudWatch, report: Callable[[str], None]
 ) -> None:
-    """On the data that trouble sends, and when it is over; none is left out."""
+    """Each alarm fires on bad data and clears when the data is good again."""
     every = {_short(one) for one in cloudwatch.alarms()}
 
-    # Nothing has come yet. That is no trouble, but for those who watch for silence.
+    # Without data only the alarms on missing data fire.
     assert cloudwatch.in_alarm() == {"NoHealthyTask", "NoRequests"}
 
     for group in cloudwatch.groups[:1]:
@@ -186,7 +186,7 @@ def test_every_alarm_moves_and_comes_back(
     cloudwatch.put("RequestCount", [5.0])
     assert cloudwatch.in_alarm() == set()
 
-    # Such as will have left their window in ten seconds, where only time can cure.
+    # Data that leaves its window within ten seconds, because some alarms clear only with time.
     cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0], ago=(50,))
     cloudwatch.put("HTTPCode_ELB_5XX_Count", [5.0], ago=(50,))
     for group in cloudwatch.groups:
@@ -198,16 +198,16 @@ def test_every_alarm_moves_and_comes_back(
     cloudwatch.put("MemoryUtilization", [90.0], ago=five_minutes, dimensions=cloudwatch.service)
     assert cloudwatch.in_alarm() == every - {"NoRequests"}
 
-    # Failures are a small share of many, and slow ones of many quick.
+    # Make the failures and the slow requests a small share of the total.
     cloudwatch.put("RequestCount", [1_000_000.0])
     for _ in range(10):
         cloudwatch.put("TargetResponseTime", [0.001] * 100)
-    wait_until(lambda: not cloudwatch.in_alarm(), "all is well again", seconds=60)
+    wait_until(lambda: not cloudwatch.in_alarm(), "every alarm clears", seconds=60)
     report(f"alarms that moved to ALARM and back: {len(every)} of {len(every)}")
 
 
-def test_who_is_told_finds_the_runbook(minimal: Deployment) -> None:
-    """What arrives at the topic's subscriber names the page to open."""
+def test_a_notification_names_the_runbook(minimal: Deployment) -> None:
+    """The message to a subscriber contains the runbook's URL."""
     account = minimal.account
     sqs, sns = account.client("sqs"), account.client("sns")
     queue = sqs.create_queue(QueueName="on-call")["QueueUrl"]

@@ -6,27 +6,27 @@ from stack import ZAMA
 
 
 def zama(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with no other environment than this."""
+    """Run the command with only the given environment."""
     command = [str(ZAMA), "aws-local", *words]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
-def test_help_teaches() -> None:
-    """Every subcommand says what it does and what it needs."""
+def test_help_explains_each_subcommand() -> None:
+    """Every subcommand states its purpose and its requirements."""
     shown = " ".join(zama("--help").stdout.split())
     for phrase in ("without an account", "Docker and terraform", "Write plan.txt", "for eval"):
         assert phrase in shown
 
 
 def test_the_environment_can_be_evaluated() -> None:
-    """`eval` makes it the shell's own."""
+    """`eval` exports the variables to the shell."""
     script = f'eval "$({ZAMA} aws-local env)"; echo "$AWS_ENDPOINT_URL $AWS_REGION"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "http://127.0.0.1:4566 eu-west-1\n"
 
 
-def test_what_is_missing_is_named_before_anything_begins() -> None:
-    """Without terraform there is one line, and nothing was started."""
+def test_a_missing_program_is_named_before_anything_starts() -> None:
+    """Without terraform, one line names it, and nothing has started."""
     done = zama("up", PATH=str(ZAMA.parent))
     assert done.returncode == 1
     assert done.stderr == "zama: There is no terraform on the PATH: install terraform.\n"

@@ -1,4 +1,4 @@
-"""The configuration by itself: formatted, valid, and every promise of its own tests kept."""
+"""The configuration is formatted and valid, and its own tests pass."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from terraform import FOLDERS, run_own_tests, terraform
 
 
 def test_it_is_formatted(tmp_path: Path) -> None:
-    """As `terraform fmt` has it."""
+    """`terraform fmt` would change nothing."""
     done = terraform(FOLDERS["service"], tmp_path, "fmt", "-check", "-recursive")
     assert done.stdout == ""
     assert done.returncode == 0
@@ -17,7 +17,7 @@ def test_it_is_formatted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_it_is_valid(name: str, provider: dict[str, Path]) -> None:
-    """Also without a backend."""
+    """`terraform validate` succeeds without a backend."""
     done = terraform(FOLDERS[name], provider[name], "validate", "-no-color")
     assert "The configuration is valid." in done.stdout, done.stdout + done.stderr
 

@@ -1,4 +1,4 @@
-"""What really runs is as hardened as the task definition says."""
+"""Running containers are as hardened as the task definition requires."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from zama_ops.programs import run
 
 
 def containers(deployment: Deployment, name: str) -> list[dict[str, Any]]:
-    """Return how the engine describes this container of each task."""
+    """Return the engine's description of this container in each task."""
     tasks = deployment.tasks()
     assert tasks
     ids = [
@@ -22,7 +22,7 @@ def containers(deployment: Deployment, name: str) -> list[dict[str, Any]]:
 
 
 def test_the_tasks_containers_are_hardened(minimal: Deployment) -> None:
-    """No root, no capability, a file system that cannot be written to."""
+    """Containers run without root and capabilities, on a read-only file system."""
     for name, user in {"api": "10001:10001", "nginx": "101:101"}.items():
         for container in containers(minimal, name):
             host = container["HostConfig"]
@@ -33,8 +33,8 @@ def test_the_tasks_containers_are_hardened(minimal: Deployment) -> None:
             assert not host["Privileged"]
 
 
-def test_the_key_reaches_nginx_alone(minimal: Deployment) -> None:
-    """The API's environment does not have it."""
+def test_only_nginx_gets_the_key(minimal: Deployment) -> None:
+    """The API's environment does not contain the key."""
     for name, has in {"api": False, "nginx": True}.items():
         for container in containers(minimal, name):
             environment = container["Config"]["Env"]
@@ -43,7 +43,7 @@ def test_the_key_reaches_nginx_alone(minimal: Deployment) -> None:
 
 
 def test_only_nginx_reaches_the_api(minimal: Deployment) -> None:
-    """In the task's network namespace the API listens on the loopback address."""
+    """The API listens on the loopback address of the task's network namespace."""
     for container in containers(minimal, "api"):
         address = container["NetworkSettings"]["IPAddress"]
         listening = run(

@@ -1,4 +1,4 @@
-"""`zama deploy`: that very plan is applied, and what fails its checks is undone."""
+"""`zama deploy` applies exactly the saved plan, and rolls back a release that fails its checks."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from standins import StandIns
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.terraform import cli_configuration
 
-# Alive and ready, and wrong.
+# Live and ready, with wrong results.
 MISCALCULATES: Final = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
@@ -30,7 +30,7 @@ HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 
 
 class Workflow:
-    """A commit that is planned and deployed as a workflow does it, to the minimal profile."""
+    """A commit that is planned and deployed to the minimal profile, as by a workflow."""
 
     def __init__(self, deployment: Deployment, path: Path) -> None:
         self.checkout = Checkout.make(path)
@@ -48,32 +48,32 @@ class Workflow:
         }
 
     def zama(self, *words: str, **environ: str) -> tuple[int, str]:
-        """Run a command; return its exit code and what it printed."""
+        """Run a command; return its exit code and its output."""
         done = self.checkout.run("zama", *words, **self.environ, **environ)
         return done.returncode, done.stdout + done.stderr
 
     def deploy(self, verb: str, **environ: str) -> tuple[int, str]:
-        """Run `zama deploy`; return its exit code and what it printed."""
+        """Run `zama deploy`; return its exit code and its output."""
         return self.zama("deploy", verb, **environ)
 
     def built(self, name: str) -> str:
         return (self.checkout.path / "build" / name).read_text()
 
     def record(self) -> dict[str, Any]:
-        """Return what is noted of the last deploy."""
+        """Return the record of the last deployment."""
         record: dict[str, Any] = json.loads(self.built("deployment.json"))
         return record
 
 
-def test_a_deploy_is_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Path) -> None:
-    """A good version is noted; drift from it is found; one that adds wrongly is rolled back."""
+def test_a_deployment_applies_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Path) -> None:
+    """A good release is recorded, drift is found, and a release with wrong sums is rolled back."""
     workflow = Workflow(minimal, tmp_path / "checkout")
     first = workflow.checkout.git("rev-parse", "HEAD")
     good = first[:7]
     minimal.publish(good)
     minimal.variables["image_tag"] = good
 
-    # Not without a plan, not with another's, not with another commit's.
+    # A missing plan, a changed plan and another commit's plan are refused.
     assert "There is no plan" in workflow.deploy("apply")[1]
     code, printed = workflow.deploy("plan")
     assert code == 0, printed
@@ -93,7 +93,7 @@ def test_a_deploy_is_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Pa
     assert record["release"]["commit"] == first
     assert "stale" in workflow.deploy("apply")[1]
 
-    # Somebody changes something by hand. (Some drift is the emulator's: see test_profiles.py.)
+    # A manual change is drift. (The emulator causes some drift: see test_profiles.py.)
     workflow.zama("drift", "find")
     assert "retention_in_days" not in workflow.built("drift.md")
     group = minimal.outputs["log_group_name"]
@@ -102,7 +102,7 @@ def test_a_deploy_is_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Pa
     assert code == 0, printed
     assert "retention_in_days" in workflow.built("drift.md")
 
-    # Its tasks are healthy, so that only the check from outside can find it wrong.
+    # Its tasks are healthy, so only the smoke test can find the fault.
     workflow.checkout.edit("README.md", "adds two integers", "adds two integers wrongly")
     bad = workflow.checkout.commit()
     minimal.publish(bad[:7], ENTRYPOINT=json.dumps(["python3", "-c", MISCALCULATES]))
@@ -119,17 +119,17 @@ def test_a_deploy_is_the_saved_plan_or_nothing(minimal: Deployment, tmp_path: Pa
 
 @pytest.mark.parametrize("words", [("deploy", "apply"), ("deploy", "plan"), ("drift", "find")])
 def test_a_missing_setting_is_named(tmp_path: Path, words: tuple[str, str]) -> None:
-    """Before anything is begun."""
+    """A missing setting is reported before anything starts."""
     checkout = Checkout.make(tmp_path / "checkout")
     done = checkout.run("zama", *words, COLUMNS="200")
     assert done.returncode == 2
     assert "STATE_BUCKET" in done.stderr
 
 
-def test_only_what_the_workflow_on_main_has_signed_is_deployed(
+def test_only_images_signed_by_the_workflow_on_main_are_deployed(
     minimal: Deployment, tmp_path: Path
 ) -> None:
-    """Each digest: who signed it, its parts, its origin; a refusal ends it."""
+    """Each digest's signature, SBOM and provenance are verified; a failure stops the deployment."""
     workflow = Workflow(minimal, tmp_path / "checkout")
     programs = StandIns(tmp_path / "bin", workflow.checkout)
     digests = {name: f"sha256:{64 * letter}" for name, letter in (("api", "a"), ("nginx", "b"))}
@@ -161,8 +161,8 @@ def test_only_what_the_workflow_on_main_has_signed_is_deployed(
     assert "refused" in said
 
 
-def test_a_tag_that_is_there_is_not_pushed_again(minimal: Deployment, tmp_path: Path) -> None:
-    """What is there has been scanned; what is not is pushed under the commit's tag."""
+def test_an_existing_tag_is_not_pushed_again(minimal: Deployment, tmp_path: Path) -> None:
+    """Existing images have been scanned; missing ones are pushed under the commit's tag."""
     workflow = Workflow(minimal, tmp_path / "checkout")
     programs = StandIns(tmp_path / "bin", workflow.checkout)
     ecr = minimal.account.client("ecr")
@@ -188,11 +188,11 @@ def test_a_tag_that_is_there_is_not_pushed_again(minimal: Deployment, tmp_path: 
     tag = workflow.checkout.git("rev-parse", "HEAD")[:7]
     url = f"{minimal.outputs['ecr_api_repo_url']}:{tag}"
     assert called[1:] == [f"docker tag zama-api:local {url}", f"docker push --quiet {url}"]
-    # The stand-in has pushed nothing.
+    # The stand-in for docker pushes nothing.
     assert code == 1
     assert "was pushed, and is not there" in said
 
-    # Nor would it be, built on what only this machine has.
+    # An image built on a base of this machine alone is not pushed.
     programs.answer("base", "zama-stand-in-python:bookworm")
     code, said, again = programs.zama("images", "push", **here)
     assert code == 1

@@ -1,6 +1,6 @@
-"""The role of GitHub's workflows: what it may do, what it may not, and who may take it.
+"""The permissions and the trust policy of the role for GitHub's workflows.
 
-And what the service's roles, whose policies it writes, may do at most: their boundary.
+And the boundary of the service's roles, whose policies the workflows write.
 """
 
 import itertools
@@ -20,7 +20,7 @@ ROLE: Final = "zama-challenge-deploy"
 NAME: Final = "zama-challenge"
 REGION: Final = "eu-west-1"
 GITHUB: Final = "token.actions.githubusercontent.com"
-# The service's own, by profile.
+# The service's roles, by profile.
 ROLES: Final = {
     "minimal": {"execution", "task"},
     "production": {"codedeploy", "execution", "flow-logs", "grafana", "task"},
@@ -28,7 +28,7 @@ ROLES: Final = {
 
 
 def arn(service: str, resource: str) -> str:
-    """Return the full name of a resource, which may be without its beginning."""
+    """Return the ARN of a resource; an ARN or `*` stays as it is."""
     if resource == "*" or resource.startswith("arn:"):
         return resource
     account = "" if service in {"route53", "s3"} else "000000000000"
@@ -37,13 +37,13 @@ def arn(service: str, resource: str) -> str:
 
 
 BOUNDARY: Final = arn("iam", f"policy/{NAME}-boundary")
-# The role that is written has the boundary, or is given it.
+# The role in the request has the boundary or receives it.
 BOUNDED: Final = {"iam:PermissionsBoundary": BOUNDARY}
 REQUESTS: Final = yaml.safe_load(Path(__file__).with_name("requests.yaml").read_text())
 
 
 def listed_requests(*names: str) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Return these requests of requests.yaml: action, resource, context."""
+    """Yield these requests of requests.yaml: action, resource, context."""
     for service, actions, resource, *contexts in itertools.chain(*map(REQUESTS.get, names)):
         for action in actions.split():
             for context in contexts or [{}]:
@@ -51,7 +51,7 @@ def listed_requests(*names: str) -> Iterator[tuple[str, str, dict[str, str]]]:
 
 
 def entries(context: dict[str, str]) -> list[dict[str, Any]]:
-    """Return what a request knows, as a simulation takes it."""
+    """Return a request's context in the form that a simulation takes."""
     return [
         {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
         for key, value in context.items()
@@ -61,7 +61,7 @@ def entries(context: dict[str, str]) -> list[dict[str, Any]]:
 def decisions(
     deployment: Deployment, actions: list[str], resource: str, context: dict[str, str]
 ) -> dict[str, str]:
-    """Return what the role's policies say of each action."""
+    """Return the decision of the role's policies for each action."""
     result = deployment.account.client("iam").simulate_principal_policy(
         PolicySourceArn=arn("iam", f"role/{ROLE}"),
         ActionNames=actions,
@@ -72,41 +72,41 @@ def decisions(
 
 
 def known() -> dict[str, list[str]]:
-    """Return the actions that Terraform needs, by type of resource."""
+    """Return the actions that Terraform needs, by resource type."""
     actions: dict[str, list[str]] = json.loads(ACTIONS.read_text())
     return actions
 
 
 @on_production
-def test_terraforms_calls_are_known_for_whatever_is_planned(deployment: Deployment) -> None:
-    """A new type of resource needs its permissions, and one that is gone leaves none."""
+def test_terraforms_calls_are_known_for_every_planned_type(deployment: Deployment) -> None:
+    """actions.json has exactly the resource types that the two profiles plan."""
     account = deployment.account
-    # What changes from the one profile to the other is all that either has.
+    # Each type of the two profiles changes in a plan from one to the other.
     account.plan("minimal", image_tag=EXAMPLE_TAG)
     planned = account.planned_types("minimal") | account.planned_types("production")
     assert planned == set(known()), "run `make permissions`"
 
 
-def test_the_role_may_do_what_terraform_calls(minimal: Deployment) -> None:
-    """Every action, on a resource that it fits."""
+def test_the_role_allows_terraforms_calls(minimal: Deployment) -> None:
+    """Every action that Terraform calls is allowed on a matching resource."""
     refused = {action for actions in known().values() for action in actions}
     for service, resources in REQUESTS["resources"].items():
         for resource in resources:
             ours = sorted(action for action in refused if action.startswith(f"{service}:"))
             said = decisions(minimal, ours, arn(service, resource), BOUNDED) if ours else {}
             refused -= {action for action, decision in said.items() if decision == "allowed"}
-    assert not refused, "say in terraform/bootstrap/github.tf on what"
+    assert not refused, "allow them on their resources in terraform/bootstrap/github.tf"
 
 
-def test_the_role_may_do_what_aws_demands_besides(minimal: Deployment) -> None:
-    """And what the workflows do without Terraform."""
+def test_the_role_allows_the_other_actions_that_deployments_need(minimal: Deployment) -> None:
+    """These are actions that AWS checks in addition, and calls that workflows make themselves."""
     for action, resource, context in listed_requests("demanded"):
         said = decisions(minimal, [action], resource, context)
         assert said == {action: "allowed"}, (action, resource)
 
 
 def test_the_role_writes_the_services_roles_within_their_boundary(minimal: Deployment) -> None:
-    """Each of them; what becomes of it without the boundary is forbidden in requests.yaml."""
+    """It may write each of them with the boundary; requests.yaml forbids it without."""
     actions = [
         f"iam:{verb}" for verb in ("CreateRole", "PutRolePermissionsBoundary", "PutRolePolicy")
     ]
@@ -115,15 +115,15 @@ def test_the_role_writes_the_services_roles_within_their_boundary(minimal: Deplo
         assert set(said.values()) == {"allowed"}, (name, said)
 
 
-def test_the_role_may_do_nothing_else(minimal: Deployment) -> None:
-    """Nothing to itself, to other identities, to others' resources, or in other regions."""
+def test_the_role_allows_nothing_else(minimal: Deployment) -> None:
+    """It cannot change itself, other identities, other resources or other regions."""
     for action, resource, context in listed_requests("forbidden", "forbidden_to_workflows"):
         said = decisions(minimal, [action], resource, context)
         assert said == {action: "implicitDeny"}, (action, resource, context)
 
 
 def policies(deployment: Deployment, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return a role's policies, each with whether it is `inline` or `managed`."""
+    """Yield a role's policies, each with `inline` or `managed`."""
     iam = deployment.account.client("iam")
     for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
         yield "inline", iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
@@ -139,8 +139,8 @@ def managed(deployment: Deployment, policy: str) -> dict[str, Any]:
     return document
 
 
-def test_every_action_is_named_in_policies_that_aws_takes(minimal: Deployment) -> None:
-    """None has a wildcard; and AWS takes 6,144 characters a policy, 10,240 in a role itself."""
+def test_every_action_is_named_in_policies_within_awss_limits(minimal: Deployment) -> None:
+    """No action has a wildcard; policies have at most 6,144 characters, 10,240 if inline."""
     inline = 0
     for kind, document in (*policies(minimal, ROLE), ("managed", managed(minimal, BOUNDARY))):
         size = len(json.dumps(document, separators=(",", ":")))
@@ -156,7 +156,7 @@ def test_every_action_is_named_in_policies_that_aws_takes(minimal: Deployment) -
 
 
 def test_every_role_of_the_service_has_the_boundary(deployment: Deployment) -> None:
-    """None is left without, and there is none that is not known here."""
+    """Each expected role exists with the boundary, and there is no other role."""
     iam = deployment.account.client("iam")
     every = {one["RoleName"] for one in iam.list_roles()["Roles"]}
     names = {name for name in every if name.startswith(f"{NAME}-")}
@@ -166,8 +166,8 @@ def test_every_role_of_the_service_has_the_boundary(deployment: Deployment) -> N
         assert boundary.get("PermissionsBoundaryArn") == BOUNDARY, name
 
 
-def test_the_boundary_allows_all_that_the_roles_policies_do(deployment: Deployment) -> None:
-    """Or a role would be refused on AWS what its own policy allows."""
+def test_the_boundary_allows_everything_in_the_roles_policies(deployment: Deployment) -> None:
+    """Without this, AWS refuses actions that a role's own policy allows."""
     boundary = managed(deployment, BOUNDARY)
     for name in ROLES[deployment.profile]:
         for _, document in policies(deployment, f"{NAME}-{name}"):
@@ -176,12 +176,12 @@ def test_the_boundary_allows_all_that_the_roles_policies_do(deployment: Deployme
                     said = simulated(deployment, boundary, action, resource, context)
                     assert said == "allowed", (
                         f"the {name} role's policy allows {action} on {resource}, given {context}:"
-                        " say so in terraform/bootstrap/boundary.tf as well"
+                        " allow it in terraform/bootstrap/boundary.tf as well"
                     )
 
 
 def test_the_boundary_allows_nothing_else(minimal: Deployment) -> None:
-    """So that whoever writes the roles' policies gains nothing by it."""
+    """Writing the roles' policies therefore grants no further permissions."""
     boundary = managed(minimal, BOUNDARY)
     for action, resource, context in listed_requests("forbidden", "forbidden_to_the_service"):
         said = simulated(minimal, boundary, action, resource, context)
@@ -189,7 +189,7 @@ def test_the_boundary_allows_nothing_else(minimal: Deployment) -> None:
 
 
 def requests(statement: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Return what a statement allows, as requests: action, resource, and what they know."""
+    """Yield the requests that a statement allows: action, resource, context."""
     conditions = {
         key: listed(values)
         for keys in statement.get("Condition", {}).values()
@@ -201,7 +201,7 @@ def requests(statement: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, st
 
 
 def listed(value: str | list[str]) -> list[str]:
-    """Return a policy's value, which may stand alone, as a list."""
+    """Return a policy's value as a list; a single value may be a string."""
     return [value] if isinstance(value, str) else value
 
 
@@ -212,7 +212,7 @@ def simulated(
     resource: str,
     context: dict[str, str],
 ) -> str:
-    """Return what a policy says of a request."""
+    """Return a policy's decision for a request."""
     result = deployment.account.client("iam").simulate_custom_policy(
         PolicyInputList=[json.dumps(document)],
         ActionNames=[action],
@@ -222,7 +222,7 @@ def simulated(
     return str(result["EvaluationResults"][0]["EvalDecision"])
 
 
-# --- Who may take the role ------------------------------------------------------------------------
+# --- Who may assume the role ----------------------------------------------------------------------
 
 SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
 
@@ -249,17 +249,17 @@ SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
         ("repo:fork/zama-challenge:environment:production", "implicitDeny"),
     ],
 )
-def test_main_and_the_production_environment_take_the_role_and_nobody_else(
+def test_only_main_and_the_production_environment_assume_the_role(
     minimal: Deployment, subject: str, decision: str
 ) -> None:
-    """Of this repository, to the letter."""
+    """Subjects of other repositories, branches, tags and environments are refused."""
     said = trust(minimal, {f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": subject})
     assert said == decision
 
 
 @pytest.mark.parametrize("audience", ["https://github.com/example", "sts.amazonaws.com2", None])
-def test_the_token_must_have_been_made_for_aws(minimal: Deployment, audience: str | None) -> None:
-    """One that was made for somebody else, or for nobody, opens nothing."""
+def test_the_token_must_be_issued_for_aws(minimal: Deployment, audience: str | None) -> None:
+    """A token with another audience, or with none, is refused."""
     context = {f"{GITHUB}:sub": f"{SUBJECT}:ref:refs/heads/main"}
     if audience:
         context[f"{GITHUB}:aud"] = audience
@@ -267,10 +267,10 @@ def test_the_token_must_have_been_made_for_aws(minimal: Deployment, audience: st
 
 
 def trust(deployment: Deployment, token: dict[str, str]) -> str:
-    """Return what the role's trust policy says of a token of GitHub's."""
+    """Return the decision of the role's trust policy for a GitHub token."""
     iam = deployment.account.client("iam")
     (statement,) = iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]["Statement"]
-    # Who vouches is no condition, and what is taken is the role itself.
+    # The simulation takes no principal, and the resource is the role itself.
     provider = arn("iam", f"oidc-provider/{GITHUB}")
     assert statement.pop("Principal") == {"Federated": provider}
     policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": "*"}]}

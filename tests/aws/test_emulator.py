@@ -1,4 +1,4 @@
-"""The emulator as a program: who reaches it, what it tells, and how it answers."""
+"""The emulator as a program: its clients, its messages and its responses."""
 
 import contextlib
 from concurrent.futures import Future
@@ -12,19 +12,19 @@ from zama_ops.emulated_account import EmulatedAccount, temporary_account
 from zama_ops.errors import CommandError
 
 
-def test_anothers_emulator_is_not_taken_for_ones_own(minimal: Deployment, tmp_path: Path) -> None:
-    """A second clone says that the port has an emulator, and whose business that is."""
+def test_another_clones_emulator_is_not_used(minimal: Deployment, tmp_path: Path) -> None:
+    """A second clone reports that an emulator has the port, and where to end it."""
     second = EmulatedAccount(tmp_path / "account", minimal.account.port)
     with pytest.raises(CommandError, match="end it where it was started"):
         second.start()
 
 
 def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> None:
-    """MiniStack's two sockets and moto's have the loopback address (proc(5), net/tcp)."""
+    """MiniStack's two sockets and Moto's have the loopback address (proc(5), net/tcp)."""
     process = Path("/proc") / (minimal.account.directory / "emulator.pid").read_text()
     sockets = set()
     for link in (process / "fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # Closed meanwhile.
+        with contextlib.suppress(FileNotFoundError):  # Closed since the listing.
             sockets.add(str(link.readlink()))
     listening = []
     for table in ("tcp", "tcp6"):
@@ -36,15 +36,15 @@ def test_the_emulator_is_reached_from_this_machine_only(minimal: Deployment) -> 
     assert all(address.startswith("0100007F:") for address in listening), listening
 
 
-def test_a_failure_comes_with_what_the_emulator_said(tmp_path: Path) -> None:
-    """What made a call fail is often told there alone, and a temporary account's log goes."""
+def test_a_failure_includes_the_emulators_log(tmp_path: Path) -> None:
+    """The log often has the only reason, and a temporary account deletes it."""
     (tmp_path / "emulator.log").write_text("An error of the emulator's own\n")
     with pytest.raises(CommandError, match=r"terraform[\s\S]*An error of the emulator's own"):
         EmulatedAccount(tmp_path).state()
 
 
 def test_an_account_starts_from_a_saved_one(bootstrapped: Future[Path]) -> None:
-    """Terraform finds everything that it has made in the saved account, and changes nothing."""
+    """Terraform finds all of its resources in the restored account and changes nothing."""
     with temporary_account(bootstrapped.result()) as account:
         assert "Resources: 0 added, 0 changed, 0 destroyed." in account.bootstrap()
 
@@ -53,10 +53,10 @@ def test_an_account_starts_from_a_saved_one(bootstrapped: Future[Path]) -> None:
     ("endpoint", "path"),
     [("AWS_ENDPOINT_URL", "/_ministack/health"), ("AWS_ENDPOINT_URL_EC2", "/moto-api/")],
 )
-def test_an_answer_arrives_in_one_piece(minimal: Deployment, endpoint: str, path: str) -> None:
-    """Terraform's provider at times asks twice when the head of an answer comes alone.
+def test_a_response_arrives_in_one_piece(minimal: Deployment, endpoint: str, path: str) -> None:
+    """Terraform's provider may retry when headers arrive before the body.
 
-    Moto's, of 10 KB, is larger than what Python collects unless told otherwise.
+    Moto's response of 10 KB exceeds Python's default write buffer.
     """
     for _ in range(20):
         with connect(minimal.account.environ()[endpoint]) as connection:

@@ -1,4 +1,4 @@
-"""Each value that a variable of Terraform's accepts or refuses, at its limits."""
+"""Accepted and refused values of each Terraform variable, at their limits."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from grammar import NAMED_KEYS, RATE, SAME_KEYS, SINGLE_KEY
 from terraform import FOLDERS, terraform
 
 API, NGINX = (f"sha256:{64 * letter}" for letter in "f0")
-# CPU to the least and the most memory.
+# CPU to the smallest and the largest memory.
 FARGATE: Final = {
     256: (512, 2048),
     512: (1024, 4096),
@@ -20,7 +20,7 @@ FARGATE: Final = {
     4096: (8192, 30720),
 }
 RATE_LIMIT: Final = {"rate": 5, "burst": 5}
-# The most tasks, so that `desired_count` meets its own limit only.
+# The maximum, so that `desired_count` meets only its own limit.
 AUTOSCALING: Final = {"max_count": 1000, "cpu_percent": 60, "requests_per_minute": 60000}
 VPC: Final = {"cidr": "10.20.0.0/16", "zones": ["a", "b"]}
 DOMAIN: Final = {"name": "api.example.com", "zone_id": "Z0123456789ABC"}
@@ -67,7 +67,7 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
                 if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text)
             ],
         ),
-        # The roles may read below /zama only.
+        # The roles may only read below /zama.
         "api_key_ssm_name": (
             ["/zama/a", "/zama" + 14 * "/a"],
             ["api_key", "/zama2/api_key", "/ssm/api_key", "/zama//api_key", "/zama" + 15 * "/a"],
@@ -128,7 +128,7 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             [{"collector_tag": "v0.0.0"}],
             [{"collector_tag": tag} for tag in ("latest", "v0.45", "0.45.0")],
         ),
-        # It reads Managed Prometheus, which is not there.
+        # It needs Managed Prometheus, which is off here.
         "managed_grafana_enabled": ([False], [True]),
     },
     "bootstrap": {
@@ -141,8 +141,8 @@ OTHERS: Final = {"service": {"image_tag": "1a2b3c4", "autoscaling": AUTOSCALING}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_value_is_refused_by_its_own_variable_or_accepted(folder: str, tmp_path: Path) -> None:
-    """Without the provider, which the variables do not need, a value takes milliseconds."""
+def test_each_value_is_accepted_or_refused_by_its_own_variable(folder: str, tmp_path: Path) -> None:
+    """Variables need no provider, so each value takes milliseconds."""
     variables = (FOLDERS[folder] / "variables.tf").read_text()
     (tmp_path / "variables.tf").write_text(variables)
     runs = {

@@ -1,4 +1,4 @@
-"""A key's whole life on a running service, under load, and where its text has been meanwhile."""
+"""The lifecycle of a key on a running service under load, and where its text appears."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ REQUESTS_PER_SECOND: Final = 10
 
 
 class Operator:
-    """Who runs `zama keys` on a deployment; remembers what was shown on standard error."""
+    """Runs `zama keys` on a deployment and remembers its standard error."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.account = deployment.account
@@ -30,7 +30,7 @@ class Operator:
         self.shown = ""
 
     def keys(self, *words: str) -> str:
-        """Run a command that ends well; return what it printed on standard output."""
+        """Run a command that must succeed; return its standard output."""
         done = zama(self.account, "keys", *words, CONNECT_TO=self.address)
         self.shown += done.stderr
         assert done.returncode == 0, done.stderr
@@ -39,7 +39,7 @@ class Operator:
 
 @contextlib.contextmanager
 def arguments_seen() -> Iterator[set[str]]:
-    """Collect the arguments of all processes of this machine while the block runs."""
+    """Collect the arguments of all processes on this machine while the block runs."""
     seen: set[str] = set()
     stop = threading.Event()
 
@@ -67,7 +67,7 @@ def load(deployment: Deployment, key: str) -> Callers:
 def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
     minimal: Deployment, report: Callable[[str], None]
 ) -> None:
-    """Whoever has a valid key notices nothing; a revoked one is refused after one deployment."""
+    """Callers with valid keys lose no request; a revoked key is refused after one deployment."""
     operator = Operator(minimal)
     with arguments_seen() as arguments, load(minimal, KEY) as others:
         first = operator.keys("issue", "acme")
@@ -95,12 +95,13 @@ def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
         assert used[fingerprint(key)]["requests"] > 0
         assert used[fingerprint(key)]["last_used"] > "2026"
 
-    # Where its text is not. Where it is: the parameter, the task's environment, the one print.
+    # Places that must not contain the key. Only the parameter, the task's environment and one
+    # printed line contain it.
     wait_until(lambda: fingerprint(second) in minimal.log(), "the log is written")
     places = {
         "the log": minimal.log(),
         "Terraform's state": minimal.account.state(),
-        "what the operator was shown": operator.shown,
+        "standard error": operator.shown,
         "the arguments of processes": "\n".join(arguments),
     }
     assert {
@@ -108,8 +109,8 @@ def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
     } == set()
 
 
-def test_only_the_gateway_is_given_the_keys(minimal: Deployment) -> None:
-    """Of a task's containers."""
+def test_only_the_gateway_gets_the_keys(minimal: Deployment) -> None:
+    """No other container of the tasks has a key in its environment or command."""
     wait_until(lambda: len(minimal.containers()) == 4, "only the newest tasks are left", seconds=90)
     environments: dict[str, list[str]] = {}
     for container in minimal.containers():
@@ -123,10 +124,10 @@ def test_only_the_gateway_is_given_the_keys(minimal: Deployment) -> None:
 
 
 @on_production
-def test_codedeploy_is_told_what_terraform_would_tell_it(
+def test_codedeploy_gets_the_same_deployment_as_from_terraform(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it shifts the traffic, `zama keys deploy` starts a deployment of the same version."""
+    """With blue/green deployments, `zama keys deploy` redeploys the same version."""
     for name, value in deployment.account.environ().items():
         monkeypatch.setenv(name, value)
     told = EcsService(deployment.outputs["cluster_name"]).codedeploy_deployment()
@@ -136,10 +137,10 @@ def test_codedeploy_is_told_what_terraform_would_tell_it(
     assert told == expected
 
 
-def test_where_a_service_is_called_is_found(
+def test_a_services_url_is_found(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its name, or with HTTPS by its certificate's; and so is its parameter."""
+    """The URL has the load balancer's name or the certificate's; the parameter is found as well."""
     for name, value in deployment.account.environ().items():
         monkeypatch.setenv(name, value)
     service = EcsService(deployment.outputs["cluster_name"])

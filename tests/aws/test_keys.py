@@ -20,7 +20,7 @@ PARAMETER: Final = "/zama/api/api_key"
 
 
 class Operator:
-    """Who runs `zama keys` on an account with a service of no tasks."""
+    """Runs `zama keys` on an account with a service without tasks."""
 
     def __init__(self, account: EmulatedAccount) -> None:
         self.account = account
@@ -43,7 +43,7 @@ class Operator:
         )
 
     def put(self, text: str, tier: str = "Standard") -> None:
-        """Write the parameter as Terraform or a person would."""
+        """Write the parameter as Terraform or an operator would."""
         self.ssm.put_parameter(
             Name=PARAMETER,
             Value=text,
@@ -59,7 +59,7 @@ class Operator:
         return str(found["Parameter"]["Value"])
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Begin a command, with nothing on standard input yet."""
+        """Start a command without writing to its standard input."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             [str(ZAMA), "keys", *words],
@@ -71,20 +71,20 @@ class Operator:
         )
 
     def keys(self, *words: str, given: str = "") -> tuple[int, str, str]:
-        """Run a command; return its exit code and what it printed."""
+        """Run a command; return its exit code, standard output and standard error."""
         done = zama(self.account, "keys", *words, given=given)
         return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
 def operator() -> Iterator[Operator]:
-    """Return an operator of an account of its own."""
+    """Return an operator with a separate account."""
     with temporary_account() as account:
         yield Operator(account)
 
 
 def test_a_key_is_printed_once_and_added(operator: Operator) -> None:
-    """On standard output, so that a script can take it; all else of the parameter stays."""
+    """Only the key goes to standard output, and the rest of the parameter is unchanged."""
     operator.put("default=CHANGEME")
     code, stdout, stderr = operator.keys("issue", "acme")
     assert code == 0
@@ -96,21 +96,21 @@ def test_a_key_is_printed_once_and_added(operator: Operator) -> None:
     (described,) = operator.ssm.describe_parameters(
         ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": [PARAMETER]}]
     )["Parameters"]
-    # Without its key's id, SSM would encrypt with another key, which the tasks may not use.
+    # Without the key's id, SSM would encrypt with another key, which the tasks cannot use.
     assert described["KeyId"] == operator.key_id
     assert (described["Type"], described["Description"]) == ("SecureString", "API keys")
     assert [one["Name"] for one in operator.ssm.describe_parameters()["Parameters"]] == [PARAMETER]
 
 
-def test_the_first_key_takes_the_place_of_terraforms_word(operator: Operator) -> None:
-    """That was none."""
+def test_the_first_key_replaces_terraforms_placeholder(operator: Operator) -> None:
+    """The placeholder is not a key."""
     operator.put("unset")
     assert operator.keys("issue", "acme", "--json")[0] == 0
     assert [key.client for key in parse(operator.text())] == ["acme"]
 
 
-def test_ten_at_once_lose_nothing(operator: Operator) -> None:
-    """Ten operators issue a key at the same moment: ten keys are there."""
+def test_ten_concurrent_changes_lose_nothing(operator: Operator) -> None:
+    """Ten operators issue a key at the same time, and all ten keys are stored."""
     operator.put("default=CHANGEME")
     started = [operator.start("issue", f"client-{number}", "--json") for number in range(10)]
     printed = []
@@ -127,7 +127,7 @@ def test_ten_at_once_lose_nothing(operator: Operator) -> None:
 
 
 def test_keys_are_listed_without_their_secrets(operator: Operator) -> None:
-    """Client, fingerprint, age, and how full the parameter is."""
+    """The list has clients, fingerprints, ages and the used size of the parameter."""
     key = Key.issue("acme")
     text = joined((Key("default", "CHANGEME"), key))
     operator.put(text)
@@ -144,8 +144,8 @@ def test_keys_are_listed_without_their_secrets(operator: Operator) -> None:
         assert secret not in stdout + "".join(shown[1:])
 
 
-def test_whose_a_key_is_and_why_it_is_nobodys(operator: Operator) -> None:
-    """It comes from standard input, and is not repeated."""
+def test_a_keys_owner_or_the_lack_of_one_is_reported(operator: Operator) -> None:
+    """The key is read from standard input and not repeated."""
     key, revoked = Key.issue("acme"), Key.issue("globex")
     operator.put(joined((Key("default", "CHANGEME"), key)))
     code, stdout, _ = operator.keys("whose", given=f" {key.secret}\n")
@@ -160,7 +160,7 @@ def test_whose_a_key_is_and_why_it_is_nobodys(operator: Operator) -> None:
         assert (code, stdout) == (1, "")
         assert reason in stderr
         assert secret not in stderr
-    # Not as an argument: every list of processes and the shell's history would have it.
+    # A key as an argument is refused: process lists and the shell's history would contain it.
     code, _, stderr = operator.keys("whose", key.secret)
     assert code == 2
     assert key.secret not in stderr
@@ -179,10 +179,10 @@ def test_whose_a_key_is_and_why_it_is_nobodys(operator: Operator) -> None:
         (("list", "--prefix", "other"), "There is no service other in this account and region"),
     ],
 )
-def test_a_mistake_is_told_and_changes_nothing(
+def test_a_mistake_is_reported_and_changes_nothing(
     operator: Operator, words: tuple[str, ...], told: str
 ) -> None:
-    """In one line that says what there is."""
+    """One line names the valid choices."""
     operator.put(joined((Key("default", "CHANGEME"), Key.issue("acme"))))
     before = operator.text()
     code, stdout, stderr = operator.keys(*words)
@@ -193,7 +193,7 @@ def test_a_mistake_is_told_and_changes_nothing(
 
 
 def test_the_last_key_is_not_revoked(operator: Operator) -> None:
-    """The gateway does not start without any; and who does not say yes changes nothing."""
+    """The gateway needs a key to start; an unconfirmed revocation changes nothing either way."""
     operator.put("default=CHANGEME")
     code, _, stderr = operator.keys("revoke", "default", "--yes")
     assert code == 1
@@ -202,8 +202,8 @@ def test_the_last_key_is_not_revoked(operator: Operator) -> None:
     assert operator.text() == "default=CHANGEME"
 
 
-def test_a_revoked_key_can_be_given_back(operator: Operator) -> None:
-    """By its fingerprint, from what SSM remembers; one that is not there changes nothing."""
+def test_a_revoked_key_can_be_restored(operator: Operator) -> None:
+    """It is found by fingerprint in SSM's history; an unknown fingerprint changes nothing."""
     wanted, other = Key.issue("acme"), Key.issue("acme")
     operator.put(joined((Key("default", "CHANGEME"), wanted, other)))
     operator.put("malformed")
@@ -217,8 +217,8 @@ def test_a_revoked_key_can_be_given_back(operator: Operator) -> None:
     assert parse(operator.text()) == (Key("default", "CHANGEME"), wanted)
 
 
-def test_what_does_not_fit_is_refused_before_it_is_written(operator: Operator) -> None:
-    """At 4 KiB, unless the larger tier is wished for; it warns before."""
+def test_keys_over_the_size_limit_are_refused_before_writing(operator: Operator) -> None:
+    """The limit is 4 KiB, with a warning before it, unless `--advanced` is given."""
     almost = [Key.issue(f"client-{number:04}") for number in range(54)]
     operator.put(joined(tuple(almost)))
     size = len(operator.text())
@@ -234,12 +234,12 @@ def test_what_does_not_fit_is_refused_before_it_is_written(operator: Operator) -
     assert operator.text() == before
     assert operator.keys("issue", "one-too-many", "--advanced")[0] == 0
     assert len(parse(operator.text())) == 56
-    # And from then on it is of that tier.
+    # Later changes keep the advanced tier.
     assert operator.keys("issue", "and-another")[0] == 0
 
 
-def test_who_meets_a_dead_lock_is_told_how_to_end_it(operator: Operator) -> None:
-    """Whose it is, since when, and the command; nothing has changed."""
+def test_a_stale_lock_is_reported_with_the_command_to_remove_it(operator: Operator) -> None:
+    """The message names the lock's owner and age, and nothing changes."""
     operator.put("default=CHANGEME")
     lock = f"{PARAMETER}.lock"
     operator.ssm.put_parameter(Name=lock, Value="ops@laptop", Type="String")
@@ -253,8 +253,8 @@ def test_who_meets_a_dead_lock_is_told_how_to_end_it(operator: Operator) -> None
     operator.ssm.delete_parameter(Name=lock)
 
 
-def test_a_write_that_went_around_the_lock_is_noticed(operator: Operator) -> None:
-    """Such as Terraform's, in the very moment: it is said which version has what."""
+def test_a_write_without_the_lock_is_detected(operator: Operator) -> None:
+    """A concurrent write by Terraform, for example, is reported with both versions."""
     operator.put("default=CHANGEME")
 
     def meanwhile(keys: tuple[Key, ...]) -> tuple[Key, ...]:
@@ -266,7 +266,7 @@ def test_a_write_that_went_around_the_lock_is_noticed(operator: Operator) -> Non
 
 
 def test_a_crash_shows_no_key(operator: Operator) -> None:
-    """Its traceback names places, not values; the key was printed before, and is kept."""
+    """The traceback contains no values; the key was printed before and is stored."""
     operator.put("default=CHANGEME")
     script = (
         "import zama_ops.cli, zama_ops.service.keys\n"

@@ -1,4 +1,4 @@
-"""Who may do what, by policy simulation, and who may reach whom."""
+"""The roles' permissions by policy simulation, and the network paths to the tasks."""
 
 from typing import Final
 
@@ -17,8 +17,8 @@ def may(deployment: Deployment, role: str, action: str, resource: str) -> bool:
     return bool(result["EvaluationResults"][0]["EvalDecision"] == "allowed")
 
 
-def test_the_execution_role_reads_the_one_parameter(deployment: Deployment) -> None:
-    """And no other, in no other way, and writes none."""
+def test_the_execution_role_reads_only_the_one_parameter(deployment: Deployment) -> None:
+    """It reads no other parameter, has no other read action, and cannot write."""
     assert may(deployment, "execution", "ssm:GetParameters", PARAMETER)
     assert not may(deployment, "execution", "ssm:GetParameters", f"{PARAMETER}-of-another")
     assert not may(deployment, "execution", "ssm:GetParameters", PARAMETER.replace("zama/", ""))
@@ -29,7 +29,7 @@ def test_the_execution_role_reads_the_one_parameter(deployment: Deployment) -> N
 def test_the_execution_role_pulls_the_services_images_and_writes_its_logs(
     deployment: Deployment,
 ) -> None:
-    """Of no other repository, to no other log group."""
+    """It has no access to other repositories or log groups."""
     repository = "arn:aws:ecr:eu-west-1:000000000000:repository"
     assert may(deployment, "execution", "ecr:BatchGetImage", f"{repository}/zama-api")
     assert may(deployment, "execution", "ecr:BatchGetImage", f"{repository}/zama-nginx")
@@ -42,8 +42,8 @@ def test_the_execution_role_pulls_the_services_images_and_writes_its_logs(
     assert not may(deployment, "execution", "logs:CreateLogGroup", f"{group}:/ecs/zama-challenge")
 
 
-def test_the_task_role_may_do_nothing(deployment: Deployment) -> None:
-    """But write metrics to the one workspace, where there is a collector."""
+def test_the_task_role_allows_nothing(deployment: Deployment) -> None:
+    """With a collector, it may only write metrics to its own workspace."""
     for action in ("ssm:GetParameters", "ssm:GetParameter"):
         assert not may(deployment, "task", action, PARAMETER), action
     for action in ("s3:GetObject", "sts:AssumeRole", "iam:PassRole", "kms:Decrypt", "ecs:RunTask"):
@@ -65,7 +65,7 @@ def test_the_task_role_may_do_nothing(deployment: Deployment) -> None:
 
 
 def test_tasks_are_reached_from_the_load_balancer_only(deployment: Deployment) -> None:
-    """By the gateway's port, and by nothing else."""
+    """Only the gateway's port is open."""
     ec2 = deployment.account.client("ec2")
     groups = {
         group["GroupName"]: group["GroupId"]

@@ -1,4 +1,4 @@
-"""Both profiles are planned, applied, planned again and destroyed."""
+"""Both profiles can be planned, applied, planned again and destroyed."""
 
 import json
 import re
@@ -8,33 +8,33 @@ from deployment import Deployment, on_production
 from zama_ops.local.aws_local import PLANS
 from zama_ops.programs import wait_until
 
-# What an emulator gives back differently from AWS: resource type to the attributes, and why.
+# Resource type to the attributes that an emulator returns differently from AWS.
 GAPS: Final = {
-    # moto keeps no description of a rule that names a group or a prefix list.
+    # Moto does not store the description of a rule that names a group or a prefix list.
     "aws_vpc_security_group_egress_rule": {"description"},
     "aws_vpc_security_group_ingress_rule": {"description"},
-    # MiniStack keeps no regions.
+    # MiniStack does not store regions.
     "aws_route53_health_check": {"regions"},
-    # moto's CodeDeploy does not know alarms.
+    # Moto's CodeDeploy does not support alarms.
     "aws_codedeploy_deployment_group": {
         *("alarm_configuration", "alarms", "enabled", "ignore_poll_alarm_failure"),
     },
 }
 
 
-def test_the_committed_plan_is_what_terraform_plans(deployment: Deployment) -> None:
-    """`make plan` would write the same again, but for the default VPC's ids."""
+def test_the_committed_plan_is_current(deployment: Deployment) -> None:
+    """`make plan` would write the same plan, except for the ids of the default VPC."""
     committed = PLANS[deployment.profile].read_text()
     assert _without_ids(committed) == _without_ids(deployment.first_plan), "run `make plan`"
 
 
 def _without_ids(plan: str) -> list[str]:
-    # In any order: Terraform sorts by id.
+    # Sorted, because Terraform orders by id.
     return sorted(re.sub(r"(vpc|subnet|Z)-?[0-9A-Za-z]{8,}", r"\1-ID", plan).splitlines())
 
 
-def test_a_second_plan_is_empty_but_for_what_the_emulators_lack(deployment: Deployment) -> None:
-    """What was applied is what was asked for."""
+def test_a_second_plan_is_empty_except_for_emulator_gaps(deployment: Deployment) -> None:
+    """The applied resources match the configuration."""
     plan = deployment.plan()
     changes = re.split(
         r"^  # (?=\S)", plan.partition("perform the following actions:")[2], flags=re.MULTILINE
@@ -48,7 +48,7 @@ def test_a_second_plan_is_empty_but_for_what_the_emulators_lack(deployment: Depl
 
 
 def test_the_outputs_are_usable(deployment: Deployment) -> None:
-    """Each is what its description says, or null where its option is off."""
+    """Each output matches its description, or is null if its option is off."""
     outputs = deployment.outputs
     account = deployment.account
     production = deployment.profile == "production"
@@ -72,8 +72,8 @@ def test_the_outputs_are_usable(deployment: Deployment) -> None:
 
 
 @on_production
-def test_codedeploy_takes_the_deployment(deployment: Deployment) -> None:
-    """The output is what `aws deploy create-deployment` wants."""
+def test_codedeploy_accepts_the_deployment(deployment: Deployment) -> None:
+    """The output is valid input for `aws deploy create-deployment`."""
     codedeploy = deployment.account.client("codedeploy")
     given = json.loads(deployment.outputs["codedeploy_deployment"])
     identity = codedeploy.create_deployment(**given)["deploymentId"]
@@ -82,11 +82,11 @@ def test_codedeploy_takes_the_deployment(deployment: Deployment) -> None:
 
 
 def test_destroy_leaves_nothing(deployment: Deployment) -> None:
-    """Neither a resource in the state nor a container on this machine."""
+    """No resource is left in the state, and no container on this machine."""
     deployment.account.destroy(deployment.profile, **deployment.variables)
     assert '"resources": []' in deployment.account.state()
     wait_until(lambda: not deployment.containers(), "the containers are gone", seconds=90)
-    # Had a correction of the emulator failed in the background, much here would prove nothing.
+    # If a correction of the emulator fails in the background, these tests prove little.
     log = (deployment.account.directory / "emulator.log").read_text()
     assert " ERROR " not in log, log
     deployment.account.stop()

@@ -1,4 +1,4 @@
-"""A new version, good or broken, under load."""
+"""Rollouts of good and broken versions under load."""
 
 import json
 from collections import Counter
@@ -13,10 +13,10 @@ from zama_ops.callers import Callers, Outcome
 from zama_ops.errors import CommandError
 from zama_ops.programs import wait_until
 
-# The emulated load balancer is a Python program that shares this machine with all the rest.
+# The emulated load balancer is a Python program that shares this machine with the tests.
 REQUESTS_PER_SECOND: Final = 20
 
-# Alive, so that the task starts, and of no use.
+# Live, so that the task starts, but never ready.
 NEVER_READY: Final = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
@@ -33,14 +33,14 @@ def load(deployment: Deployment) -> Callers:
 
 
 def who_failed(outcome: Outcome) -> str:
-    """Say what a lost request got, and from whom."""
+    """Return who failed a lost request, and how."""
     if outcome.answer is None:
         return f"load balancer: {outcome.error}"
     who = "service" if "x-request-id" in outcome.answer.headers else "load balancer"
     return f"{who}: {outcome.answer.status}"
 
 
-# The broken versions come first, because the next test then rolls out a good one after them.
+# The broken versions come first, so that the next test rolls out a good one after them.
 @pytest.mark.parametrize(
     ("tag", "image"),
     [
@@ -51,7 +51,7 @@ def who_failed(outcome: Outcome) -> str:
 def test_a_broken_version_does_not_replace_the_running_one(
     minimal: Deployment, tag: str, image: dict[str, str], report: Callable[[str], None]
 ) -> None:
-    """One that exits, or is never ready: it is rolled back, `apply` fails, no request is lost."""
+    """A version that exits or is never ready is rolled back without a lost request."""
     good = minimal.get("/healthz").json()["version"]
     running = minimal.service()["taskDefinition"]
     minimal.publish(tag, **image)
@@ -68,12 +68,12 @@ def test_a_broken_version_does_not_replace_the_running_one(
 def test_a_new_version_replaces_the_old_without_a_lost_request(
     minimal: Deployment, report: Callable[[str], None]
 ) -> None:
-    """`apply` with a new tag, under load; each failed request would be counted by who failed."""
+    """`apply` with a new tag loses no request under load."""
     minimal.publish("new0001")
     old = set(minimal.containers())
     with load(minimal) as calls:
         minimal.apply(image_tag="new0001")
-        # Until also the old tasks' containers have drained and stopped.
+        # Keep the load until the old tasks' containers have drained and stopped.
         wait_until(
             lambda: not old & set(minimal.containers()), "the old containers stop", seconds=90
         )
@@ -86,7 +86,7 @@ def test_a_new_version_replaces_the_old_without_a_lost_request(
 
 
 def test_a_rollout_that_supersedes_another_loses_nothing(minimal: Deployment) -> None:
-    """Each begun while the tasks of the one before it run, but are not ready, as in a hurry."""
+    """Each rollout starts while the previous one's tasks run but are not ready."""
     ecs = minimal.account.client("ecs")
     cluster, name = minimal.outputs["cluster_name"], minimal.outputs["service_name"]
 

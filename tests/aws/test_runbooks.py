@@ -1,4 +1,4 @@
-"""The commands of the runbooks, as they stand there, against the deployed service."""
+"""The runbooks' commands run unchanged against the deployed service."""
 
 import json
 import os
@@ -19,7 +19,7 @@ RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 
 
 def commands() -> dict[str, list[str]]:
-    """Return each command, once, and the runbooks that have it."""
+    """Return each distinct command with the runbooks that contain it."""
     found: dict[str, list[str]] = {}
     for page in sorted(RUNBOOKS.glob("[A-Z]*[a-z].md")):
         blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -33,7 +33,7 @@ COMMANDS: Final = commands()
 
 @pytest.mark.parametrize("command", COMMANDS, ids=map("+".join, COMMANDS.values()))
 def test_a_command_runs(minimal: Deployment, command: str) -> None:
-    """Pasted into a shell in the repository's root, it ends well and complains of nothing."""
+    """Pasted into a shell in the repository's root, it succeeds without error output."""
     minimal.sum(X_Api_Key="wrong")
     programs = Path(sys.executable).parent
     environ = {
@@ -51,20 +51,20 @@ def test_a_command_runs(minimal: Deployment, command: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    # Of `zama logs`, that it has asked.
+    # `zama logs` may report its progress.
     assert [line for line in done.stderr.splitlines() if line[:1] not in "✓N"] == []
 
 
 def answer(deployment: Deployment, question: str) -> list[dict[str, str]]:
-    """Return what the log answers to a saved question."""
+    """Return the rows of a saved query."""
     done = zama(deployment.account, "logs", question, "--json")
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, str]] = json.loads(done.stdout)
     return rows
 
 
-def test_the_saved_questions_have_answers(minimal: Deployment) -> None:
-    """Each finds in the log what it is about."""
+def test_the_saved_queries_return_rows(minimal: Deployment) -> None:
+    """Each query finds its entries in the log."""
     assert minimal.sum(X_Request_Id="served").status == 200
     assert minimal.sum(X_Api_Key="wrong").status == 403
     wait_until(lambda: "served" in minimal.log(), "the log is written")
@@ -82,8 +82,8 @@ def test_the_saved_questions_have_answers(minimal: Deployment) -> None:
     assert sum(int(row["count(*)"]) for row in minutes if row["status"] == "403") >= 1
 
 
-def test_the_questions_are_listed(minimal: Deployment) -> None:
-    """Without a name; and a wrong one is told which there are."""
+def test_the_queries_are_listed(minimal: Deployment) -> None:
+    """Without a name, `zama logs` lists the queries; a wrong name gets the list as well."""
     listed = zama(minimal.account, "logs").stdout.split()
     asked = {word for command in COMMANDS for word in re.findall(r"logs (\S+)", command)}
     assert asked <= set(listed)
@@ -93,8 +93,8 @@ def test_the_questions_are_listed(minimal: Deployment) -> None:
     assert "name_prefix" in zama(minimal.account, "logs", "errors", "--prefix", "other").stderr
 
 
-def test_without_credentials_it_says_so() -> None:
-    """In one line, not with a traceback."""
+def test_missing_credentials_are_reported() -> None:
+    """The report is one line without a traceback."""
     environ = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
     command = [str(ZAMA), "logs", "errors"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The key is where it must be, and nowhere else."""
+"""The key is only where it must be."""
 
 import json
 import zipfile
@@ -9,7 +9,7 @@ from zama_ops.local.aws_local import PLANS
 
 
 def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:
-    """Not in state, plans, what Terraform prints, outputs, task definition or logs."""
+    """State, plans, output, task definition and logs do not contain it."""
     account = deployment.account
     name = deployment.outputs["api_key_parameter_name"]
     ssm = account.client("ssm")
@@ -23,7 +23,7 @@ def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:
         "state": account.state(),
         "plan": plan,
         "first plan": deployment.first_plan,
-        "what apply printed": deployment.printed,
+        "output of apply": deployment.printed,
         "outputs": json.dumps(deployment.outputs),
         "task definition": json.dumps(task, default=str),
         "logs": deployment.log(),

@@ -1,4 +1,4 @@
-"""The running service, seen from outside and from its logs."""
+"""The running service, seen from outside and in its logs."""
 
 import contextlib
 import http.client
@@ -13,7 +13,7 @@ from zama_ops.programs import wait_until
 
 
 def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> None:
-    """Health, readiness, and the sum for who has the key."""
+    """It serves health, readiness and, with a key, the sum."""
     assert minimal.get("/healthz").json()["version"] == minimal.variables["image_tag"]
     assert minimal.get("/readyz").json() == {"status": "ready"}
     assert minimal.sum().json() == {"sum": 42}
@@ -23,14 +23,14 @@ def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> Non
 
 
 def test_the_printed_curl_works(deployment: Deployment) -> None:
-    """What `make aws-local` prints, pasted, gives the sum."""
+    """The command that `make aws-local` prints returns the sum."""
     command = deployment.account.curl(deployment.outputs["url"])
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout == '{"sum":42}'
 
 
-def test_the_deployment_keeps_the_contract(deployment: Deployment) -> None:
-    """`zama smoke`, through the load balancer, over HTTP or HTTPS."""
+def test_the_deployment_follows_the_contract(deployment: Deployment) -> None:
+    """`zama smoke` passes through the load balancer, over HTTP or HTTPS."""
     url, port = deployment.outputs["url"], deployment.account.port
     https = url.startswith("https:")
     connect_to = f"127.0.0.1:{port + 1 if https else port}"
@@ -40,8 +40,8 @@ def test_the_deployment_keeps_the_contract(deployment: Deployment) -> None:
 
 
 @on_production
-def test_https_ends_at_the_load_balancer(deployment: Deployment) -> None:
-    """Plain HTTP is redirected, and HTTPS answers carry HSTS."""
+def test_the_load_balancer_terminates_https(deployment: Deployment) -> None:
+    """Plain HTTP is redirected, and HTTPS responses carry HSTS."""
     redirect = deployment.get("/sum")
     assert redirect.status == 301
     assert redirect.headers["location"].startswith("https://")
@@ -59,7 +59,7 @@ def test_https_ends_at_the_load_balancer(deployment: Deployment) -> None:
 
 
 def test_both_containers_log_json_to_the_log_group(minimal: Deployment) -> None:
-    """A request is in both logs, under one id."""
+    """A request is in both logs under one id."""
     assert minimal.sum(X_Request_Id="find-me").status == 200
     wait_until(
         lambda: {line["service"] for line in found(minimal, "find-me")} == {"api", "nginx"},
@@ -68,7 +68,7 @@ def test_both_containers_log_json_to_the_log_group(minimal: Deployment) -> None:
 
 
 def test_a_caller_cannot_claim_another_address(minimal: Deployment) -> None:
-    """The log has the address that the request came from, not the one in the caller's header."""
+    """The log has the request's source address, not the address in the caller's header."""
     minimal.sum(X_Request_Id="who-am-i", X_Forwarded_For="192.0.2.1")
     wait_until(lambda: len(found(minimal, "who-am-i")) == 2, "the request is in both logs")
     (line,) = (line for line in found(minimal, "who-am-i") if line["service"] == "nginx")
@@ -79,8 +79,8 @@ def found(deployment: Deployment, request_id: str) -> list[dict[str, Any]]:
     return [line for line in deployment.log_lines() if line.get("request_id") == request_id]
 
 
-def test_tasks_are_healthy_in_every_respect(deployment: Deployment) -> None:
-    """Containers and targets pass their checks; nothing was started more often than needed."""
+def test_tasks_and_targets_are_healthy(deployment: Deployment) -> None:
+    """Containers and targets pass their checks, and no task has failed."""
     wait_until(
         lambda: all(task["healthStatus"] == "HEALTHY" for task in deployment.tasks()),
         "tasks are healthy",

@@ -1,4 +1,4 @@
-"""`zama status`: what is told of a running service."""
+"""`zama status` describes a running service."""
 
 import json
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from deployment import Deployment, zama
 
 @pytest.fixture
 def _traffic(minimal: Deployment) -> None:
-    """Have a quarter of a budget used up, by so many requests that no others count."""
+    """Use a quarter of a budget, with so many requests that others do not matter."""
     (balancer,) = minimal.account.client("elbv2").describe_load_balancers()["LoadBalancers"]
     name = balancer["LoadBalancerArn"].partition("loadbalancer/")[2]
     counts = {"RequestCount": 1e12, "HTTPCode_Target_5XX_Count": 0.25e9}
@@ -22,7 +22,7 @@ def _traffic(minimal: Deployment) -> None:
                 "MetricName": metric,
                 "Dimensions": [{"Name": "LoadBalancer", "Value": name}],
                 "Value": value,
-                # Days ago, so that no alarm sees it.
+                # Days ago, so that no alarm includes it.
                 "Timestamp": datetime.fromtimestamp(
                     datetime.now(UTC).timestamp() - 10 * 86400, UTC
                 ),
@@ -34,8 +34,8 @@ def _traffic(minimal: Deployment) -> None:
 
 @pytest.mark.usefixtures("_traffic")
 def test_a_running_service_is_described(minimal: Deployment) -> None:
-    """Deployment, tasks, targets, alarms, budget, keys; and what is wrong decides the exit code."""
-    # AWS_REGION, which the README names, is enough.
+    """It shows all parts of the service, and a fault sets the exit code."""
+    # AWS_REGION alone, as in the README, is enough.
     done = zama(minimal.account, "status", "--json", AWS_DEFAULT_REGION="")
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["url"] == minimal.outputs["url"]
@@ -47,13 +47,13 @@ def test_a_running_service_is_described(minimal: Deployment) -> None:
     assert found["alarms"].get("ALARM", 0) >= len(found["firing"])
     assert found["budgets"]["availability"] == pytest.approx(0.75, abs=0.001)
     assert [key["client"] for key in found["old_keys"]] == ["default"]
-    # No metric comes from an emulated load balancer by itself, and some alarms ask for them.
+    # An emulated load balancer publishes no metrics, and some alarms fire without them.
     assert found["wrong"] == [f"{name} is firing: docs/runbooks" for name in found["firing"]]
     assert done.returncode == bool(found["wrong"])
 
 
 def test_it_fits_on_one_screen(minimal: Deployment) -> None:
-    """And says what to do."""
+    """The output is short and names the next steps."""
     shown = zama(minimal.account, "status", COLUMNS="160").stdout
     assert len(shown.splitlines()) < 40
     for phrase in ("2 wanted", "RUNNING", "2 healthy", "left", "zama keys rotate default"):

@@ -10,7 +10,7 @@ from engine import Images
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder: all need an engine."""
+    """Mark the tests of this folder: all need Docker."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.needs("docker"))
@@ -18,13 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def stack(images: Images) -> Iterator[ComposeStack]:
-    """Start pairs that live as long as the test."""
+    """Start pairs that run until the test ends."""
     with ComposeStack(images) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
 def module_stack(images: Images) -> Iterator[ComposeStack]:
-    """Start pairs that live as long as the module."""
+    """Start pairs that run until the module's tests end."""
     with ComposeStack(images) as stack:
         yield stack

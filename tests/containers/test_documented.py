@@ -1,4 +1,4 @@
-"""The README's `docker` and `docker-compose` commands, as they stand there."""
+"""The README's `docker` and `docker-compose` commands work unchanged."""
 
 import os
 import shlex
@@ -18,14 +18,14 @@ from zama_ops.programs import wait_until
 
 @pytest.fixture
 def environ(images: Images) -> Iterator[dict[str, str]]:
-    """Return the environment to run compose in: base images, and a name of the test's own."""
+    """Return compose's environment, with base images and a separate project name."""
     environ = {**os.environ, **images.bases, "COMPOSE_PROJECT_NAME": stamp()}
     yield environ
     subprocess.run(["docker-compose", "down"], cwd=ROOT, env=environ, check=True)
 
 
-def test_the_compose_commands_in_order(environ: dict[str, str]) -> None:
-    """Up, the three requests, down: pasted one by one, each does what it says."""
+def test_the_compose_commands_work_in_order(environ: dict[str, str]) -> None:
+    """Start, three requests and stop, pasted one by one, give the documented results."""
 
     def sh(line: str) -> str:
         done = subprocess.run(
@@ -54,7 +54,7 @@ def test_the_compose_commands_in_order(environ: dict[str, str]) -> None:
     ],
 )
 def test_each_image_runs_by_itself(image: str, url: str, path: str, status: int) -> None:
-    """`docker run` serves on the documented port, and Ctrl-C ends it well."""
+    """`docker run` serves on the documented port, and Ctrl-C stops it with exit code 0."""
     lines = block("docker build -t").splitlines()
     (line,) = (one for one in lines if one.startswith("docker run ") and one.endswith(image))
     with subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL) as running:

@@ -1,4 +1,4 @@
-"""What a running container may do, and what not."""
+"""The permissions and limits of a running container."""
 
 import json
 import re
@@ -30,16 +30,16 @@ def container(request: pytest.FixtureRequest) -> Container:
 
 
 def inspect(container: Container) -> dict[str, Any]:
-    """Return what the engine says of a container."""
+    """Return the engine's description of a container."""
     (found,) = json.loads(run("docker", "inspect", container.id))
     inspected: dict[str, Any] = found
     return inspected
 
 
 def processes(container: Container) -> dict[int, str]:
-    """Return its processes' ids on this machine and their arguments, but for a health check's.
+    """Return its host process ids and their arguments, without the health check's.
 
-    That one is `runc init`, of the engine, until it becomes the check.
+    The engine starts the check as `runc init`.
     """
     lines = run("docker", "top", container.id, "-eo", "pid,args").splitlines()[1:]
     found = {int(line.split()[0]): line.split(maxsplit=1)[1] for line in lines}
@@ -49,7 +49,7 @@ def processes(container: Container) -> dict[int, str]:
 
 
 def test_only_the_expected_processes_run(api: Container, gateway: Container) -> None:
-    """An init, then one for the API; the entrypoint, nginx and its worker for the gateway."""
+    """Each container runs an init process and its service, and nothing else."""
     init = "/sbin/docker-init -- "
     assert list(processes(api).values()) == [f"{init}python3 -m zama_api", "python3 -m zama_api"]
     running = sorted(processes(gateway).values())
@@ -63,8 +63,8 @@ def test_only_the_expected_processes_run(api: Container, gateway: Container) -> 
     assert all(map(re.fullmatch, patterns, running))
 
 
-def test_the_engine_finds_it_healthy(container: Container) -> None:
-    """The image's own check passes as hardened as the container is."""
+def test_the_container_becomes_healthy(container: Container) -> None:
+    """The image's health check passes in the hardened container."""
 
     def is_healthy() -> bool:
         found: str = inspect(container)["State"]["Health"]["Status"]
@@ -73,8 +73,8 @@ def test_the_engine_finds_it_healthy(container: Container) -> None:
     wait_until(is_healthy, "healthy", seconds=30)
 
 
-def test_every_process_is_powerless(container: Container) -> None:
-    """Another user than root, no capability now or ever, no way to gain any."""
+def test_every_process_is_unprivileged(container: Container) -> None:
+    """Processes are not root, have no capabilities and cannot gain any."""
     found = processes(container)
     assert found
     for pid in found:
@@ -87,7 +87,7 @@ def test_every_process_is_powerless(container: Container) -> None:
 
 
 def test_the_root_file_system_is_read_only(container: Container) -> None:
-    """Nothing can be written but the gateway's rendered configuration, in memory."""
+    """Only the gateway's rendered configuration, in memory, is writable."""
     for folder in ("/", "/app", "/gateway", "/etc", "/var", "/home", "/usr/bin"):
         attempt = ["docker", "exec", container.id, "sh", "-c", f"echo x > {folder}/x"]
         done = subprocess.run(attempt, capture_output=True, text=True, check=False)
@@ -100,36 +100,36 @@ def test_the_root_file_system_is_read_only(container: Container) -> None:
 
 
 def test_the_limits_are_the_tasks(api: Container, gateway: Container) -> None:
-    """0.25 vCPU and 512 MiB for both together."""
+    """Both containers together have 0.25 vCPU and 512 MiB."""
     hosts = [inspect(part)["HostConfig"] for part in (api, gateway)]
     assert sum(host["NanoCpus"] for host in hosts) == 0.25e9
     assert sum(host["Memory"] for host in hosts) == 512 * 2**20
 
 
-def test_logs_are_rotated_and_a_crash_is_not_the_end(container: Container) -> None:
-    """A chatty service does not fill the disk, and comes back by itself."""
+def test_logs_are_rotated_and_a_crash_causes_a_restart(container: Container) -> None:
+    """A service cannot fill the disk with logs, and restarts after a crash."""
     host = inspect(container)["HostConfig"]
     assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 
 def test_both_share_one_network_namespace(api: Container, gateway: Container) -> None:
-    """As in an ECS task: nginx reaches the API on 127.0.0.1."""
+    """nginx reaches the API on 127.0.0.1, as in an ECS task."""
     mode = inspect(gateway)["HostConfig"]["NetworkMode"]
     assert mode == f"container:{inspect(api)['Id']}"
 
 
 def test_the_ports_are_published_on_this_machine_only(api: Container) -> None:
-    """Nobody else on the network reaches a developer's stack."""
+    """Other machines cannot reach a developer's stack."""
     bindings = inspect(api)["HostConfig"]["PortBindings"]
     assert set(bindings) == {"8080/tcp", "8081/tcp"}
     assert {binding["HostIp"] for (binding,) in bindings.values()} == {"127.0.0.1"}
 
 
-def test_a_health_check_costs_less_than_the_start_of_python(
+def test_a_health_check_costs_less_than_starting_python(
     api: Container, report: Callable[[str], None]
 ) -> None:
-    """User and system time, the mean of twenty, in turn: why the check is no Python program."""
+    """The mean CPU time of 20 checks shows why the check is not a Python program."""
     turns = [
         (cpu_milliseconds(api, "/app/healthcheck"), cpu_milliseconds(api, "python3 -c pass"))
         for _ in range(4)
@@ -140,7 +140,7 @@ def test_a_health_check_costs_less_than_the_start_of_python(
 
 
 def cpu_milliseconds(container: Container, command: str) -> float:
-    """Return the CPU time of a command in a container, the mean of five."""
+    """Return the mean CPU time of five runs of a command in a container."""
     loop = f"for i in {{1..5}}; do {command} || exit 1; done; times"
     _, of_children = run("docker", "exec", container.id, "bash", "-c", loop).splitlines()
     minutes_seconds = re.findall(r"(\d+)m([\d.]+)s", of_children)
@@ -148,7 +148,7 @@ def cpu_milliseconds(container: Container, command: str) -> float:
 
 
 def test_no_key_is_in_a_label_or_an_argument(container: Container) -> None:
-    """The engine shows the environment to its own users; nothing else has the key."""
+    """Only the environment, which the engine shows to its own users, contains the key."""
     found = inspect(container)
     environ = found["Config"].pop("Env")
     assert any(variable.startswith("API_KEY=") for variable in environ)

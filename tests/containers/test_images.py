@@ -1,4 +1,4 @@
-"""What is in the images, and what is not."""
+"""The content of the images."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ both = pytest.mark.parametrize("image", [API_IMAGE, NGINX_IMAGE])
 
 
 def inside(image: str, *command: str) -> str:
-    """Run a command in an image instead of its own."""
+    """Run a command in an image, in place of the image's own."""
     program, *arguments = command
     return run(
         *("docker", "run", "--rm", "--user", "0", "--entrypoint", program, image), *arguments
@@ -33,7 +33,7 @@ def config(image: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def serving(container_port: str, *options_and_image: str) -> Iterator[str]:
-    """Run an image while the block runs; yields the URL where it answers."""
+    """Run an image while the block runs; yield its URL."""
     name, port = stamp(), free_port()
     published = f"127.0.0.1:{port}:{container_port}"
     run("docker", "run", "-d", "--rm", "--name", name, "-p", published, *options_and_image)
@@ -47,21 +47,21 @@ def serving(container_port: str, *options_and_image: str) -> Iterator[str]:
 
 @both
 def test_the_user_is_fixed_and_not_root(image: str) -> None:
-    """A number, so that a runtime can check that it is not root's."""
+    """The user is a number, so that a runtime can check that it is not root."""
     user, group = config(image)["User"].split(":")
     assert int(user) > 0
     assert int(group) > 0
 
 
 @both
-def test_the_stop_signal_is_the_one_that_drains(image: str) -> None:
-    """The official nginx image would be stopped by SIGQUIT, without a drain."""
+def test_the_stop_signal_starts_a_drain(image: str) -> None:
+    """The official nginx image uses SIGQUIT, which would stop it without a drain."""
     assert config(image)["StopSignal"] == "SIGTERM"
 
 
 @both
-def test_nothing_to_build_or_install_with_is_left(image: str) -> None:
-    """No compiler, no pip, no package manager's cache, in no folder."""
+def test_no_build_or_install_tools_are_left(image: str) -> None:
+    """The image has no compiler, no pip and no package cache."""
     names = ["pip", "pip3", "gcc", "cc", "make", "ensurepip", "setuptools", "uv"]
     wanted = [word for name in names for word in ("-o", "-name", name)][1:]
     not_programs = ["-not", "-path", "/proc/*", "-not", "-path", "/usr/share/*"]
@@ -73,22 +73,22 @@ def test_nothing_to_build_or_install_with_is_left(image: str) -> None:
 
 
 @both
-def test_nobody_can_change_a_file(image: str) -> None:
-    """Nothing is writable by all but the folders that are meant to be, which are sticky."""
+def test_no_user_can_change_files(image: str) -> None:
+    """Only sticky folders such as /tmp are writable for all users."""
     writable = ["-perm", "-0002", "-not", "-type", "l", "-not", "-perm", "-1000"]
     found = inside(image, "find", "/", "-xdev", *writable).split()
     assert [path for path in found if not path.startswith(("/dev/", "/proc/"))] == []
 
 
 @pytest.mark.parametrize(("image", "folder"), [(API_IMAGE, "/app"), (NGINX_IMAGE, "/gateway")])
-def test_what_runs_belongs_to_root(image: str, folder: str) -> None:
-    """The part's own user cannot change its code or configuration."""
+def test_the_program_belongs_to_root(image: str, folder: str) -> None:
+    """The service's user cannot change its code or configuration."""
     assert inside(image, "find", folder, "-not", "-user", "0") == ""
 
 
 @both
 def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) -> None:
-    """Neither history nor layers nor labels have what stood in the environment of the build."""
+    """History, layers and labels contain nothing from the build's environment."""
     canary = "canary-5f2d8c1e"
     folder = "api" if image == API_IMAGE else "nginx"
     dockerfile = f"services/{folder}/Dockerfile"
@@ -116,8 +116,8 @@ def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) ->
     run("docker", "rmi", tag)
 
 
-def test_the_version_is_baked_in(images: Images) -> None:
-    """Label, `/healthz` and `build_info` say what was built."""
+def test_the_version_is_part_of_the_image(images: Images) -> None:
+    """The label, `/healthz` and `build_info` show the built version."""
     tag = f"{API_IMAGE}-version"
     build = ["docker", "build", "-t", tag, *images.arguments(), "--build-arg", "VERSION=7.8.9"]
     build += ["--build-arg", "REVISION=0123abc", "-f", "services/api/Dockerfile", "./services/api"]
@@ -143,8 +143,8 @@ def test_the_version_is_baked_in(images: Images) -> None:
         (["-e", f"API_KEY={KEY}", "--read-only", NGINX_IMAGE], "mktemp"),
     ],
 )
-def test_the_gateway_does_not_serve_unrendered(options: list[str], said: str) -> None:
-    """However it is started, without a rendered configuration it ends and says why."""
+def test_the_gateway_does_not_serve_without_a_rendered_configuration(options: list[str], said: str) -> None:
+    """Without a rendered configuration it exits and names the reason."""
     done = subprocess.run(
         ["docker", "run", "--rm", *options], capture_output=True, text=True, timeout=30, check=False
     )
@@ -153,7 +153,7 @@ def test_the_gateway_does_not_serve_unrendered(options: list[str], said: str) ->
 
 
 def test_port_80_needs_no_privilege() -> None:
-    """With all capabilities dropped, on a read-only root, the default port can be bound."""
+    """The default port works without capabilities on a read-only root."""
     hardened = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]
     needed = ["--tmpfs", "/tmp", "-e", f"API_KEY={KEY}"]  # noqa: S108 - the container's
     with serving("80", *hardened, *needed, NGINX_IMAGE) as url:
@@ -162,7 +162,7 @@ def test_port_80_needs_no_privilege() -> None:
 
 @both
 def test_sizes(image: str, images: Images, report: Callable[[str], None]) -> None:
-    """What the image adds to its base is small; the report says how large both are."""
+    """The image adds little to its base; the report has both sizes."""
     base = images.bases["PYTHON_IMAGE" if image == API_IMAGE else "NGINX_IMAGE"]
     sizes = [
         int(run("docker", "image", "inspect", "--format", "{{.Size}}", one)) / 1e6

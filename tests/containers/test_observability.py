@@ -1,4 +1,4 @@
-"""The compose profile `observability`: what watches the pair sees it."""
+"""The compose profile `observability` watches the API and the gateway."""
 
 import json
 import os
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.needs("docker", "prometheus", "alertmanager")
 
 
 def stand_in(folder: Path, base: str, program: str) -> str:
-    """Build an image with this machine's program, for one that no registry gives."""
+    """Build an image with this machine's program, because no registry is available."""
     binary = shutil.which(program)
     assert binary
     shutil.copy(binary, folder / program)
-    # Debian's Alertmanager reads its templates from there.
+    # Debian's Alertmanager reads its templates from this folder.
     shutil.copytree(TEMPLATES, folder / "templates")
     (folder / "Dockerfile").write_text(
         f"FROM {base}\nCOPY {program} /bin/\nCOPY templates {TEMPLATES}\n"
@@ -45,7 +45,7 @@ def stand_in(folder: Path, base: str, program: str) -> str:
 def watched(
     images: Images, tmp_path_factory: pytest.TempPathFactory, report: Callable[[str], None]
 ) -> Iterator[dict[str, str]]:
-    """Start the profile; yields the address of each part that is published."""
+    """Start the profile; yield the address of each published part."""
     ports = {name: str(free_port()) for name in PUBLISHED}
     environ = {
         **{f"{name}_PORT_PUBLISHED": port for name, port in ports.items()},
@@ -60,7 +60,7 @@ def watched(
         "READY_DELAY_SECONDS": "0",
         "COMPOSE_PROJECT_NAME": stamp(),
     }
-    report("Prometheus and Alertmanager of compose: this machine's; Grafana: no stand-in, not run")
+    report("Prometheus and Alertmanager in compose: this machine's; Grafana: no stand-in, not run")
     services = ["nginx", "gateway-metrics", "prometheus", "alertmanager"]
     try:
         run(*COMPOSE, "up", "-d", "--no-build", *services, **environ)
@@ -74,7 +74,7 @@ def ask(watched: dict[str, str], path: str) -> Any:
 
 
 def test_prometheus_finds_both_jobs(watched: dict[str, str]) -> None:
-    """The API and the counter of the gateway's requests, under the names that the rules use."""
+    """It scrapes the API and the gateway's metrics under the job names in the rules."""
 
     def healthy() -> set[str]:
         targets = ask(watched, "targets?state=active")["activeTargets"]
@@ -84,14 +84,14 @@ def test_prometheus_finds_both_jobs(watched: dict[str, str]) -> None:
 
 
 def test_a_request_arrives_in_prometheus(watched: dict[str, str]) -> None:
-    """From the gateway's container to the counter's to Prometheus'."""
+    """It travels from the gateway's container to the counter's, and on to Prometheus."""
     assert send(watched["GATEWAY"], path="/openapi.json").status == 200
     query = 'query?query=gateway_requests_total{route="/openapi.json"}>0'
     wait_until(lambda: ask(watched, query)["result"], "it is counted", seconds=60)
 
 
-def test_the_rules_are_loaded_and_alerts_have_somewhere_to_go(watched: dict[str, str]) -> None:
-    """All groups, without an error; and Alertmanager is found."""
+def test_the_rules_are_loaded_and_alerts_have_a_receiver(watched: dict[str, str]) -> None:
+    """All groups load without an error, and Prometheus finds Alertmanager."""
     wait_until(
         lambda: ask(watched, "alertmanagers")["activeAlertmanagers"], "Alertmanager", seconds=60
     )
@@ -104,7 +104,7 @@ def test_the_rules_are_loaded_and_alerts_have_somewhere_to_go(watched: dict[str,
 
 
 def test_grafana_finds_its_files() -> None:
-    """What is provisioned is where compose puts it, and asks the source that is provisioned."""
+    """Compose mounts the provisioned files, and the dashboard uses the provisioned source."""
     service = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]["grafana"]
     mounted = dict(volume.split(":")[:2] for volume in service["volumes"])
     assert mounted["./observability/grafana/provisioning"] == "/etc/grafana/provisioning"

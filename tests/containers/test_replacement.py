@@ -1,4 +1,4 @@
-"""`docker stop`, and a rolling replacement behind a load balancer, under constant load."""
+"""`docker stop` and a rolling replacement behind a load balancer, under constant load."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ from stack import UNLIMITED, constant_load, send, status, with_defaults
 from zama_ops.programs import free_port, run, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
-# Two health checks 5 s apart, and one that has just been missed.
+# Two health checks 5 s apart, after a check that was just missed.
 UNHEALTHY_SECONDS = 12
 GRACE_SECONDS = 30
 
 
 def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
-    """Both end with exit code 0 within the grace period; who was served on is answered."""
+    """Both containers exit with 0 within the grace period, and every request is answered."""
     settings = {"DRAIN_SECONDS": "3", **UNLIMITED}
     api = stack.start_api(**settings)
     gateway = stack.start_gateway(api, **settings)
@@ -37,7 +37,7 @@ def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
             time.sleep(1)
             load.stop()
             assert stopping.wait() == 0
-        # As in ECS, the one that depends on the other goes first.
+        # As in ECS, the dependent container stops first.
         run(*stop, api.id)
         assert time.monotonic() - began < 2 * GRACE_SECONDS
     for container in (api, gateway):
@@ -47,7 +47,7 @@ def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
 
 
 class LoadBalancer:
-    """HAProxy in front of two running pairs and the two that will replace them."""
+    """HAProxy in front of two running pairs and their two replacements."""
 
     def __init__(self, targets: dict[str, Project]) -> None:
         port, self._statistics_port = free_port(), free_port()
@@ -62,7 +62,7 @@ class LoadBalancer:
         )
 
     def healthy(self) -> set[str]:
-        """Return the names of the targets that get requests."""
+        """Return the names of the targets that receive requests."""
         page = send(f"http://127.0.0.1:{self._statistics_port}", path="/;csv").body.decode()
         rows = csv.DictReader(io.StringIO(page.removeprefix("# ")))
         return {
@@ -82,7 +82,7 @@ def targets() -> Iterator[dict[str, Project]]:
     try:
         yield targets
     finally:
-        # Each drains.
+        # Each project drains, so stop them concurrently.
         with ThreadPoolExecutor() as pool:
             list(pool.map(Project.down, targets.values()))
 
@@ -104,7 +104,7 @@ def load_balancer(targets: dict[str, Project]) -> Iterator[LoadBalancer]:
 def test_a_rolling_replacement_loses_no_request(
     targets: dict[str, Project], load_balancer: LoadBalancer, report: Callable[[str], None]
 ) -> None:
-    """Two tasks are replaced one after the other, each by one that is healthy before it goes."""
+    """Two tasks are replaced in turn; each stops after its replacement is healthy."""
     targets["old-1"].start()
     targets["old-2"].start()
     load_balancer.wait_for("old-1", "old-2")

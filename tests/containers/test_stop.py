@@ -1,4 +1,4 @@
-"""How fast the API stops on its share of a small task, 0.15 vCPU, whatever it did before."""
+"""The API's stopping time on its share of a small task, 0.15 vCPU."""
 
 import signal
 import time
@@ -26,7 +26,7 @@ def stop(container: Container) -> int:
 
 
 def state(container: Container, name: str) -> str:
-    """Return one thing that the engine knows of a container's last run."""
+    """Return a field of the engine's state of a container."""
     return run("docker", "inspect", "--format", f"{{{{.State.{name}}}}}", container.id).strip()
 
 
@@ -34,7 +34,7 @@ def state(container: Container, name: str) -> str:
 def test_the_process_ends_within_a_second_of_its_last_line(
     stack: ComposeStack, tmp_path: Path, report: Callable[[str], None]
 ) -> None:
-    """After seconds of load at the limit, the exit itself costs next to nothing."""
+    """After seconds of full load, the exit itself is fast."""
     containers = [stack.start_api(DRAIN_SECONDS="1") for _ in range(TRIES)]
 
     def seconds_after_stopped(container: Container) -> float:
@@ -53,10 +53,10 @@ def test_the_process_ends_within_a_second_of_its_last_line(
     assert seconds[-1] < 1
 
 
-def test_a_stop_during_the_start_is_obeyed_at_once(
+def test_a_stop_during_the_start_takes_effect_at_once(
     stack: ComposeStack, report: Callable[[str], None]
 ) -> None:
-    """At any moment from the first instruction to the end of the warm-up."""
+    """A stop works at any moment from the first instruction to the end of the warm-up."""
     container = stack.start_api(READY_DELAY_SECONDS="20", DRAIN_SECONDS="5")
     assert stop(container) == 0
     seconds = []
@@ -64,7 +64,7 @@ def test_a_stop_during_the_start_is_obeyed_at_once(
         run("docker", "start", container.id)
         time.sleep(tenths / 10)
         began = time.monotonic()
-        # 143: the signal came before the program's own first line.
+        # 143: the signal arrived before the program's first line.
         assert stop(container) in {0, 128 + signal.SIGTERM}
         seconds.append(time.monotonic() - began)
     report(f"a stop during the start at 0.15 vCPU: at most {max(seconds):.2f} s")

@@ -1,4 +1,4 @@
-"""What the workflows ask of GitHub's and Sigstore's programs, which stand-ins note here."""
+"""The workflows' calls to GitHub's and Sigstore's programs, recorded by stand-ins."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture
 def programs(tmp_path: Path, checkout: Checkout) -> Iterator[StandIns]:
-    """Return stand-ins and the commit; afterwards it is as before."""
+    """Return stand-ins for a checkout, which is reset afterwards."""
     revision = checkout.git("rev-parse", "HEAD")
     yield StandIns(tmp_path / "bin", checkout)
     checkout.git("reset", "--quiet", "--hard", revision)
@@ -37,7 +37,7 @@ def programs(tmp_path: Path, checkout: Checkout) -> Iterator[StandIns]:
 
 
 def test_the_plan_comes_from_the_run_on_main(programs: StandIns) -> None:
-    """Of this very commit, and only if all of it has passed."""
+    """The run must be of the same commit and have passed completely."""
     revision = programs.checkout.git("rev-parse", "HEAD")
     code, said, _ = programs.zama("deploy", "fetch")
     assert (code, revision in said) == (1, True)
@@ -62,17 +62,17 @@ IN_PLACE: Final = {"STATE_BUCKET": "a-bucket"}
             ("deploy plan", {**IN_PLACE, "IMAGE_DIGESTS": digests}, f"IMAGE_DIGESTS is {digests!r}")
             for digests in ("sha256:1", "[]", '{"api": "sha256:1"}')
         ),
-        # Without a key the checks would fail and roll back a good deploy.
+        # Without a key, the smoke test would fail and roll back a good release.
         ("deploy apply", {**IN_PLACE, "API_KEY": ""}, "Set API_KEY"),
-        # Grype is not installed from the package index.
+        # Grype is not available from the package index.
         ("images scan", {"GRYPE": "no-such-grype"}, "There is no no-such-grype on the PATH"),
         ("images sign", {}, "There is no build/images.json: `zama images push` writes it"),
     ],
 )
-def test_a_command_that_cannot_succeed_does_not_begin(
+def test_a_command_that_cannot_succeed_does_not_start(
     programs: StandIns, words: str, environ: dict[str, str], message: str
 ) -> None:
-    """The command prints one line with the reason, and calls no program."""
+    """The command prints one line with the reason and calls no program."""
     code, said, called = programs.zama(*words.split(), **environ)
     assert (code, called) == (1, [])
     assert said.startswith(f"zama: {message}")
@@ -80,14 +80,14 @@ def test_a_command_that_cannot_succeed_does_not_begin(
 
 INTERRUPTED: Final = """#!/bin/sh
 [ "$2" = plan ] || exit 0
-trap 'sleep 1; echo "lock given back" >>"$0.calls"; exit 1' INT
+trap 'sleep 1; echo "lock released" >>"$0.calls"; exit 1' INT
 echo "plan begun" >>"$0.calls"
 while :; do sleep 0.1; done
 """
 
 
-def test_ctrl_c_lets_terraform_stop_in_good_order(programs: StandIns) -> None:
-    """Killed, it would keep the state's lock, and forget what it has made."""
+def test_ctrl_c_lets_terraform_finish(programs: StandIns) -> None:
+    """A killed Terraform would keep the state's lock and lose track of new resources."""
     terraform = programs.folder / "terraform"
     terraform.write_text(INTERRUPTED)
     terraform.chmod(0o755)
@@ -103,12 +103,12 @@ def test_ctrl_c_lets_terraform_stop_in_good_order(programs: StandIns) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(deploy.pid, signal.SIGKILL)
     assert deploy.returncode == 1
-    assert calls.read_text() == "plan begun\nlock given back\n"
+    assert calls.read_text() == "plan begun\nlock released\n"
     assert "`terraform plan` failed with exit code 1" in said
 
 
-def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: StandIns) -> None:
-    """As a difference to what they were, whatever else there is in them."""
+def test_a_pull_request_gets_its_changes_to_the_plans(programs: StandIns) -> None:
+    """The comment is a diff against the base, without unrelated content."""
     code, said, _ = programs.zama("aws-local", "compare", "HEAD")
     assert code == 0, said
     comment = programs.checkout.path / "build" / "plan" / "comment.md"
@@ -138,7 +138,7 @@ def test_a_pull_request_is_told_what_it_changes_in_the_plans(programs: StandIns)
 def test_there_is_one_issue_for_drift(
     programs: StandIns, drift: str, issues: list[Mapping[str, Any]], expected: list[str]
 ) -> None:
-    """Opened when there is some, updated while there is, closed when there is none."""
+    """It is opened on drift, updated while drift remains, and closed when it is gone."""
     programs.write("drift.md", drift)
     programs.answer("issues", issues)
     code, said, called = programs.zama("drift", "report")
@@ -155,10 +155,10 @@ def test_there_is_one_issue_for_drift(
     ("grype", "code", "message"),
     [(0, 0, ""), (2, 1, ""), (1, 1, "Grype could not scan zama-api")],
 )
-def test_a_bad_vulnerability_is_refused(
+def test_a_severe_vulnerability_is_refused(
     programs: StandIns, grype: int, code: int, message: str
 ) -> None:
-    """Whatever the first image has, the second is scanned as well; a scan that fails is no pass."""
+    """Both images are scanned whatever the first has; a failed scan is a failure."""
     programs.exit_with("grype", grype)
     found, said, called = programs.zama("images", "scan")
     assert found == code
@@ -175,8 +175,8 @@ def test_a_bad_vulnerability_is_refused(
 # --- Signatures -----------------------------------------------------------------------------------
 
 
-def test_what_was_pushed_is_signed(programs: StandIns) -> None:
-    """By its digest, with the list of its parts."""
+def test_pushed_images_are_signed(programs: StandIns) -> None:
+    """The signature and the SBOM attestation refer to the digest."""
     pushed = {"repository": "registry/zama-api", "digest": API}
     programs.write("images.json", json.dumps({"api": pushed}))
     code, said, called = programs.zama("images", "sign")
@@ -190,14 +190,14 @@ def test_what_was_pushed_is_signed(programs: StandIns) -> None:
 
 
 def plan(programs: StandIns, digests: Mapping[str, str] | None) -> str:
-    """Leave a saved plan, and return its commit."""
+    """Write a saved plan, and return its commit."""
     revision = programs.checkout.git("rev-parse", "HEAD")
     release = {
         "commit": revision,
         "tag": revision[:7],
         "digests": digests,
         "profile": "minimal",
-        # Of an empty file.
+        # The SHA-256 of an empty file.
         "plan": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     }
     programs.write("plan/tfplan", "")
@@ -206,7 +206,7 @@ def plan(programs: StandIns, digests: Mapping[str, str] | None) -> str:
 
 
 def test_images_without_digests_are_refused(programs: StandIns) -> None:
-    """A tag names what somebody last gave it to."""
+    """A tag can move to another image."""
     for digests in (None, {"api": API}):
         plan(programs, digests)
         code, said, called = programs.zama("deploy", "verify", GITHUB_REPOSITORY=REPOSITORY)

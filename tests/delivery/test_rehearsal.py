@@ -1,4 +1,4 @@
-"""The pipeline from the commit to the checked service, and where it stops a broken one."""
+"""The pipeline from commit to tested deployment, and the step that stops a broken commit."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from zama_ops.keyring import Key
 
 pytestmark = [pytest.mark.needs("docker", "terraform"), pytest.mark.timeout(600)]
 
-# One that PyYAML had: https://osv.dev/vulnerability/GHSA-8q59-q68h-6hv4
+# A real vulnerability of PyYAML: https://osv.dev/vulnerability/GHSA-8q59-q68h-6hv4
 ADVISORY: Final = {
     "id": "GHSA-8q59-q68h-6hv4",
     "modified": "2024-10-21T21:14:30Z",
@@ -30,16 +30,16 @@ ADVISORY: Final = {
         }
     ],
 }
-# As README.md makes the first one.
+# In the format of README.md's first key.
 SETTING: Final = "TF_VAR_api_key_value=default=" + 4 * "3f9c0a1b5e7d2c46"
 
-# Exit code, and what became of each step.
+# The exit code, and the result of each step.
 Rehearsed = tuple[int, list[dict[str, Any]]]
 
 
 @contextmanager
 def advisories() -> Iterator[str]:
-    """Answer on this machine as api.osv.dev would, which knows one vulnerability."""
+    """Serve a local copy of api.osv.dev that knows one vulnerability."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -64,9 +64,9 @@ def advisories() -> Iterator[str]:
 
 
 def narrowed(tests: str, osv_url: str) -> dict[str, str]:
-    """Return an environment that limits a step to some of the tests."""
+    """Return an environment that limits a step to a few tests."""
     options = f"--no-cov -W ignore::pytest_cov.CovDisabledWarning --exitfirst -k '{tests}'"
-    # So few need one process only.
+    # So few tests need only one process.
     return {"OSV_URL": osv_url, "PYTEST_ADDOPTS": options, "BESIDE": "", "COLUMNS": "200"}
 
 
@@ -81,10 +81,10 @@ def rehearse(checkout: Checkout, tests: str, *options: str) -> Rehearsed:
 def good(
     bootstrapped: Future[Path], own_images: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Checkout, Future[Rehearsed]]]:
-    """Begin to rehearse a good commit, which mostly waits; meanwhile the broken ones are tried."""
+    """Start to rehearse a good commit, which mostly waits, while the broken ones are tested."""
     del own_images
     checkout = Checkout.make(tmp_path_factory.mktemp("good") / "checkout")
-    # All install into one environment, so that what this lacks is installed before.
+    # The checkouts share one environment, so install missing packages first.
     done = checkout.run("make", "setup")
     assert done.returncode == 0, done.stdout + done.stderr
     with ThreadPoolExecutor() as pool:
@@ -100,7 +100,7 @@ def a_failing_test(checkout: Checkout) -> None:
 
 
 def an_unpinned_dependency(checkout: Checkout) -> None:
-    """Let a package come in any version, from anybody."""
+    """Add a package without a version or a hash."""
     with (checkout.path / "requirements-dev.txt").open("a") as file:
         file.write("django>=5\n")
 
@@ -139,12 +139,12 @@ def an_unpinned_action(checkout: Checkout) -> None:
 
 
 def a_leaked_key(checkout: Checkout) -> None:
-    """Commit a key, and remove it by the next commit: it stays in the history."""
+    """Commit a key and remove it in the next commit; the history keeps it."""
     _leak(checkout, f"Use {Key.issue('acme').secret} for now.")
 
 
 def a_leaked_setting(checkout: Checkout) -> None:
-    """Commit one that was made by hand, and remove it."""
+    """Commit a key in another format, and remove it."""
     _leak(checkout, SETTING)
 
 
@@ -175,7 +175,7 @@ def _leak(checkout: Checkout, text: str) -> None:
 def test_a_broken_commit_is_stopped(
     tmp_path: Path, break_it: Callable[[Checkout], None], name: str, finding: str
 ) -> None:
-    """The step that is there for it fails and names its finding, but does not show a key."""
+    """The responsible step fails and names its finding without showing a key."""
     checkout = Checkout.make(tmp_path / "checkout")
     break_it(checkout)
     checkout.commit()
@@ -187,7 +187,7 @@ def test_a_broken_commit_is_stopped(
     )
     given = {**job.environ, **step.environ}
     environ = {key: workflow.fill_in(text, {}) for key, text in given.items()}
-    # As the rehearsal, and GitHub, run it.
+    # The same shell as in the rehearsal and on GitHub.
     command = ("bash", "-e", "-o", "pipefail", "-c", step.run)
     with advisories() as url:
         done = checkout.run(*command, **environ, **narrowed("two_numbers_are_added", url))
@@ -198,8 +198,8 @@ def test_a_broken_commit_is_stopped(
 
 
 @pytest.mark.usefixtures("good")
-def test_nothing_comes_after_a_step_that_fails(tmp_path: Path) -> None:
-    """The rehearsal of a broken commit ends there and names the finding."""
+def test_a_failed_step_ends_the_rehearsal(tmp_path: Path) -> None:
+    """The rehearsal of a broken commit stops at that step and names the finding."""
     checkout = Checkout.make(tmp_path / "checkout")
     an_unpinned_dependency(checkout)
     checkout.commit()
@@ -216,7 +216,7 @@ def test_nothing_comes_after_a_step_that_fails(tmp_path: Path) -> None:
 def test_a_good_commit_is_deployed(
     good: tuple[Checkout, Future[Rehearsed]], report: Callable[[str], None]
 ) -> None:
-    """Each step of ci.yml and deploy.yml passes, in order, or says why only GitHub can do it."""
+    """Every step of ci.yml and deploy.yml passes in order, unless only GitHub can run it."""
     checkout, rehearsal = good
     code, results = rehearsal.result()
     assert code == 0, results[-1]

@@ -1,4 +1,4 @@
-"""arch_diagram.png shows what the profiles choose."""
+"""arch_diagram.png shows the options of the profiles."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ SCRIPT: Final = ast.parse((ROOT / "docs" / "arch_diagram.py").read_text())
 
 
 def labels() -> dict[str, tuple[str, str]]:
-    """Return the script's table, without the package that the script needs."""
+    """Return the script's table without importing the script's dependency."""
     (table,) = (
         node.value
         for node in SCRIPT.body
@@ -27,13 +27,13 @@ def labels() -> dict[str, tuple[str, str]]:
 
 
 def chosen(profile: str) -> dict[str, str]:
-    """Return what a profile sets, as it is written."""
+    """Return a profile's settings as they are written."""
     text = (TERRAFORM / "profiles" / f"{profile}.tfvars").read_text()
     return dict(re.findall(r"^(\w+) += (.+)$", text, re.MULTILINE))
 
 
 def defaults() -> dict[str, str]:
-    """Return the defaults of the variables that have one."""
+    """Return the defaults of all variables that have one."""
     text = (TERRAFORM / "variables.tf").read_text()
     return {
         name: default[1]
@@ -44,8 +44,8 @@ def defaults() -> dict[str, str]:
     }
 
 
-def test_each_choice_of_the_profiles_is_drawn() -> None:
-    """A new one needs a label, and a place in the picture."""
+def test_each_option_of_the_profiles_is_drawn() -> None:
+    """A new option needs a label and a place in the diagram."""
     drawn = {
         argument.value
         for call in ast.walk(SCRIPT)
@@ -59,8 +59,8 @@ def test_each_choice_of_the_profiles_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_labels_say_what_the_profile_says(profile: str) -> None:
-    """What is on has one, what production sets is on, and a number is the profile's."""
+def test_the_labels_match_the_profile(profile: str) -> None:
+    """Enabled options have a label, production enables all, and numbers match the profile."""
     values = defaults() | chosen(profile)
     for name, label in labels().items():
         said = label[PROFILES.index(profile)]

@@ -1,4 +1,4 @@
-"""What there is, is documented, and once."""
+"""Everything is documented, and only once."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ TABLE: Final = (ROOT / "docs" / "settings.md").read_text()
 
 
 def test_each_setting_is_described_once() -> None:
-    """The table of docs/settings.md has each that the entrypoint or the API reads, in one row."""
+    """docs/settings.md has one row for each setting of the entrypoint or the API."""
     rows = Counter(
         name
         for row in re.findall(r"^\| (`.+?) \|", TABLE, re.MULTILINE)
@@ -21,8 +21,8 @@ def test_each_setting_is_described_once() -> None:
     assert rows == Counter(SETTINGS)
 
 
-def test_the_defaults_are_those_that_apply() -> None:
-    """The table of docs/settings.md has the defaults of the entrypoint and of the API."""
+def test_the_documented_defaults_apply() -> None:
+    """docs/settings.md has the defaults of the entrypoint and the API."""
     stated = {
         name: default
         for names, defaults in re.findall(r"^\| (`.+?) \| (.+?) \|", TABLE, re.MULTILINE)
@@ -42,8 +42,8 @@ def test_the_defaults_are_those_that_apply() -> None:
     assert len(stated) == len(gateway | api)
 
 
-def test_the_settings_are_those_that_are_read() -> None:
-    """Of the environment, by the API and by the gateway."""
+def test_the_settings_are_the_variables_that_are_read() -> None:
+    """SETTINGS has exactly the environment variables that the API and the gateway read."""
     config = (ROOT / "services/api/src/zama_api/config.py").read_text()
     entrypoint = (ROOT / "services/nginx/entrypoint").read_text()
     metrics = (ROOT / "services/api/src/zama_api/gateway_metrics.py").read_text()
@@ -52,22 +52,22 @@ def test_the_settings_are_those_that_are_read() -> None:
     assert read == set(SETTINGS)
 
 
-def test_each_target_says_what_it_does() -> None:
-    """`make` lists it: each has one line of description."""
+def test_each_target_has_a_description() -> None:
+    """`make` lists each target with one line."""
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"^\.PHONY: (\S+)$", makefile, re.MULTILINE)
     described = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
     assert Counter(described) == Counter(targets)
 
 
-def test_each_folder_of_tests_says_what_it_promises() -> None:
-    """Its README is its contract."""
+def test_each_folder_of_tests_has_a_readme() -> None:
+    """The README is the folder's contract."""
     folders = {path.parent for path in (ROOT / "tests").glob("*/test_*.py")}
     assert all((folder / "README.md").exists() for folder in folders)
 
 
 def test_each_decision_is_linked_from_a_page() -> None:
-    """Nobody finds a record that no page mentions."""
+    """A record without a link is hard to find."""
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]
     text = "".join(page.read_text() for page in pages)
     records = {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}

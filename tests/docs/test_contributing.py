@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's steps, taken in a copy of the repository."""
+"""CONTRIBUTING.md's steps work in a copy of the repository."""
 
 import re
 import textwrap
@@ -17,7 +17,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def test_an_operation_is_added_as_described(checkout: Checkout) -> None:
-    """The function and its line, the contract, the route: then code and contract agree again."""
+    """With the function, its table entry, the contract and the route, all checks pass."""
     steps = (ROOT / "CONTRIBUTING.md").read_text()
     block = re.search(r"^ *```python\n(.*?)^ *```$", steps, re.MULTILINE | re.DOTALL)
     assert block

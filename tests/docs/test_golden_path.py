@@ -1,4 +1,4 @@
-"""docs/golden-path.md: a copy under another name is a service that works."""
+"""docs/golden-path.md: a renamed copy is a working service."""
 
 import contextlib
 import signal
@@ -18,7 +18,7 @@ from zama_ops.local import new
 from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, free_port
 
-# The copy's own `make setup` would install it as `orders`.
+# `make setup` in the copy would install this as `orders`.
 COMMAND: Final = (sys.executable, "-c", "from orders_ops.cli import app; app()")
 
 
@@ -36,7 +36,7 @@ def succeed(copy: Checkout, *command: str) -> str:
 
 @contextlib.contextmanager
 def running(copy: Checkout) -> Iterator[tuple[str, str]]:
-    """Run the copy's pair while the block runs; yield its address and the call that it shows."""
+    """Run the copy's API and gateway while the block runs; yield the URL and the printed call."""
     port = str(free_port())
     environ = {"PORT": str(free_port()), "LISTEN_PORT": port, "DRAIN_SECONDS": "0"}
     with copy.start([*COMMAND, "up"], environ) as pair:
@@ -52,13 +52,13 @@ def running(copy: Checkout) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.needs("curl")
 @pytest.mark.timeout(300)
-def test_a_copy_is_a_service(tmp_path: Path) -> None:
-    """Nothing keeps the old name; it is in style, starts, and passes the checks from outside."""
+def test_a_copy_is_a_working_service(tmp_path: Path) -> None:
+    """The old name is gone, the code is formatted, and the service starts and passes `smoke`."""
     target = tmp_path / "orders"
     done = begin("orders", target)
     assert done.returncode == 0, done.stderr
     copy = Checkout(target)
-    # What `make` would install in it.
+    # Files that `make` would install in it.
     for installed in (".venv", "services/nginx/docs/swagger-ui"):
         (target / installed).symlink_to(ROOT / installed)
     assert copy.run("git", "grep", "--ignore-case", "--text", "--quiet", "zama").returncode == 1
@@ -66,12 +66,12 @@ def test_a_copy_is_a_service(tmp_path: Path) -> None:
     ops = tomllib.loads((target / "ops" / "pyproject.toml").read_text())
     assert ops["project"]["scripts"] == {"orders": "orders_ops.cli:app"}
 
-    # What `make format` calls.
+    # The commands of `make format`.
     succeed(copy, ".venv/bin/ruff", "check", "--quiet", "--fix-only")
     succeed(copy, ".venv/bin/ruff", "format", "--quiet")
-    # A longer name makes some lines too long, which a person breaks.
+    # A longer name makes some lines too long; the user wraps them.
     succeed(copy, ".venv/bin/ruff", "check", "--ignore=E501")
-    # Those that depend on the name: of packages and pages, and of keys.
+    # These depend on the name of packages, pages and keys.
     own = ("tests/repo/test_contract.py", "tests/operate/test_keyring.py")
     succeed(copy, ".venv/bin/pytest", "-q", *own)
     with running(copy) as (url, call):
@@ -80,15 +80,15 @@ def test_a_copy_is_a_service(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Orders", "o", "or-ders", "1orders", "ordersandmuchmore", "zama"])
-def test_a_name_that_cannot_be_used_is_refused(tmp_path: Path, name: str) -> None:
-    """Before anything is written."""
+def test_an_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
+    """The name is checked before any file is written."""
     with pytest.raises(CommandError, match="2 to 12 lower-case letters and digits"):
         new.copy(name, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """A directory that is there stays as it is."""
+    """An existing directory is left unchanged."""
     done = begin("orders", tmp_path)
     assert done.returncode == 1
     assert "is there already" in done.stderr

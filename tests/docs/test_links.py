@@ -1,4 +1,4 @@
-"""Links within the repository lead somewhere."""
+"""Links within the repository work."""
 
 import re
 from pathlib import Path
@@ -13,13 +13,13 @@ _TEST: Final = re.compile(r"`(?:tests/)?([\w/]+\.py)::(\w+)`")
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub generates from a page's headings."""
     headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def broken(page: Path) -> list[str]:
-    """Return a page's links and names of tests that lead nowhere; other sites are not asked."""
+    """Return a page's broken links and missing tests, without checking other sites."""
     found = []
     for link in _LINK.findall(_FENCE.sub("", page.read_text())):
         if re.match(r"[a-z]+:", link) or "/actions/" in link:
@@ -35,14 +35,14 @@ def broken(page: Path) -> list[str]:
     return found
 
 
-def test_links_lead_somewhere() -> None:
-    """Files are there, and so are the headings and the tests that a page names."""
+def test_links_work() -> None:
+    """The files, headings and tests that a page names exist."""
     found = {str(page.relative_to(ROOT)): broken(page) for page in pages()}
     assert {page: links for page, links in found.items() if links} == {}
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
-    """A missing file, heading or test; neither code nor other sites."""
+    """Missing files, headings and tests are found; code and other sites are ignored."""
     (tmp_path / "other.md").write_text("# One `two`, three\n")
     page = tmp_path / "page.md"
     page.write_text(

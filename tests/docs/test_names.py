@@ -1,4 +1,4 @@
-"""Products are called by their names."""
+"""Product names are spelled correctly."""
 
 import re
 from typing import Final
@@ -18,7 +18,7 @@ _CODE: Final = re.compile(
 
 
 def misspelt(text: str) -> set[str]:
-    """Return names in prose that are not spelled as their owners do."""
+    """Return misspelt product names in prose."""
     prose = _CODE.sub(" ", text)
     found = {
         word
@@ -28,16 +28,16 @@ def misspelt(text: str) -> set[str]:
     return found - set(NAMES)
 
 
-def test_names_are_spelled_as_their_owners_do() -> None:
-    """In prose; code, links and names of files have their own ways."""
-    # Results are tables of names in the code.
+def test_product_names_are_spelled_correctly() -> None:
+    """The check covers prose, and ignores code, links and file names."""
+    # Results are tables of names from the code.
     prose = [page for page in pages() if page.parent.name != "results"]
     found = {str(page.relative_to(ROOT)): misspelt(page.read_text()) for page in prose}
     assert {page: names for page, names in found.items() if names} == {}
 
 
 def test_a_misspelt_name_is_found() -> None:
-    """In another case, but not in code, a path or a file's name."""
+    """Wrong case is found in prose, but not in code, paths or file names."""
     assert misspelt("Nginx and Github, `github`, [x](github.com), dockerfile\n") == {
         "Nginx",
         "Github",

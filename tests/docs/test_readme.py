@@ -1,4 +1,4 @@
-"""A newcomer's walk: README's commands, pasted in a fresh clone; each other block has its test."""
+"""The README's commands work in a fresh clone, and another test covers each other block."""
 
 import os
 import re
@@ -23,17 +23,17 @@ NOT_PASTED: Final = {
     "METRICS_PORT=9113 docker-compose": (
         "Grafana's image comes from a registry: containers/test_observability.py starts the others"
     ),
-    "ID=": "the emulated CodeDeploy does not end: aws/test_profiles.py begins the same deployment",
-    "make rehearse": "all tests are a part of it: delivery/test_rehearsal.py narrows them",
+    "ID=": "the emulated CodeDeploy never ends: aws/test_profiles.py starts the same deployment",
+    "make rehearse": "it runs all tests: delivery/test_rehearsal.py runs it with a few",
     ".venv/bin/zama drill api-killed": (
-        "it takes as long as in earnest: observability/test_drills.py plays it faster"
+        "it takes real time: observability/test_drills.py plays it faster"
     ),
 }
-"""How each block begins that no test pastes, and why."""
+"""The beginning of each block that no test runs, and the reason."""
 
 
-def test_every_block_is_pasted_somewhere() -> None:
-    """A test asks for it by its beginning, or there is a reason why none can."""
+def test_every_block_is_run_by_a_test() -> None:
+    """A test runs it, or NOT_PASTED has the reason why none can."""
     sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
     asked = re.findall(r"""\bblock\((["'])(.+?)\1\)""", sources)
     pasted = commands_for_aws() + "".join(block(beginning) for _, beginning in asked)
@@ -41,24 +41,24 @@ def test_every_block_is_pasted_somewhere() -> None:
     assert left == [block(beginning) for beginning in NOT_PASTED]
 
 
-# --- The walk -------------------------------------------------------------------------------------
+# --- From a clone ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository to clone: the working tree, committed."""
+    """Return a repository to clone: the committed working tree."""
     return Checkout.make(tmp_path_factory.mktemp("origin") / "zama").path
 
 
 @pytest.fixture
 def clone(origin: Path, tmp_path: Path) -> Path:
-    """Return where a newcomer has just cloned it: nothing is installed there."""
+    """Return a fresh clone without installed packages."""
     subprocess.run(["git", "clone", "--quiet", str(origin), str(tmp_path / "zama")], check=True)
     return tmp_path / "zama"
 
 
 def paste(clone: Path, commands: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run commands in the clone, in a shell that ends with this code."""
+    """Run commands in a shell in the clone, which must exit with `code`."""
     done = subprocess.run(
         ["sh", "-c", f"set -e\n{commands}"],
         cwd=clone,
@@ -72,7 +72,7 @@ def paste(clone: Path, commands: str, code: int = 0) -> subprocess.CompletedProc
 
 @contextmanager
 def running(clone: Path, command: str) -> Iterator[Callable[[], str]]:
-    """Run a command until the block ends, as by Ctrl-C; yield how to read what it prints."""
+    """Run a command until the block ends, as with Ctrl-C; yield a function to read its output."""
     output = clone.parent / "output"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -93,15 +93,15 @@ def running(clone: Path, command: str) -> Iterator[Callable[[], str]]:
 
 @pytest.mark.needs("curl")
 @pytest.mark.timeout(300)
-def test_from_a_clone_to_the_first_answer(
+def test_from_a_clone_to_the_first_response(
     origin: Path, tmp_path: Path, report: Callable[[str], None]
 ) -> None:
-    """Three commands and less than two minutes, with nothing but Python, git and make."""
+    """Three commands and less than two minutes, with only Python, git and make."""
     clone = tmp_path / "zama"
     began = time.monotonic()
     paste(tmp_path, f"git clone --quiet {origin} {clone}")
     with running(clone, block("make up")) as printed:
-        wait_until(lambda: "curl -s" in printed(), "it says how to call it", seconds=120)
+        wait_until(lambda: "curl -s" in printed(), "the command to call it", seconds=120)
         answer = paste(clone, block("curl -s -H")).stdout
         seconds = time.monotonic() - began
         assert answer == '{"sum":42}'
@@ -113,8 +113,8 @@ def test_from_a_clone_to_the_first_answer(
 @pytest.mark.needs("docker", "terraform")
 @pytest.mark.usefixtures("own_images")
 @pytest.mark.timeout(900)
-def test_from_a_clone_to_an_aws_on_this_machine(clone: Path) -> None:
-    """Deployed, called as it says, looked at, and gone."""
+def test_from_a_clone_to_a_local_aws(clone: Path) -> None:
+    """The service is deployed, called with the printed command, inspected and removed."""
     try:
         printed = paste(clone, block("make aws-local")).stderr
         call = re.search(r"^ +(curl .*)$", printed, re.MULTILINE)
@@ -122,7 +122,7 @@ def test_from_a_clone_to_an_aws_on_this_machine(clone: Path) -> None:
         assert paste(clone, call[1]).stdout == '{"sum":42}'
 
         def status() -> str:
-            # Two alarms wait for requests, which is not well yet.
+            # Two alarms fire until requests arrive, so the status is not good yet.
             return paste(clone, block('eval "$(.venv/bin/zama aws-local env)"'), code=1).stdout
 
         wait_until(lambda: "2 healthy" in status(), "both tasks are healthy", seconds=60)

@@ -25,12 +25,12 @@ COMMANDS: Final = sorted({command for *_, command in ROWS})
 QUICK: Final = {"curl -s localhost:8081/readyz", "make slo"}
 # Run by others, with programs that stand in for GitHub's, or on another commit.
 ELSEWHERE: Final = {
-    ".venv/bin/zama logs": "aws/test_runbooks.py::test_the_questions_are_listed",
-    "make plan": "aws/test_profiles.py::test_the_committed_plan_is_what_terraform_plans",
+    ".venv/bin/zama logs": "aws/test_runbooks.py::test_the_queries_are_listed",
+    "make plan": "aws/test_profiles.py::test_the_committed_plan_is_current",
     "make plan-comment": (
-        "delivery/test_github.py::test_a_pull_request_is_told_what_it_changes_in_the_plans"
+        "delivery/test_github.py::test_a_pull_request_gets_its_changes_to_the_plans"
     ),
-    "make sign": "delivery/test_github.py::test_what_was_pushed_is_signed",
+    "make sign": "delivery/test_github.py::test_pushed_images_are_signed",
 }
 
 

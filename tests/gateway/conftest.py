@@ -1,4 +1,4 @@
-"""The pair under test: started once for a module, or with settings of a test's own."""
+"""The API and the gateway under test, started once for a module or with a test's own settings."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def binary(platform: str) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run tests of the API alone with one nginx only."""
+    """Run tests of the API alone with only one nginx."""
     repeated = [item for item in items if _repeats_the_api(item)]
     config.hook.pytest_deselected(items=repeated)
     items[:] = [item for item in items if item not in repeated]
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _repeats_the_api(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
         return False
-    # Settings are no names, and cannot be hashed.
+    # Settings are not names and cannot be hashed.
     values = {value for value in item.callspec.params.values() if isinstance(value, str)}
     elsewhere = {*ON_PATH.values, *COMPOSE.values}.intersection(values)
     return "api" in values and bool(elsewhere)
@@ -43,14 +43,14 @@ def nginx(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def processes(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
-    """Start parts that live as long as the test, with each nginx."""
+    """Start programs that run until the test ends, with each nginx."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), nginx) as stack:
         yield stack
 
 
 @pytest.fixture
 def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
-    """Start APIs that live as long as the test, without a gateway."""
+    """Start APIs that run until the test ends, without a gateway."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), "no nginx") as stack:
         yield stack
 
@@ -59,7 +59,7 @@ def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
 def module_processes(
     nginx: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ProcessStack]:
-    """Start parts that live as long as the module, with each nginx."""
+    """Start programs that run until the module's tests end, with each nginx."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), nginx) as stack:
         yield stack
 
@@ -68,9 +68,9 @@ def module_processes(
 def module_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Start parts that live as long as the module, on each platform.
+    """Start pairs that run until the module's tests end, on each platform.
 
-    A compose stack takes seconds to start: it is for promises that the images could break too.
+    A compose stack takes seconds to start: use it for promises that the images could break.
     """
     if request.param == "compose":
         with ComposeStack(request.getfixturevalue("images")) as compose:
@@ -92,7 +92,7 @@ def compose_pair(images: Images) -> Iterator[Pair]:
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
-    """Return a pair without a limit to speak of, on each platform."""
+    """Return a pair with a very high limit, on each platform."""
     if request.param == "compose":
         yield request.getfixturevalue("compose_pair")
     else:

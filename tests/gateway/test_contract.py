@@ -1,4 +1,4 @@
-"""Every row of both tables of the contract, through the gateway."""
+"""Every row of the contract's two tables, through the gateway."""
 
 import http.client
 import re
@@ -29,7 +29,7 @@ def problem(answer: Answer, status: int) -> str:
 
 
 def assert_not_passed_on(pair: Pair, answer: Answer) -> None:
-    """Check that the gateway made `answer` itself: the API's own may have the same words."""
+    """Check that the gateway made `answer` itself; the API's could have the same text."""
     assert pair.gateway.line(answer.headers["x-request-id"])["upstream_ms"] is None
 
 
@@ -37,12 +37,12 @@ def post_sum(pair: Pair, body: bytes, headers: dict[str, str] | None = None) -> 
     return send(pair.gateway.url, "POST", "/sum", headers or AUTHORISED, body)
 
 
-# --- What is there ------------------------------------------------------------------------------
+# --- Operations ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_healthz_says_that_the_api_lives(pair: Pair, method: str) -> None:
-    """The liveness path needs no key and gives status, uptime and version."""
+def test_healthz_reports_that_the_api_is_live(pair: Pair, method: str) -> None:
+    """Liveness needs no key and returns status, uptime and version."""
     answer = send(pair.gateway.url, method, "/healthz")
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
@@ -58,14 +58,14 @@ def test_healthz_says_that_the_api_lives(pair: Pair, method: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", b'{"status":"ready"}'), ("HEAD", b"")])
-def test_readyz_says_that_traffic_may_come(pair: Pair, method: str, body: bytes) -> None:
-    """The readiness path needs no key."""
+def test_readyz_reports_that_the_service_is_ready(pair: Pair, method: str, body: bytes) -> None:
+    """Readiness needs no key."""
     answer = send(pair.gateway.url, method, "/readyz")
     assert (answer.status, answer.body) == (200, body)
 
 
 def test_sum_adds(pair: Pair) -> None:
-    """The documented request gets the documented answer."""
+    """The documented request gets the documented response."""
     answer = post_sum(pair, SUM)
     assert (answer.status, answer.body) == (200, b'{"sum":42}')
     assert answer.headers["content-type"] == "application/json"
@@ -73,13 +73,13 @@ def test_sum_adds(pair: Pair) -> None:
 
 @pytest.mark.parametrize("a", [2**63 - 1, -(2**63)])
 def test_sum_does_not_wrap(pair: Pair, a: int) -> None:
-    """The sum of two extremes needs 65 bits and has them."""
+    """The sum of two extremes needs 65 bits and is exact."""
     answer = post_sum(pair, b'{"a": %d, "b": %d}' % (a, a))
     assert answer.body == b'{"sum":%d}' % (2 * a)
 
 
 def test_metrics_are_on_the_apis_own_port_only(pair: Pair) -> None:
-    """Prometheus scrapes the API; a caller of the gateway finds nothing, key or not."""
+    """Prometheus scrapes the API; through the gateway the path is 404, with or without a key."""
     answer = send(pair.api.url, path="/metrics")
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -95,8 +95,8 @@ def test_the_contract_is_public(pair: Pair) -> None:
     assert "/sum" in answer.json()["paths"]
 
 
-def test_the_developer_page_is_public_and_loads_nothing_from_elsewhere(pair: Pair) -> None:
-    """`/docs` needs no key, all that it refers to is there, and its policy admits no other host."""
+def test_the_developer_page_is_public_and_loads_only_local_files(pair: Pair) -> None:
+    """`/docs` needs no key, its references exist, and its policy allows no other host."""
     answer = send(pair.gateway.url, path="/docs")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html")
     policy = answer.headers["content-security-policy"]
@@ -110,15 +110,15 @@ def test_the_developer_page_is_public_and_loads_nothing_from_elsewhere(pair: Pai
         assert send(pair.gateway.url, path=path).status == 200
 
 
-# --- What can go wrong ----------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b'{"a": 2, "b": 40', b'{"a": 2, "b": 40}x', b'{"a": NaN, "b": 1}', b"\xff"],
 )
-def test_what_is_not_json_is_refused(pair: Pair, body: bytes) -> None:
-    """A body that no JSON parser takes gets 400."""
+def test_invalid_json_is_refused(pair: Pair, body: bytes) -> None:
+    """A body that is not JSON gets 400."""
     problem(post_sum(pair, body), 400)
 
 
@@ -137,13 +137,13 @@ def test_what_is_not_json_is_refused(pair: Pair, body: bytes) -> None:
         (b"[2, 40]", "array"),
     ],
 )
-def test_json_of_the_wrong_shape_is_refused_by_name(pair: Pair, body: bytes, named: str) -> None:
-    """JSON that is not the schema gets 422, and the detail names the member."""
+def test_json_of_the_wrong_shape_is_refused_with_the_member(pair: Pair, body: bytes, named: str) -> None:
+    """JSON that does not match the schema gets 422, and the detail names the member."""
     assert named in problem(post_sum(pair, body), 422)
 
 
 def test_no_key_is_unauthorised(pair: Pair) -> None:
-    """Without a key the answer says which header to send."""
+    """The response to a missing key names the header to send."""
     answer = post_sum(pair, SUM, JSON)
     problem(answer, 401)
     assert answer.headers["www-authenticate"] == 'ApiKey header="X-Api-Key"'
@@ -151,26 +151,26 @@ def test_no_key_is_unauthorised(pair: Pair) -> None:
 
 @pytest.mark.parametrize("key", ["wrong", KEY.lower(), KEY + "x", f"{KEY} {KEY}", "default"])
 def test_a_wrong_key_is_forbidden(pair: Pair, key: str) -> None:
-    """A key must match to the letter, case included."""
+    """A key must match exactly, including its case."""
     problem(post_sum(pair, SUM, {**JSON, "X-Api-Key": key}), 403)
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/sum/", "/healthz/", "//sum", "/x/../sum"])
 def test_an_unknown_path_is_not_found(pair: Pair, path: str) -> None:
-    """Who has a key learns that there is nothing at a path."""
+    """Callers with a key get 404 for an unknown path."""
     problem(send(pair.gateway.url, "POST", path, AUTHORISED, SUM), 404)
 
 
 def test_an_unknown_path_needs_a_key(pair: Pair) -> None:
-    """Who has none does not learn what there is."""
+    """Callers without a key do not learn which paths exist."""
     answer = send(pair.gateway.url, path="/nothing")
     problem(answer, 401)
     assert_not_passed_on(pair, answer)
 
 
 @pytest.mark.parametrize("path", ["/_key", "/_problem", "/%5fkey"])
-def test_the_gateways_own_places_cannot_be_called(pair: Pair, path: str) -> None:
-    """Internal locations are not there for callers."""
+def test_the_gateways_internal_locations_cannot_be_called(pair: Pair, path: str) -> None:
+    """Internal locations are 404 for callers."""
     problem(send(pair.gateway.url, path=path, headers=AUTHORISED), 404)
 
 
@@ -187,7 +187,7 @@ def test_the_gateways_own_places_cannot_be_called(pair: Pair, path: str) -> None
         ("TRACE", "/sum", "POST"),
     ],
 )
-def test_a_wrong_method_learns_the_right_ones(
+def test_405_names_the_allowed_methods(
     pair: Pair, method: str, path: str, allow: str
 ) -> None:
     """Every 405 has `Allow`, whether the API or nginx made it."""
@@ -198,8 +198,8 @@ def test_a_wrong_method_learns_the_right_ones(
         problem(answer, 405)
 
 
-def test_a_body_of_1024_bytes_is_taken(pair: Pair) -> None:
-    """The limit itself is within the limit."""
+def test_a_body_of_1024_bytes_is_accepted(pair: Pair) -> None:
+    """A body at the limit is accepted."""
     assert post_sum(pair, SUM.ljust(1024)).body == b'{"sum":42}'
 
 
@@ -211,7 +211,7 @@ def connection(pair: Pair) -> Iterator[http.client.HTTPConnection]:
 
 
 def test_a_declared_body_over_the_limit_is_refused(pair: Pair) -> None:
-    """One byte more than 1 KiB is too much, and the API does not see it."""
+    """One byte over 1 KiB is refused before the API sees the body."""
     answer = post_sum(pair, SUM.ljust(1025))
     problem(answer, 413)
     assert_not_passed_on(pair, answer)
@@ -220,7 +220,7 @@ def test_a_declared_body_over_the_limit_is_refused(pair: Pair) -> None:
 def test_a_chunked_body_over_the_limit_is_refused(
     pair: Pair, connection: http.client.HTTPConnection
 ) -> None:
-    """A body that does not declare its length is measured while it comes, at the gateway."""
+    """The gateway measures a body of undeclared length while it arrives."""
     chunks = (b" " * 512 for _ in range(3))
     connection.request("POST", "/sum", chunks, AUTHORISED, encode_chunked=True)
     answer = Answer.read(connection)
@@ -228,22 +228,22 @@ def test_a_chunked_body_over_the_limit_is_refused(
     assert_not_passed_on(pair, answer)
 
 
-def test_a_chunked_body_within_the_limit_is_taken(connection: http.client.HTTPConnection) -> None:
-    """Chunks are a way to send JSON like any other."""
+def test_a_chunked_body_within_the_limit_is_accepted(connection: http.client.HTTPConnection) -> None:
+    """JSON may be sent in chunks."""
     connection.request("POST", "/sum", iter([SUM[:5], SUM[5:]]), AUTHORISED, encode_chunked=True)
     assert Answer.read(connection).body == b'{"sum":42}'
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_a_body_of_another_type_is_refused(pair: Pair, media_type: str) -> None:
-    """Only JSON is JSON."""
+    """Only JSON media types are accepted."""
     headers = {"X-Api-Key": KEY, "Content-Type": media_type}
     assert "Content-Type: application/json" in problem(post_sum(pair, SUM, headers), 415)
 
 
 @pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON"])
-def test_the_media_type_is_compared_as_media_types_are(pair: Pair, media_type: str) -> None:
-    """Case and parameters do not matter."""
+def test_the_media_types_case_and_parameters_do_not_matter(pair: Pair, media_type: str) -> None:
+    """Media types are compared without case and parameters."""
     headers = {"X-Api-Key": KEY, "Content-Type": media_type}
     assert post_sum(pair, SUM, headers).status == 200
 
@@ -260,10 +260,10 @@ def test_the_media_type_is_compared_as_media_types_are(pair: Pair, media_type: s
         (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
     ],
 )
-def test_what_nginx_refuses_itself_is_a_problem_too(
+def test_requests_that_nginx_refuses_get_a_problem(
     pair: Pair, request_bytes: bytes, status: int
 ) -> None:
-    """No request, however broken, gets HTML or a version number."""
+    """No malformed request gets HTML or a version number."""
     head, _, body = exchange(pair.gateway.url, request_bytes).partition(b"\r\n\r\n")
     status_line, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -271,12 +271,12 @@ def test_what_nginx_refuses_itself_is_a_problem_too(
     assert headers["server"] == "nginx"
 
 
-# --- What every response carries ----------------------------------------------------------------
+# --- Headers of every response ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/sum", "/nothing", "/docs", "/openapi.json"])
 def test_every_response_has_the_security_headers(pair: Pair, path: str) -> None:
-    """Answers, errors and files alike."""
+    """Successful responses, errors and files all have them."""
     answer = send(pair.gateway.url, path=path)
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
@@ -288,16 +288,16 @@ def test_every_response_has_the_security_headers(pair: Pair, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/sum", "/docs"])
-def test_hsts_is_sent_when_tls_ends_in_front(pair: Pair, path: str) -> None:
-    """With X-Forwarded-Proto: https every answer, errors included, has HSTS for two years."""
+def test_hsts_is_sent_behind_a_tls_terminator(pair: Pair, path: str) -> None:
+    """With X-Forwarded-Proto: https, every response, including errors, has HSTS for two years."""
     answer = send(pair.gateway.url, path=path, headers={"X-Forwarded-Proto": "https"})
     assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
     answer = send(pair.gateway.url, path=path, headers={"X-Forwarded-Proto": "http"})
     assert "strict-transport-security" not in answer.headers
 
 
-def test_a_file_comes_whole_and_unconditionally(pair: Pair) -> None:
-    """Nothing is stored, so a file has no tag to compare and is not sent in parts."""
+def test_a_file_is_sent_whole_and_unconditionally(pair: Pair) -> None:
+    """Nothing is cached, so files have no ETag and ranges are ignored."""
     answer = send(pair.gateway.url, path="/openapi.json", headers={"Range": "bytes=0-9"})
     assert answer.status == 200
     assert "paths" in answer.json()
@@ -308,14 +308,14 @@ def test_a_file_comes_whole_and_unconditionally(pair: Pair) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/sum", "/nothing", "/docs"])
 @pytest.mark.parametrize("request_id", ["a", "01-ab_c.D", "x" * 128])
 def test_the_callers_request_id_is_kept(pair: Pair, path: str, request_id: str) -> None:
-    """A harmless id comes back on every kind of response."""
+    """A valid id is returned with every kind of response."""
     answer = send(pair.gateway.url, path=path, headers={"X-Request-Id": request_id})
     assert answer.headers["x-request-id"] == request_id
 
 
 @pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", 'a"b', "a;b", "ä", "a\tb", "${a}"])
-def test_any_other_request_id_is_replaced(pair: Pair, request_id: str) -> None:
-    """What does not match gets a fresh id."""
+def test_an_invalid_request_id_gets_replaced(pair: Pair, request_id: str) -> None:
+    """An id in another format is replaced by a new one."""
     answer = send(pair.gateway.url, path="/sum", headers={"X-Request-Id": request_id})
     assert FRESH_ID.fullmatch(answer.headers["x-request-id"])
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
@@ -323,7 +323,7 @@ def test_any_other_request_id_is_replaced(pair: Pair, request_id: str) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"X-Request-Id": "the-caller-s"}], ids=["fresh", "given"])
 def test_gateway_and_api_log_the_same_request_id(pair: Pair, given: dict[str, str]) -> None:
-    """One id leads through both logs: the caller's, or a fresh one."""
+    """Both logs have the same id: the caller's or a new one."""
     answer = post_sum(pair, SUM, {**AUTHORISED, **given})
     request_id = answer.headers["x-request-id"]
     assert request_id == given.get("X-Request-Id") or FRESH_ID.fullmatch(request_id)

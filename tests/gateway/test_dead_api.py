@@ -9,12 +9,12 @@ from stack import AUTHORISED, UNLIMITED, ProcessStack, constant_load, send
 from zama_ops.contract_checks import SUM
 from zama_ops.programs import wait_until
 
-# Between two health checks of the load balancer (terraform/alb.tf).
+# The load balancer's interval between two health checks (terraform/alb.tf).
 HEALTH_CHECK_SECONDS = 5
 
 
 def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: ProcessStack) -> None:
-    """The next API listens on the same port before the last one goes; nginx does not notice."""
+    """The next API listens on the same port before the previous one stops."""
     pair = processes.start(DRAIN_SECONDS="0.5", **UNLIMITED)
     with constant_load(pair.gateway.url) as load:
         api = pair.api
@@ -28,17 +28,17 @@ def test_the_api_is_replaced_behind_nginx_without_a_lost_request(processes: Proc
     assert len(load.outcomes) > 300
 
 
-def test_a_post_to_an_api_that_dies_is_sent_again(processes: ProcessStack) -> None:
-    """When the API dies with a POST in flight, its successor answers the POST."""
+def test_a_post_to_an_api_that_dies_is_retried(processes: ProcessStack) -> None:
+    """If the API dies with a POST in flight, its successor answers the POST."""
     api = processes.start_api()
     gateway = processes.start_gateway(api, **UNLIMITED)
-    # The POST goes to the first API: nginx has a kept connection to it from its start.
+    # The POST goes to the first API, because nginx has kept a connection to it since its start.
     processes.start_successor(api)
     with ThreadPoolExecutor() as callers:
         api.freeze()
         answer = callers.submit(send, gateway.url, "POST", "/sum", AUTHORISED, SUM)
         wait_until(api.has_unread_bytes, "the API has the request")
-        # An API that ends may close the connection a moment before its listener.
+        # A dying API may close the connection a moment before its listener.
         os.killpg(gateway.process.pid, signal.SIGSTOP)
         api.signal(signal.SIGKILL)
         api.wait()
@@ -46,8 +46,8 @@ def test_a_post_to_an_api_that_dies_is_sent_again(processes: ProcessStack) -> No
         assert answer.result().body == b'{"sum":42}'
 
 
-def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: ProcessStack) -> None:
-    """Every caller gets 502 or 503 with Retry-After at once, and sums within a second of return."""
+def test_a_killed_api_causes_problems_until_it_returns(processes: ProcessStack) -> None:
+    """Callers get 502 or 503 with Retry-After, and sums within a second of its return."""
     pair = processes.start(**UNLIMITED)
     with constant_load(pair.gateway.url) as load:
         time.sleep(0.3)
@@ -69,8 +69,8 @@ def test_a_killed_api_is_a_problem_and_its_return_the_end_of_it(processes: Proce
     assert all(outcome.ok for outcome in load.outcomes[-100:])
 
 
-def test_a_stopped_api_does_not_make_callers_hang(processes: ProcessStack) -> None:
-    """A stuck API costs a caller a 504 before the next health check, and is logged as an error."""
+def test_a_frozen_api_does_not_make_callers_hang(processes: ProcessStack) -> None:
+    """A caller gets a 504 before the next health check, and the gateway logs an error."""
     api = processes.start_api()
     gateway = processes.start_gateway(api, **UNLIMITED)
     api.freeze()

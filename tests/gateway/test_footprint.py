@@ -1,4 +1,4 @@
-"""What the API costs to keep: its memory, before and after much work."""
+"""The API's memory, before and after many requests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ def resident_mib(part: Process) -> float:
 def test_memory_is_small_and_flat(
     apis: ProcessStack, tmp_path: Path, report: Callable[[str], None]
 ) -> None:
-    """Under 64 MiB after 100,000 requests, and not growing over the next ones."""
+    """It is under 64 MiB after 100,000 requests and does not grow after that."""
     api = apis.start_api()
 
     def answered() -> int:

@@ -1,4 +1,4 @@
-"""The headers that the gateway sends to the API, read by a listener in the API's place."""
+"""The headers that the gateway sends to the API, recorded by a listener in the API's place."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from zama_ops.contract_checks import SUM
 
 
 class Listener(HTTPServer):
-    """Takes the API's place and keeps the head of the request that came last."""
+    """Replaces the API and keeps the headers of the latest request."""
 
     head = Message()
 

@@ -1,4 +1,4 @@
-"""Abuse: each gets a clear error or a clean close, and the next caller notices nothing."""
+"""Abuse gets a clear error or a closed connection, and other callers are not affected."""
 
 import contextlib
 import threading
@@ -10,26 +10,26 @@ import pytest
 from stack import AUTHORISED, SUM_HEAD, UNLIMITED, Pair, Part, ProcessStack, connect, exchange, send
 from zama_ops.contract_checks import SUM
 
-# Of a slow caller, between two bytes.
+# The pause of a slow caller between two bytes.
 PAUSE_SECONDS = 1
 
 
 @pytest.fixture(scope="module")
 def pair(module_processes: ProcessStack) -> Pair:
-    """Return a pair without a limit to speak of."""
+    """Return a pair with a very high limit."""
     return module_processes.start(**UNLIMITED)
 
 
 @pytest.fixture(params=["gateway", "api"])
 def part(pair: Pair, request: pytest.FixtureRequest) -> Iterator[Part]:
-    """Return each part, and check that it serves an ordinary request at once afterwards."""
+    """Return the gateway and the API, and check that each answers a normal request afterwards."""
     part: Part = getattr(pair, request.param)
     yield part
     assert _quick(part)
 
 
 def _quick(part: Part) -> bool:
-    """Say whether an ordinary request is answered sooner than slow callers send a byte."""
+    """Return whether a normal request takes less time than a slow caller's next byte."""
 
     def took() -> float:
         began = time.monotonic()
@@ -48,26 +48,26 @@ def with_body(body: bytes) -> bytes:
 
 
 def test_a_body_of_1_mib_is_refused(part: Part) -> None:
-    """It is refused by what it declares, and a caller who sends it anyway is answered."""
+    """The declared length is refused, and the caller gets the response even while sending."""
     response = exchange(part.url, with_body(b" " * 2**20))
     assert status(response) == 413
 
 
 def test_a_header_of_64_kib_is_refused(part: Part) -> None:
-    """Both servers say that the head is too large."""
+    """Both servers refuse the head as too large."""
     response = exchange(part.url, SUM_HEAD + b"X-Large: " + b"x" * 2**16 + b"\r\n\r\n")
     assert status(response) == 431
 
 
 def test_json_10000_deep_is_refused(part: Part) -> None:
-    """It is larger than a body may be; what fits is refused as no JSON."""
+    """It exceeds the limit of a body; smaller nested bodies are refused as invalid."""
     assert status(exchange(part.url, with_body(b"[" * 10_000 + b"]" * 10_000))) == 413
     assert status(exchange(part.url, with_body(b"[" * 1024))) == 400
     assert status(exchange(part.url, with_body(b"[" * 512 + b"]" * 512))) == 422
 
 
 def test_an_integer_of_400_digits_is_refused(part: Part) -> None:
-    """It is JSON, but no 64-bit integer."""
+    """It is JSON, but not a 64-bit integer."""
     body = b'{"a": %s, "b": 1}' % (b"9" * 400)
     response = exchange(part.url, with_body(body))
     assert status(response) == 422
@@ -88,8 +88,8 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         b"Transfer-Encoding: chunked, identity\r\n",
     ],
 )
-def test_a_request_of_two_lengths_is_refused(part: Part, lengths: bytes) -> None:
-    """Whoever read it otherwise than the next would let a second request pass unseen."""
+def test_a_request_with_two_lengths_is_refused(part: Part, lengths: bytes) -> None:
+    """If two servers disagree about a request's length, a second request passes unseen."""
     response = exchange(part.url, SUM_HEAD + lengths + b"\r\n0\r\n\r\n" + SMUGGLED)
     assert status(response) in {400, 501}
     assert response.count(b"HTTP/1.1 ") == 1
@@ -97,7 +97,7 @@ def test_a_request_of_two_lengths_is_refused(part: Part, lengths: bytes) -> None
 
 @contextlib.contextmanager
 def slowly(url: str, data: bytes, pause: float) -> Iterator[Callable[[], bytes]]:
-    """Send `data` a byte at a time while the block runs; yields how to wait for the response."""
+    """Send `data` a byte at a time while the block runs; yield a function to await the response."""
     stop = threading.Event()
     with connect(url, 30) as caller:
 
@@ -125,8 +125,8 @@ def slowly(url: str, data: bytes, pause: float) -> Iterator[Callable[[], bytes]]
             dripping.join()
 
 
-def test_a_slow_body_holds_up_nobody(part: Part) -> None:
-    """While one caller sends a byte a second others are served; in the end it is served too."""
+def test_a_slow_body_does_not_delay_others(part: Part) -> None:
+    """Others are served while one caller sends a byte a second; then it is served as well."""
     request = SUM_HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(SUM)
     with connect(part.url, 30) as caller:
         caller.sendall(request)
@@ -138,8 +138,8 @@ def test_a_slow_body_holds_up_nobody(part: Part) -> None:
         assert b'{"sum":42}' in caller.recv(65536)
 
 
-def test_a_slow_head_is_closed(processes: ProcessStack) -> None:
-    """A caller that sends its head a byte a second is closed on after ten, without an answer."""
+def test_a_slow_head_ends_in_a_closed_connection(processes: ProcessStack) -> None:
+    """A caller that sends a byte of its head a second is disconnected after ten seconds."""
     pair = processes.start(**UNLIMITED)
     began = time.monotonic()
     head = b"GET / HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaa"
@@ -151,16 +151,16 @@ def test_a_slow_head_is_closed(processes: ProcessStack) -> None:
     assert 10 <= time.monotonic() - began < 20
 
 
-def test_500_idle_connections_hold_up_nobody(part: Part) -> None:
-    """Callers who connect and say nothing cost a little memory and no time."""
+def test_500_idle_connections_do_not_delay_others(part: Part) -> None:
+    """Idle connections use little memory and no time."""
     with contextlib.ExitStack() as idle:
         for _ in range(500):
             idle.enter_context(connect(part.url))
         assert _quick(part)
 
 
-def test_a_caller_who_goes_away_is_no_error(part: Part) -> None:
-    """A connection that breaks off in the middle of a body leaves no trace but a log line."""
+def test_a_caller_that_disconnects_causes_no_error(part: Part) -> None:
+    """A connection that breaks within a body leaves only an access line."""
     before = part.errors()
     for _ in range(20):
         with connect(part.url) as caller:

@@ -1,4 +1,4 @@
-"""Several keys at once, each with its client; no key anywhere but where it must be."""
+"""Several keys of several clients, and the places that must not contain a key."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def post_sum(url: str, key: str) -> Answer:
 
 @pytest.mark.parametrize("pair_of_key", KEYS.split())
 def test_every_key_works_and_its_client_is_logged(several: Pair, pair_of_key: str) -> None:
-    """Each key is accepted; both logs name its client, the gateway's also which key it was."""
+    """Both logs name the key's client; the gateway's also has the key's fingerprint."""
     client, key = pair_of_key.split("=", 1)
     answer = post_sum(several.gateway.url, key)
     assert answer.status == 200
@@ -49,15 +49,15 @@ def test_every_key_works_and_its_client_is_logged(several: Pair, pair_of_key: st
         "~.",
     ],
 )
-def test_nothing_near_a_key_works(several: Pair, key: str) -> None:
-    """Neither a client's name nor another case nor a trick with the lookup gets in."""
+def test_nothing_similar_to_a_key_works(several: Pair, key: str) -> None:
+    """Client names, another case and lookup syntax are refused."""
     answer = post_sum(several.gateway.url, key)
     assert answer.status == 403
     assert several.gateway.line(answer.headers["x-request-id"])["key"] == ""
 
 
 def test_a_caller_cannot_name_itself(several: Pair) -> None:
-    """The header by which the API learns the client is the gateway's."""
+    """The gateway replaces the header that names the client."""
     headers = {**JSON, "X-Api-Key": "first-long-Key_1", "X-Api-Client": "globex"}
     answer = send(several.gateway.url, "POST", "/sum", headers, SUM)
     assert several.api.line(answer.headers["x-request-id"])["client"] == "acme"
@@ -65,8 +65,8 @@ def test_a_caller_cannot_name_itself(several: Pair) -> None:
     assert several.api.line(answer.headers["x-request-id"])["client"] == ""
 
 
-def test_a_key_that_is_a_word_of_nginx_is_a_key(processes: ProcessStack) -> None:
-    """A key must not turn into configuration."""
+def test_a_key_that_looks_like_nginx_syntax_is_a_key(processes: ProcessStack) -> None:
+    """No key becomes configuration."""
     words = ("include/etc/passwd", "~" + 16 * ".", "~default.hostnames")
     pair = processes.start(API_KEYS=" ".join(f"default={word}" for word in words), **UNLIMITED)
     for word in words:
@@ -75,7 +75,7 @@ def test_a_key_that_is_a_word_of_nginx_is_a_key(processes: ProcessStack) -> None
 
 
 def test_a_thousand_keys_work(processes: ProcessStack) -> None:
-    """The lookup has room for many long keys."""
+    """The lookup table has room for many long keys."""
     keys = [f"{number:04d}".rjust(64, "k") for number in range(1000)]
     pairs = " ".join(f"client-{number}={key}" for number, key in enumerate(keys))
     pair = processes.start(API_KEYS=pairs, **UNLIMITED)
@@ -84,8 +84,8 @@ def test_a_thousand_keys_work(processes: ProcessStack) -> None:
     assert post_sum(pair.gateway.url, keys[0][:-1]).status == 403
 
 
-def test_the_api_checks_the_key_again_when_told_to(processes: ProcessStack) -> None:
-    """With REQUIRE_API_KEY the gateway hands the key on, and the API refuses who comes without."""
+def test_the_api_checks_the_key_again_if_required(processes: ProcessStack) -> None:
+    """With REQUIRE_API_KEY, the gateway passes the key on, and the API refuses calls without it."""
     pair = processes.start(REQUIRE_API_KEY="true", API_KEYS=KEYS, **UNLIMITED)
     assert post_sum(pair.gateway.url, "third+long+Key/3==").status == 200
     assert send(pair.api.url, "POST", "/sum", JSON, SUM).status == 401
@@ -94,7 +94,7 @@ def test_the_api_checks_the_key_again_when_told_to(processes: ProcessStack) -> N
 
 
 def test_the_key_goes_no_further_than_the_gateway(processes: ProcessStack) -> None:
-    """Without REQUIRE_API_KEY the gateway does not pass the key on to the API."""
+    """Without REQUIRE_API_KEY, the gateway does not pass the key on."""
     api = processes.start_api(REQUIRE_API_KEY="true", API_KEYS=KEYS)
     gateway = processes.start_gateway(api, API_KEYS=KEYS, **UNLIMITED)
     answer = post_sum(gateway.url, "first-long-Key_1")
@@ -103,7 +103,7 @@ def test_the_key_goes_no_further_than_the_gateway(processes: ProcessStack) -> No
 
 
 def test_no_key_appears_in_any_output(processes: ProcessStack) -> None:
-    """Not in a log, an error, a process's arguments, or a file that others may read."""
+    """Logs, errors and process arguments contain no key."""
     key = "Sehr-Geheim-0123456789"
     pair = processes.start(API_KEY=key, RATE_LIMIT="1", RATE_BURST="1", LOG_LEVEL="debug")
     seen = [
@@ -122,7 +122,7 @@ def test_no_key_appears_in_any_output(processes: ProcessStack) -> None:
         if process.name.isdigit():
             try:
                 arguments = (process / "cmdline").read_bytes()
-            except OSError:  # It has ended meanwhile.
+            except OSError:  # The process has ended.
                 continue
             assert key.encode() not in arguments
 
@@ -135,8 +135,8 @@ def test_no_key_appears_in_any_output(processes: ProcessStack) -> None:
 
 @pytest.mark.parametrize("name", ["API_KEY", "API_KEYS"])
 def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path, name: str) -> None:
-    """Once rendered, the key is in nginx's memory only, not in its environment."""
-    # Not read from /proc: there nginx overwrites its environment with its title.
+    """After rendering, the key is only in nginx's memory, not in its environment."""
+    # /proc does not help: nginx overwrites its environment with its title.
     tells = tmp_path / "nginx"
     tells.write_text(f'#!/bin/sh\nenv >"{tmp_path}/$$"\nexec {processes.nginx_binary} "$@"\n')
     tells.chmod(0o755)
@@ -151,10 +151,10 @@ def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path,
     assert KEY not in environ
 
 
-def test_the_rendered_files_with_keys_are_private_and_go_with_the_gateway(
+def test_rendered_keys_are_private_and_removed_with_the_gateway(
     processes: ProcessStack, tmp_path: Path
 ) -> None:
-    """Only the gateway's own user can read the keys, and nothing is left behind."""
+    """Only the gateway's user can read the keys, and the files are deleted at the end."""
     gateway = processes.start_gateway(processes.start_api(), TMPDIR=str(tmp_path))
     (keys,) = tmp_path.glob("*/keys.conf")
     assert KEY in keys.read_text()
@@ -163,10 +163,10 @@ def test_the_rendered_files_with_keys_are_private_and_go_with_the_gateway(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_key_stays_out_of_the_list_of_processes_while_it_is_rendered(
+def test_rendering_keeps_the_key_out_of_process_arguments(
     processes: ProcessStack,
 ) -> None:
-    """Rendering hands keys to the shell's built-in commands only."""
+    """Rendering passes keys only to the shell's built-in commands."""
     key = "Sehr-Geheim-0123456789"
     trace = subprocess.run(
         ["sh", "-x", str(ENTRYPOINT), "check"],

@@ -43,7 +43,7 @@ def draining(processes: ProcessStack) -> Pair:
 
 @pytest.fixture(scope="module", autouse=True)
 def _begin_with_what_takes_longest(request: pytest.FixtureRequest) -> None:
-    """Begin the stop that takes 25 seconds, if its test was selected."""
+    """Start the stop that takes 25 seconds, if its test is selected."""
     if any("25_seconds" in item.name for item in request.session.items):
         request.getfixturevalue("stalled")
 
@@ -52,7 +52,7 @@ def _begin_with_what_takes_longest(request: pytest.FixtureRequest) -> None:
 def stalled(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, tuple[Part, Future[float]]]]:
-    """Stop an API while a body is half sent, and a gateway whose nginx hangs; time both (s)."""
+    """Stop an API with a half-sent body and a gateway with a frozen nginx; time both in seconds."""
 
     def seconds_until_its_end(part: Part) -> float:
         began = time.monotonic()
@@ -79,7 +79,7 @@ def stalled(
 
 @pytest.mark.parametrize("stopped", ["api", "gateway", "both"])
 def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
-    """Unready at once, served until the load balancer has noticed, then gone with exit code 0."""
+    """Readiness fails at once, requests are served during the drain, and the exit code is 0."""
     parts = [draining.gateway, draining.api] if stopped == "both" else [getattr(draining, stopped)]
     with constant_load(draining.gateway.url) as load:
         time.sleep(0.3)
@@ -90,7 +90,7 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
             lambda: draining.gateway.status("/readyz") == 503, "unready", seconds=DRAIN_SECONDS
         )
         assert draining.gateway.status("/healthz") == 200
-        # The load balancer stops sending somewhere in the middle of the drain.
+        # The load balancer stops sending in the middle of the drain.
         time.sleep(DRAIN_SECONDS / 2)
         load.stop()
     for part in parts:
@@ -102,7 +102,7 @@ def test_a_stop_loses_no_request(draining: Pair, stopped: str) -> None:
 
 @pytest.mark.parametrize("stopped", ["api", "gateway"])
 def test_a_request_in_flight_outlives_the_listener(draining: Pair, stopped: str) -> None:
-    """A request that began before the drain was over is answered after the listener is closed."""
+    """A request that starts during the drain is answered after the listener is closed."""
     part: Part = getattr(draining, stopped)
     with connect(part.url) as caller:
         caller.sendall(SUM_HEAD + b"Content-Length: %d\r\n\r\n" % len(SUM))
@@ -131,7 +131,7 @@ def test_nginx_waits_for_the_api_before_it_quits(processes: ProcessStack) -> Non
 
 
 def test_no_signal_is_lost(apis: ProcessStack) -> None:
-    """A stop that comes just as the API has started is obeyed, however often one tries."""
+    """A stop right after the API's start takes effect, in many attempts."""
 
     def stop_in_a_request(_: int) -> int:
         api = apis.start_api()
@@ -139,13 +139,13 @@ def test_no_signal_is_lost(apis: ProcessStack) -> None:
             caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             return api.stop()
 
-    # Six at a time: the fuller the machine, the likelier a signal at a bad moment.
+    # Six at a time: load makes a badly timed signal more likely.
     with ThreadPoolExecutor(6) as starts:
         assert set(starts.map(stop_in_a_request, range(20))) == {0}
 
 
-def test_a_hangup_stops_the_gateway_gently_and_the_api_not_at_all(draining: Pair) -> None:
-    """At SIGHUP the gateway drains, as at SIGTERM, and the API ignores it."""
+def test_a_hangup_drains_the_gateway_and_not_the_api(draining: Pair) -> None:
+    """On SIGHUP the gateway drains, as on SIGTERM, and the API ignores it."""
     for part in (draining.api, draining.gateway):
         part.signal(signal.SIGHUP)
     assert draining.gateway.wait() == 0
@@ -156,8 +156,8 @@ def test_a_hangup_stops_the_gateway_gently_and_the_api_not_at_all(draining: Pair
 
 @pytest.mark.parametrize("name", ["api", "gateway"])
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it(processes: ProcessStack, name: str, first: signal.Signals) -> None:
-    """Who is in a hurry does not wait for the drain; the exit code says that it was cut short."""
+def test_a_second_signal_forces_an_exit(processes: ProcessStack, name: str, first: signal.Signals) -> None:
+    """It ends the drain, and the exit code is 1."""
     slow = {"DRAIN_SECONDS": "20"}
     api = processes.start_api(**slow if name == "api" else {})
     part = api if name == "api" else processes.start_gateway(api, **slow)
@@ -170,22 +170,22 @@ def test_a_second_signal_ends_it(processes: ProcessStack, name: str, first: sign
 
 
 def test_readiness_waits_for_the_warm_up(processes: ProcessStack) -> None:
-    """Until READY_DELAY_SECONDS are over, `/readyz` is a 503 with Retry-After."""
+    """`/readyz` is 503 with Retry-After until READY_DELAY_SECONDS are over."""
     began = time.monotonic()
     pair = processes.start(READY_DELAY_SECONDS="1.5")
     answer = send(pair.gateway.url, path="/readyz")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "1"
     assert "warming up" in answer.json()["detail"]
-    # Nothing is wrong then.
+    # A warm-up is not an error.
     assert pair.gateway.line(answer.headers["x-request-id"])["level"] == "info"
     assert pair.gateway.status("/healthz") == 200
     wait_until(lambda: pair.gateway.status("/readyz") == 200, "ready", seconds=5)
     assert time.monotonic() - began >= 1.5
 
 
-def test_kept_connections_are_told_to_close_while_draining(draining: Pair) -> None:
-    """A caller with an open connection learns in time that it should open another."""
+def test_open_connections_are_asked_to_close_while_draining(draining: Pair) -> None:
+    """A caller with an open connection learns in time to open another one."""
     connection = http.client.HTTPConnection(urlsplit(draining.api.url).netloc, timeout=5)
     with contextlib.closing(connection):
         connection.request("GET", "/healthz")
@@ -197,7 +197,7 @@ def test_kept_connections_are_told_to_close_while_draining(draining: Pair) -> No
 
 
 def test_a_dead_nginx_ends_the_entrypoint(processes: ProcessStack) -> None:
-    """The container runtime must notice: the entrypoint does not outlive what it supervises."""
+    """The entrypoint exits with nginx, so that the container runtime notices."""
     gateway = processes.start_gateway(processes.start_api())
     for child in gateway.children():
         os.kill(child, signal.SIGKILL)
@@ -205,7 +205,7 @@ def test_a_dead_nginx_ends_the_entrypoint(processes: ProcessStack) -> None:
 
 
 def test_a_port_that_is_taken_is_named() -> None:
-    """Whoever cannot listen says where."""
+    """The error names the address and the port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -224,7 +224,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 
 def test_the_api_starts_fast(apis: ProcessStack, report: Callable[[str], None]) -> None:
-    """The first healthy answer takes little longer than Python with the dependencies imported."""
+    """The first healthy response takes little longer than importing the dependencies."""
     imports = [sys.executable, "-c", "import granian.server, msgspec, prometheus_client"]
 
     def milliseconds(start: Callable[[], object]) -> float:
@@ -232,7 +232,7 @@ def test_the_api_starts_fast(apis: ProcessStack, report: Callable[[str], None]) 
         start()
         return (time.monotonic() - began) * 1000
 
-    # In turn and at best, because machines are shared.
+    # Alternating runs and their minimum, because machines are shared.
     turns = [
         (milliseconds(apis.start_api), milliseconds(partial(subprocess.run, imports, check=True)))
         for _ in range(5)
@@ -242,12 +242,12 @@ def test_the_api_starts_fast(apis: ProcessStack, report: Callable[[str], None]) 
     assert api < 2 * reference
 
 
-# With one nginx only. It is the last of those with this nginx, which run while it waits.
+# With one nginx only. This test is the last one with this nginx, so the others run while it waits.
 @pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
 @pytest.mark.parametrize("name", ["api", "gateway"])
 @pytest.mark.usefixtures("nginx")
-def test_25_seconds_end_it(stalled: dict[str, tuple[Part, Future[float]]], name: str) -> None:
-    """Neither a caller that stalls in a body nor an nginx that hangs prevents the stop."""
+def test_a_stop_ends_after_25_seconds(stalled: dict[str, tuple[Part, Future[float]]], name: str) -> None:
+    """Neither a stalled body nor a frozen nginx prevents the stop."""
     part, seconds = stalled[name]
     assert 25 <= seconds.result() < STOP_SECONDS
     assert part.wait() == 1

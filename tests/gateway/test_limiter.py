@@ -1,4 +1,4 @@
-"""The rate limit: who shares a bucket, and what counts."""
+"""The rate limit: the callers that share a bucket, and the requests that count."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ RATE = BURST = 5
 
 @dataclass(frozen=True)
 class Caller:
-    """A client with two keys, and two addresses, that no other test uses."""
+    """A client with two keys and two addresses that no other test uses."""
 
     number: int
 
@@ -41,7 +41,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def limited(module_stack: Stack) -> Pair:
-    """Return a pair with the default limit, to which the test is a trusted load balancer."""
+    """Return a pair with the default limit that trusts the test as a load balancer."""
     return module_stack.start(**SETTINGS)
 
 
@@ -61,25 +61,25 @@ def post_sum(pair: Pair, key: str = "", address: str = "203.0.113.255") -> Answe
 
 
 def statuses(pair: Pair, times: int, **caller: str) -> Counter[int]:
-    """Ask `times` times and count the answers by status."""
+    """Send `times` requests and count the responses by status."""
     return Counter(post_sum(pair, **caller).status for _ in range(times))
 
 
 def earned(seconds: float) -> int:
-    """Return how many requests pass in that time: one, a burst, and the rate."""
+    """Return the number of requests that pass in that time: one, a burst, and the rate."""
     return 1 + BURST + math.ceil(RATE * seconds)
 
 
 def test_a_burst_over_the_limit_ends_in_429(limited: Pair, caller: Caller) -> None:
-    """One request and a burst of five pass at once, the next does not."""
+    """One request and a burst of five pass at once, and the next one does not."""
     began = time.monotonic()
     answers = statuses(limited, 20, key=caller.keys[0])
     assert 1 + BURST <= answers[200] <= earned(time.monotonic() - began)
     assert answers[429] == 20 - answers[200] > 0
 
 
-def test_429_says_what_the_limit_is_and_when_to_come_back(limited: Pair, caller: Caller) -> None:
-    """The headers are those of the specification."""
+def test_429_states_the_limit_and_when_to_retry(limited: Pair, caller: Caller) -> None:
+    """The headers follow the specification."""
     statuses(limited, 10, key=caller.keys[0])
     answer = post_sum(limited, caller.keys[0])
     assert answer.status == 429
@@ -90,14 +90,14 @@ def test_429_says_what_the_limit_is_and_when_to_come_back(limited: Pair, caller:
 
 
 def test_the_limit_is_a_setting(processes: ProcessStack, caller: Caller) -> None:
-    """RATE_LIMIT and RATE_BURST move it, and the header says so."""
+    """RATE_LIMIT and RATE_BURST change it, and the header shows it."""
     pair = processes.start(RATE_LIMIT="1", RATE_BURST="2", **SETTINGS)
     assert statuses(pair, 10, key=caller.keys[0])[200] == 3
     policy = post_sum(pair, caller.keys[0]).headers["ratelimit-policy"]
     assert policy == '"default";q=1;w=1'
 
 
-def test_a_client_shares_one_bucket_wherever_it_calls_from(limited: Pair, caller: Caller) -> None:
+def test_a_client_has_one_bucket_for_all_addresses(limited: Pair, caller: Caller) -> None:
     """A known key from two addresses is one caller."""
     here, there = caller.addresses
     statuses(limited, 10, key=caller.keys[0], address=here)
@@ -112,13 +112,13 @@ def test_two_keys_of_a_client_share_one_bucket(limited: Pair, caller: Caller) ->
 
 
 def test_two_clients_do_not_share_a_bucket(limited: Pair, caller: Caller, other: Caller) -> None:
-    """One caller's load is not another's problem, even from one address."""
+    """One client's load does not affect another, even from the same address."""
     statuses(limited, 10, key=caller.keys[0])
     assert post_sum(limited, other.keys[0]).status == 200
 
 
 def test_guessing_keys_is_throttled(limited: Pair, caller: Caller) -> None:
-    """Wrong keys end in 429, each one another guess."""
+    """Different wrong keys count together and end in 429."""
     began = time.monotonic()
     address = caller.addresses[0]
     answers = Counter(post_sum(limited, f"guess-{number}", address).status for number in range(20))
@@ -127,14 +127,14 @@ def test_guessing_keys_is_throttled(limited: Pair, caller: Caller) -> None:
 
 
 def test_calls_without_a_key_are_throttled(limited: Pair, caller: Caller) -> None:
-    """Callers who do not even try are throttled as well."""
+    """Calls without a key count as well."""
     began = time.monotonic()
     answers = statuses(limited, 20, address=caller.addresses[0])
     assert answers[429] == 20 - answers[401] >= 20 - earned(time.monotonic() - began)
 
 
-def test_strangers_are_limited_by_address(limited: Pair, caller: Caller) -> None:
-    """A caller who guesses from one address does not lock out another."""
+def test_unknown_callers_are_limited_by_address(limited: Pair, caller: Caller) -> None:
+    """Guessing from one address does not lock out another address."""
     guesser, stranger = caller.addresses
     statuses(limited, 10, address=guesser)
     assert post_sum(limited, address=stranger).status == 401
@@ -150,7 +150,7 @@ def test_a_guesser_does_not_lock_out_the_client_behind_the_same_address(
 
 
 def test_a_spoofed_address_changes_nothing(processes: ProcessStack) -> None:
-    """From a peer that is no trusted proxy the header is ignored."""
+    """The header is ignored from a peer that is not a trusted proxy."""
     began = time.monotonic()
     pair = processes.start(API_KEY=KEY)
     answers = Counter(
@@ -160,7 +160,7 @@ def test_a_spoofed_address_changes_nothing(processes: ProcessStack) -> None:
 
 
 def test_only_the_last_untrusted_address_counts(limited: Pair, caller: Caller) -> None:
-    """What a caller puts in front of what the load balancer added is its own invention."""
+    """Entries before the load balancer's are the caller's claim and do not count."""
     began = time.monotonic()
     own = caller.addresses[0]
     answers = Counter(
@@ -171,7 +171,7 @@ def test_only_the_last_untrusted_address_counts(limited: Pair, caller: Caller) -
 
 
 def test_health_checks_are_not_limited(limited: Pair) -> None:
-    """The load balancer may ask as often as it likes."""
+    """The load balancer may check at any rate."""
     answers = [send(limited.gateway.url, path="/readyz").status for _ in range(30)]
     assert set(answers) == {200}
 
@@ -192,7 +192,7 @@ def test_health_checks_are_not_limited(limited: Pair) -> None:
 def test_the_address_is_the_last_untrusted_one(
     processes: ProcessStack, trusted: str, forwarded: str, logged: str
 ) -> None:
-    """TRUSTED_PROXIES says whose word about the address is taken."""
+    """TRUSTED_PROXIES lists the networks whose X-Forwarded-For entries are trusted."""
     pair = processes.start(TRUSTED_PROXIES=trusted)
     answer = send(pair.gateway.url, path="/healthz", headers={"X-Forwarded-For": forwarded})
     assert pair.gateway.line(answer.headers["x-request-id"])["remote_addr"] == logged

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, whatever a client sends."""
+"""Each log line is one JSON object, whatever a client sends."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ACCESS = [*COMMON, "method", "path", "status", "duration_ms", "client", "remote_
 
 
 def test_both_log_the_fields_of_a_request(pair: Pair) -> None:
-    """The gateway's line and the API's line have the same names and agree."""
+    """The lines of the gateway and the API have the same fields and agree."""
     trace = "Root=1-67891233-abcdef012345678912345678"
     headers = {**AUTHORISED, "X-Amzn-Trace-Id": trace}
     answer = send(pair.gateway.url, "POST", "/sum?secret=1", headers, SUM)
@@ -44,8 +44,8 @@ def test_both_log_the_fields_of_a_request(pair: Pair) -> None:
     assert 0 <= nginx["upstream_ms"] <= nginx["duration_ms"] + 1
 
 
-def test_the_w3c_trace_is_logged_where_there_is_no_x_ray_trace(pair: Pair) -> None:
-    """`traceparent` is the second choice."""
+def test_the_w3c_trace_is_logged_without_an_x_ray_trace(pair: Pair) -> None:
+    """`traceparent` is used if there is no X-Ray header."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     answer = send(pair.gateway.url, path="/healthz", headers={"traceparent": trace})
     request_id = answer.headers["x-request-id"]
@@ -53,8 +53,8 @@ def test_the_w3c_trace_is_logged_where_there_is_no_x_ray_trace(pair: Pair) -> No
     assert pair.api.line(request_id)["trace"] == trace
 
 
-def test_what_nginx_answers_itself_is_logged_as_it_was_asked(pair: Pair) -> None:
-    """An error page is no request of its own: method and path are the caller's."""
+def test_nginxs_own_responses_are_logged_with_the_original_request(pair: Pair) -> None:
+    """The line of an error page has the caller's method and path."""
     answer = send(pair.gateway.url, "DELETE", "/sum/x?secret=1")
     line = pair.gateway.line(answer.headers["x-request-id"])
     assert (line["method"], line["path"], line["status"]) == ("DELETE", "/sum/x", 401)
@@ -84,14 +84,14 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def attacked(module_processes: ProcessStack) -> Pair:
-    """Return a pair to which all hostile requests were sent, through the gateway and directly."""
+    """Return a pair that has received all hostile requests, through the gateway and directly."""
     pair = module_processes.start(TRUSTED_PROXIES="127.0.0.1", **UNLIMITED)
     for request in HOSTILE:
         for part in (pair.gateway, pair.api):
             exchange(part.url, request + b"X-Api-Key: CHANGEME\r\nConnection: close\r\n\r\n")
     answer = send(pair.gateway.url, path="/healthz")
     for part in (pair.gateway, pair.api):
-        part.line(answer.headers["x-request-id"])  # Written last, so everything is.
+        part.line(answer.headers["x-request-id"])  # The last line, so all others are written.
     return pair
 
 
@@ -109,13 +109,13 @@ def test_lines_stay_json_under_hostile_requests(attacked: Pair, name: str) -> No
         assert len(json.dumps(line)) < 2048
 
 
-def test_nothing_unusual_stands_in_the_error_logs(attacked: Pair) -> None:
-    """Hostile requests are no errors of ours."""
+def test_the_error_logs_stay_clean(attacked: Pair) -> None:
+    """Hostile requests are not errors of the service."""
     assert attacked.api.errors() == b""
     assert b"[alert]" not in attacked.gateway.errors()
 
 
-def test_events_tell_the_life_of_both(processes: ProcessStack) -> None:
+def test_lifecycle_events_are_logged(processes: ProcessStack) -> None:
     """Start, drain and stop are logged with the common fields."""
     pair = processes.start(REQUIRE_API_KEY="true", API_KEY=16 * "k")
     for part in (pair.gateway, pair.api):
@@ -126,8 +126,8 @@ def test_events_tell_the_life_of_both(processes: ProcessStack) -> None:
 
 
 @pytest.mark.parametrize("required", ["true", "false"])
-def test_the_example_key_is_warned_about(processes: ProcessStack, required: str) -> None:
-    """Each program that checks keys logs one line, before it starts, with what to do."""
+def test_the_example_key_causes_a_warning(processes: ProcessStack, required: str) -> None:
+    """Each program that checks keys first logs one line that says what to do."""
     pair = processes.start(REQUIRE_API_KEY=required)
     for part, checks in ((pair.gateway, True), (pair.api, required == "true")):
         warnings = [line for line in part.lines() if line["level"] == "warning"]
@@ -139,7 +139,7 @@ def test_the_example_key_is_warned_about(processes: ProcessStack, required: str)
 
 
 def test_access_lines_can_be_switched_off(apis: ProcessStack) -> None:
-    """With ACCESS_LOG=false the API logs events only, and still counts."""
+    """With ACCESS_LOG=false, the API logs only events and still counts requests."""
     api = apis.start_api(ACCESS_LOG="false")
     send(api.url, "POST", "/sum", AUTHORISED, SUM)
     assert b"sum_requests_total 1.0" in send(api.url, path="/metrics").body
@@ -148,14 +148,14 @@ def test_access_lines_can_be_switched_off(apis: ProcessStack) -> None:
 
 
 def test_a_kill_loses_at_most_a_fifth_of_a_second_of_lines(processes: ProcessStack) -> None:
-    """A request that was answered more than 0.2 s before a kill is in the log, of both."""
+    """Both logs contain requests answered more than 0.2 s before a kill."""
     api = processes.start_api()
     gateway = processes.start_gateway(api, **UNLIMITED)
     answer = send(gateway.url, "POST", "/sum", AUTHORISED, SUM)
     # Twice the promised time, because the machine may be busy.
     time.sleep(0.4)
     for part in (api, gateway):
-        # The whole group: without the entrypoint nginx would live on and write its lines.
+        # Kill the whole group: without the entrypoint, nginx would continue and write its lines.
         os.killpg(part.process.pid, signal.SIGKILL)
         assert part.wait() == -signal.SIGKILL
         ids = {line["request_id"] for line in part.requests()}
@@ -163,7 +163,7 @@ def test_a_kill_loses_at_most_a_fifth_of_a_second_of_lines(processes: ProcessSta
 
 
 def test_a_clean_stop_loses_no_line(processes: ProcessStack) -> None:
-    """Every request that was answered is logged, up to the last."""
+    """Every answered request is logged."""
     pair = processes.start(**UNLIMITED)
     for _ in range(300):
         assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200

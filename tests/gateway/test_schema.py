@@ -1,4 +1,4 @@
-"""Generated requests against the contract: what the contract does not say does not happen."""
+"""Generated requests get only documented responses."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from stack import KEY, UNLIMITED, Pair, Part, ProcessStack
 from zama_ops.paths import ROOT
 
 schema = schemathesis.openapi.from_path(ROOT / "services" / "api" / "openapi.yaml")
-# What is too large is refused for that, whatever else is wrong with it.
+# Oversized requests get these statuses, whatever else is wrong with them.
 schema.config.checks.negative_data_rejection.expected_statuses += ["413", "414", "431"]
 
 
@@ -25,32 +25,32 @@ def filter_body(context: HookContext, body: Any) -> bool:  # noqa: ARG001 - the 
 
 @pytest.fixture(scope="module")
 def strict(module_processes: ProcessStack) -> Pair:
-    """Return a pair that checks the key twice, so that both keep the whole contract."""
+    """Return a pair that checks the key twice, so that both parts follow the whole contract."""
     return module_processes.start(REQUIRE_API_KEY="true", **UNLIMITED)
 
 
 def examples(count: int) -> hypothesis_settings:
-    """Return the settings of a test that generates so many requests of an operation."""
+    """Return settings that generate this number of requests for an operation."""
     fixtures = [HealthCheck.function_scoped_fixture]
     return hypothesis_settings(max_examples=count, deadline=None, suppress_health_check=fixtures)
 
 
 def validate(case: Case[Any], part: Part) -> None:
-    """Send a generated request, and compare the answer with the contract."""
+    """Send a generated request, and compare the response with the contract."""
     case.call_and_validate(base_url=part.url, headers={"X-Api-Key": KEY})
 
 
 @pytest.mark.parametrize("name", ["gateway", "api"])
 @schema.include(method="POST").parametrize()
 @examples(200)
-def test_only_what_the_contract_says_happens(case: Case[Any], strict: Pair, name: str) -> None:
-    """Status, headers and body of every answer are documented, for valid and invalid requests."""
+def test_responses_to_sum_follow_the_contract(case: Case[Any], strict: Pair, name: str) -> None:
+    """Responses to valid and invalid bodies have documented statuses, headers and bodies."""
     validate(case, getattr(strict, name))
 
 
 @pytest.mark.parametrize("name", ["gateway", "api"])
 @schema.exclude(method="POST").parametrize()
 @examples(20)
-def test_what_takes_no_body_keeps_the_contract(case: Case[Any], strict: Pair, name: str) -> None:
-    """Status, headers and body are documented; little can be generated for a request without."""
+def test_responses_without_a_request_body_follow_the_contract(case: Case[Any], strict: Pair, name: str) -> None:
+    """Few examples suffice for operations without a request body."""
     validate(case, getattr(strict, name))

@@ -1,4 +1,4 @@
-"""Settings that cannot be used stop the start with one clear line."""
+"""Invalid settings stop the start with one clear line."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import pytest
 from grammar import KEY, KEYS, SECRET, SETTINGS, Grammar
 from zama_ops.pair import ENTRYPOINT
 
-# What no line of the table has: no key at all, and what this machine does not know.
+# Cases that the table cannot have: no key, and values that depend on this machine.
 ELSEWHERE = [
     ({}, "API_KEY"),
     ({"API_KEY": ""}, "API_KEY"),
@@ -23,7 +23,7 @@ ELSEWHERE = [
 
 
 def refused(command: list[str], settings: dict[str, str], *told: str) -> None:
-    """Start `command` and check that it ends with one line that tells this, and no secret."""
+    """Start `command` and check that it ends with one line that has these words and no secret."""
     done = subprocess.run(
         command,
         env={**os.environ, **settings},
@@ -39,14 +39,14 @@ def refused(command: list[str], settings: dict[str, str], *told: str) -> None:
     assert not SECRET.search(line)
 
 
-# The entrypoint refuses most before nginx sees them.
+# The entrypoint refuses most values before nginx reads them.
 @pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
 @pytest.mark.parametrize(
     ("name", "grammar"),
     [(name, grammar) for grammar in (*SETTINGS, *KEYS) for name in grammar.gateway],
 )
-def test_the_gateway_refuses_to_start(nginx: str, name: str, grammar: Grammar) -> None:
-    """The line names the variable and says how to write it; no value becomes configuration."""
+def test_the_gateway_refuses_invalid_settings(nginx: str, name: str, grammar: Grammar) -> None:
+    """The line names the variable and its format, and no value becomes configuration."""
     given = {"NGINX_BINARY": nginx} if grammar in KEYS else {"NGINX_BINARY": nginx, "API_KEY": KEY}
     for value in grammar.refused:
         refused([str(ENTRYPOINT)], {**given, name: value}, name, grammar.allowed)
@@ -54,10 +54,10 @@ def test_the_gateway_refuses_to_start(nginx: str, name: str, grammar: Grammar) -
 
 @pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
 @pytest.mark.parametrize(("settings", "told"), ELSEWHERE, ids=repr)
-def test_the_gateway_does_not_start_without_what_it_needs(
+def test_the_gateway_does_not_start_without_its_requirements(
     nginx: str, settings: dict[str, str], told: str
 ) -> None:
-    """A key, the API's address and nginx itself."""
+    """It needs a key, the API's address and nginx."""
     refused([str(ENTRYPOINT)], {"NGINX_BINARY": nginx, **settings}, told)
 
 
@@ -66,12 +66,12 @@ def test_the_gateway_does_not_start_without_what_it_needs(
     ("name", "values"),
     [(name, grammar.accepted) for grammar in (*SETTINGS, *KEYS) for name in grammar.gateway],
 )
-def test_the_gateway_accepts_what_the_api_accepts(
+def test_the_gateway_accepts_the_same_values_as_the_api(
     nginx: str, tmp_path: Path, name: str, values: Mapping[str, Any]
 ) -> None:
-    """And nginx accepts the configuration; a flag means the same, however it is written."""
+    """nginx accepts the rendered configuration, and all spellings of a flag are equal."""
     for value, meaning in values.items():
-        # An unusable API_KEY does not matter where API_KEYS is set.
+        # An invalid API_KEY does not matter if API_KEYS is set.
         key = "unused" if name == "API_KEYS" else KEY
         done = subprocess.run(
             [str(ENTRYPOINT), "check"],
@@ -82,20 +82,20 @@ def test_the_gateway_accepts_what_the_api_accepts(
             timeout=10,
             check=False,
         )
-        # Of addresses and ports, nginx tries whether this machine lets it listen there.
+        # nginx tries to listen, which this machine may not allow for each address and port.
         assert done.returncode == 0 or re.search(r"(bind|socket)\(\)", done.stderr), value
         if name == "REQUIRE_API_KEY":
             rendered = Path(done.stdout.strip(), "default.conf").read_text()
             assert ("X-Api-Key $http_x_api_key;" in rendered) is meaning, value
 
 
-def test_the_api_refuses_to_start() -> None:
-    """It ends as the gateway does; services/api/tests/test_config.py has every refused value."""
+def test_the_api_refuses_invalid_settings() -> None:
+    """It fails as the gateway does; services/api/tests/test_config.py has every refused value."""
     refused([sys.executable, "-m", "zama_api"], {"PORT": "80 80"}, "PORT")
 
 
 def test_a_path_that_would_become_configuration_is_refused(nginx: str, tmp_path: Path) -> None:
-    """The folder to render into is checked like a setting."""
+    """The folder for rendered files is checked like a setting."""
     odd = tmp_path / "a;b"
     odd.mkdir()
     settings = {"NGINX_BINARY": nginx, "API_KEY": KEY, "TMPDIR": str(odd)}
@@ -103,8 +103,8 @@ def test_a_path_that_would_become_configuration_is_refused(nginx: str, tmp_path:
     assert list(odd.iterdir()) == []
 
 
-def test_the_gateway_does_not_start_unrendered(nginx: str, tmp_path: Path) -> None:
-    """The template itself is no configuration that nginx would serve from."""
+def test_nginx_does_not_start_with_the_template(nginx: str, tmp_path: Path) -> None:
+    """The template itself is not a valid configuration."""
     template = ENTRYPOINT.with_name("nginx.conf")
     done = subprocess.run(
         [nginx, "-t", "-e", "stderr", "-p", f"{tmp_path}", "-c", str(template)],

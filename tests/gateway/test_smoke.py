@@ -1,4 +1,4 @@
-"""`zama smoke`: passes on what keeps the contract, and names what does not."""
+"""`zama smoke` passes on a deployment that follows the contract, and names each violation."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def smoke(url: str, *options: str, **environ: str) -> subprocess.CompletedProces
 
 
 def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """Return what failed, and what was found there."""
+    """Return the failed checks and their details."""
     report: dict[str, Any] = json.loads(done.stdout)
     assert [one["check"] for one in report["checks"]] == list(CHECKS)
     assert report["passed"] == (done.returncode == 0)
@@ -32,7 +32,7 @@ def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 def test_a_deployment_passes_within_its_limit(processes: ProcessStack) -> None:
-    """Whoever checks is limited as anyone, waits, and is done in seconds."""
+    """The checks are rate-limited like any caller, wait, and finish in seconds."""
     done = smoke(processes.start().gateway.url, "--json")
     assert failed(done) == {}
     seconds = sum(one["milliseconds"] for one in json.loads(done.stdout)["checks"]) / 1000
@@ -40,21 +40,21 @@ def test_a_deployment_passes_within_its_limit(processes: ProcessStack) -> None:
 
 
 def test_a_high_limit_is_no_fault(pair: Pair) -> None:
-    """It is a setting."""
+    """The limit is a setting."""
     done = smoke(pair.gateway.url)
     assert done.returncode == 0
     assert done.stdout.count("✓") == len(CHECKS)
 
 
-def test_a_name_that_no_dns_knows_is_called_at_connect_to(pair: Pair) -> None:
-    """As `zama aws-local env` exports it."""
+def test_a_name_without_dns_is_called_at_connect_to(pair: Pair) -> None:
+    """`zama aws-local env` exports this setting."""
     address = pair.gateway.url.removeprefix("http://")
     done = smoke("http://zama.invalid", "--json", API_KEY=KEY, CONNECT_TO=address)
     assert failed(done) == {}
 
 
 def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
-    """All that the gateway is for is missing, by name."""
+    """Each missing feature of the gateway is named."""
     found = failed(smoke(pair.api.url, "--json"))
     assert found["no key: 401 with WWW-Authenticate"].endswith("was answered with 200, not 401")
     assert set(found) == {
@@ -68,7 +68,7 @@ def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
 
 
 def test_a_wrong_key_fails(pair: Pair) -> None:
-    """Only what needs none passes."""
+    """Only checks without a key pass."""
     done = smoke(pair.gateway.url, "--json", API_KEY="another")
     assert done.returncode == 1
     found = failed(done)
@@ -77,7 +77,7 @@ def test_a_wrong_key_fails(pair: Pair) -> None:
 
 
 def test_a_dead_api_fails(processes: ProcessStack) -> None:
-    """The gateway's own answers are fine, the rest is not."""
+    """Only checks that the gateway answers itself pass."""
     pair = processes.start(**UNLIMITED)
     pair.api.stop()
     found = failed(smoke(pair.gateway.url, "--json"))
@@ -85,8 +85,8 @@ def test_a_dead_api_fails(processes: ProcessStack) -> None:
     assert "a wrong key: 403" not in found
 
 
-def test_nobody_there_fails() -> None:
-    """Each check says so."""
+def test_no_server_fails() -> None:
+    """Each check reports the missing answer."""
     done = smoke(f"http://127.0.0.1:{free_port()}", "--json")
     assert done.returncode == 1
     assert all(detail.startswith("no answer:") for detail in failed(done).values())
@@ -100,8 +100,8 @@ def test_nobody_there_fails() -> None:
         ("https://api.example.invalid", "set API_KEY"),
     ],
 )
-def test_what_is_missing_is_told(url: str, words: str) -> None:
-    """In one line, with exit code 2."""
+def test_missing_arguments_are_reported(url: str, words: str) -> None:
+    """The message is one line, and the exit code is 2."""
     done = smoke(url, API_KEY="")
     assert done.returncode == 2
     assert words in done.stderr

@@ -1,4 +1,4 @@
-"""How fast the pair is, as a share of what nginx itself can do at the same time on this machine."""
+"""The throughput of the API and gateway, as a share of nginx's at the same time."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +11,17 @@ from zama_ops.programs import Programs
 
 ROUNDS = 7
 SECONDS = 1
-# `make bench` measures 0.55; without kept connections to the API it is 0.33.
+# `make bench` measures 0.55, and 0.33 without kept connections to the API.
 LEAST = 0.4
 
 
 @pytest.mark.alone
 @pytest.mark.needs("wrk", "cores")
-def test_the_pair_is_not_far_from_nginx_itself(
+def test_the_throughput_is_close_to_nginxs_own(
     tmp_path: Path, report: Callable[[str], None]
 ) -> None:
-    """The median of paired rounds, so that a busy machine does not matter."""
-    tmp_path.chmod(0o711)  # nginx' workers are another user.
+    """The test compares paired rounds and takes the median, so load on the machine cancels out."""
+    tmp_path.chmod(0o711)  # nginx's workers run as another user.
     with Programs(tmp_path) as programs:
         starter = Starter(programs)
         contestants = starter.gateway(starter.api()), starter.proxy(starter.static())

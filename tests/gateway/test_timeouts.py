@@ -1,4 +1,4 @@
-"""Kept connections, and the chain of timeouts, read from what is really configured."""
+"""Kept connections and the chain of timeouts, read from the rendered configuration."""
 
 import os
 import re
@@ -42,13 +42,13 @@ def rendered(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def seconds(configuration: str, directive: str) -> int:
-    """Return the value of a directive that stands once."""
+    """Return the value of a directive that occurs once."""
     (value,) = re.findall(rf"^\s*{directive}\s+(\d+)s;", configuration, re.MULTILINE)
     return int(value)
 
 
-def test_who_sends_on_a_connection_closes_it_first(rendered: str) -> None:
-    """Load balancer before nginx, nginx before the API: no request meets a closing connection."""
+def test_the_sender_on_a_connection_closes_it_first(rendered: str) -> None:
+    """The load balancer closes before nginx, and nginx before the API, so no request is lost."""
     upstream = re.search(r"upstream api \{(.*?)\n\}", rendered, re.DOTALL)
     assert upstream
     client = seconds(rendered.replace(upstream.group(1), ""), "keepalive_timeout")
@@ -56,10 +56,11 @@ def test_who_sends_on_a_connection_closes_it_first(rendered: str) -> None:
     assert seconds(upstream.group(1), "keepalive_timeout") < server.KEEP_ALIVE_SECONDS
 
 
-def test_a_stuck_api_shows_before_the_next_health_check(rendered: str) -> None:
-    """Connecting and one wait take less than the load balancer's interval; neither is retried.
+def test_a_stuck_api_is_detected_before_the_next_health_check(rendered: str) -> None:
+    """Connecting and one wait take less than the interval, and neither is retried.
 
-    A request fits into the kernel's buffers, so nginx waits either to send it or for the answer.
+    A request fits into the kernel's buffers, so nginx waits either to send it or for the
+    response.
     """
     (interval,) = re.findall(r" interval += (\d+)\n", (ROOT / "terraform" / "alb.tf").read_text())
     connect = seconds(rendered, "proxy_connect_timeout")
@@ -69,13 +70,13 @@ def test_a_stuck_api_shows_before_the_next_health_check(rendered: str) -> None:
     assert "timeout" not in retried.split()
 
 
-def test_the_only_api_is_tried_twice_and_never_benched(rendered: str) -> None:
-    """The upstream lists the API twice, and no failure takes it out."""
+def test_the_only_api_is_tried_twice_and_never_removed(rendered: str) -> None:
+    """The upstream lists the API twice, and no failure removes it."""
     assert re.findall(r"\sserver (\S+:\d+.*);", rendered) == ["127.0.0.1:8080 max_fails=0"] * 2
 
 
-def test_a_slow_caller_is_given_up_before_a_stop_is(rendered: str) -> None:
-    """After the drain, a caller that stalls is given up before the gateway's stop is."""
+def test_a_slow_caller_times_out_before_a_stop_does(rendered: str) -> None:
+    """After the drain, a stalled caller times out before the gateway's stop does."""
     source = ENTRYPOINT.read_text()
     (stop,) = re.findall(r"^stop_seconds=(\d+)", source, re.MULTILINE)
     (drain,) = re.findall(r"DRAIN_SECONDS:-(\d+)", source)
@@ -84,14 +85,14 @@ def test_a_slow_caller_is_given_up_before_a_stop_is(rendered: str) -> None:
 
 
 def test_a_busy_connection_is_kept_for_hours(rendered: str) -> None:
-    """A connection serves far more than nginx's default of 1,000 requests, on both sides."""
+    """Both sides serve far more than nginx's default of 1,000 requests on a connection."""
     limits = re.findall(r"\skeepalive_requests (\d+);", rendered)
     assert len(limits) == 2
     assert min(map(int, limits)) > 10_000
 
 
 def connections_to(port: int) -> Counter[str]:
-    """Count this machine's connections to a port by the state of their caller's end (proc(5))."""
+    """Count this machine's connections to a port by the client's state (proc(5))."""
     states = {"01": "established", "06": "time_wait"}
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     fields = (line.split() for line in lines)
@@ -101,7 +102,7 @@ def connections_to(port: int) -> Counter[str]:
 
 
 def test_connections_to_the_api_are_kept(processes: ProcessStack) -> None:
-    """There are no more connections to the API than callers at the same time."""
+    """There are no more connections to the API than concurrent callers."""
     pair = processes.start(**UNLIMITED)
     port = urlsplit(pair.api.url).port
     assert port
@@ -114,5 +115,5 @@ def test_connections_to_the_api_are_kept(processes: ProcessStack) -> None:
         assert set(callers.map(call, range(400))) == {200}
     found = connections_to(port)
     assert found["established"] >= 1
-    # Those of the start, when both were asked whether they answer, are among them.
+    # The total includes connections of the health checks at the start.
     assert found.total() <= at_once + 5

@@ -18,7 +18,7 @@ from zama_ops.programs import STOP_SECONDS, free_port, wait_until
 
 
 class Up:
-    """A running `zama up` on free ports; what it prints goes to one file."""
+    """A running `zama up` on free ports, with its output in one file."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
         self.output = directory / "output"
@@ -36,7 +36,7 @@ class Up:
         return self.output.read_text()
 
     def wait_until_ready(self) -> str:
-        """Wait until it prints the command to try, and return that."""
+        """Wait until it prints the example command, and return that command."""
         wait_until(lambda: "curl" in self.printed() or self.process.poll() is not None, "greeting")
         match = re.search(r"^ +(curl .*)$", self.printed(), re.MULTILINE)
         assert match, self.printed()
@@ -60,29 +60,29 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 
 @pytest.mark.needs("curl")
-def test_the_printed_command_works_as_it_is(up: Up) -> None:
-    """Pasted into a shell it answers with the sum."""
+def test_the_printed_command_works_unchanged(up: Up) -> None:
+    """Pasted into a shell, it returns the sum."""
     command = shlex.split(up.wait_until_ready())
     assert subprocess.run(command, capture_output=True, check=True).stdout == b'{"sum":42}'
 
 
 def test_the_readme_has_the_printed_command(up: Up) -> None:
-    """What the README says to paste is what is printed, but for the port chosen here."""
+    """The README has the same command, except for the port."""
     command = up.wait_until_ready().replace(f":{up.ports['LISTEN_PORT']}/", ":8081/")
     assert f"\n{command}\n" in (ROOT / "README.md").read_text()
 
 
 def test_only_this_machine_is_served(up: Up) -> None:
-    """Both listen on the loopback address, not on every one."""
+    """Both listen only on the loopback address."""
     up.wait_until_ready()
     for port in up.ports.values():
-        # Also this machine, but another address than the one to listen on.
+        # This machine as well, but not the address to listen on.
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", int(port)), timeout=5)
 
 
-def test_ctrl_c_drains_both_and_ends_well(up: Up) -> None:
-    """Both parts say that they drained and stopped, on lines that do not overwrite each other."""
+def test_ctrl_c_drains_both_and_exits_with_0(up: Up) -> None:
+    """Both log their drain and stop, on separate lines."""
     up.wait_until_ready()
     assert up.end() == 0
     for service in ("api", "nginx"):
@@ -92,8 +92,8 @@ def test_ctrl_c_drains_both_and_ends_well(up: Up) -> None:
 
 
 @pytest.mark.parametrize("name", ["PORT", "LISTEN_PORT"])
-def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path, name: str) -> None:
-    """The message names the variable and what to do."""
+def test_a_taken_port_is_reported_before_anything_starts(tmp_path: Path, name: str) -> None:
+    """The message names the variable and the solution."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -105,15 +105,15 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path, name: str) 
 
 
 def test_a_part_that_refuses_to_start_ends_the_other(tmp_path: Path) -> None:
-    """A bad setting is said once, and nothing is left running."""
+    """An invalid setting is reported once, and nothing is left running."""
     with Up(tmp_path, RATE_LIMIT="fast") as up:
         assert up.process.wait(10) == 2
     assert "gateway: RATE_LIMIT='fast' cannot be used" in up.printed()
     assert "curl" not in up.printed()
 
 
-def test_a_key_of_ones_own_is_not_printed(tmp_path: Path) -> None:
-    """Only the example key is for all eyes."""
+def test_a_configured_key_is_not_printed(tmp_path: Path) -> None:
+    """Only the example key is printed."""
     key = "Sehr-Geheim-0123456789"
     with Up(tmp_path, API_KEY=key) as up:
         assert "YOUR_KEY" in up.wait_until_ready()

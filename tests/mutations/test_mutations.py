@@ -1,4 +1,4 @@
-"""Each break of breaks.yaml is noticed by the test that it names."""
+"""Each break of breaks.yaml makes the test that it names fail."""
 
 import json
 import re
@@ -27,7 +27,7 @@ AT_ONCE: Final = 2
 
 @dataclass(frozen=True)
 class Break:
-    """A change of one line, and the test that must fail then: `path::name`, without parameters."""
+    """A change of one line, and the test that must then fail: `path::name`, without parameters."""
 
     name: str
     file: str
@@ -42,11 +42,11 @@ BREAKS: Final = [
 ]
 
 Outcomes = dict[str, set[str]]
-"""Test to its outcomes, of which it has several if it has parameters."""
+"""Test to its outcomes; a test with parameters has several."""
 
 
 def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
-    """Run Python tests in a copy, as `make test` would."""
+    """Run Python tests in a copy, as `make test` does."""
     found = {test: set[str]() for test in tests}
     if tests:
         done = checkout.run(
@@ -54,7 +54,7 @@ def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
             PYTHONDONTWRITEBYTECODE="1",
             PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
         )
-        # Any other code: pytest found no test, or failed itself.
+        # Other codes mean that pytest found no test or failed itself.
         assert done.returncode in {0, 1}, done.stdout + done.stderr
         summary = re.findall(r"^(PASSED|FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE)
         for outcome, test in summary:
@@ -63,7 +63,7 @@ def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
 
 
 def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Outcomes:
-    """Run only these runs of Terraform's own tests in a copy, because each takes seconds."""
+    """Run only the given runs of Terraform's own tests, because each takes seconds."""
     found = {test: set[str]() for test in tests}
     wanted = [test.split("::") for test in tests]
     for file in {file for file, _ in wanted}:
@@ -76,7 +76,7 @@ def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Out
         for line in map(json.loads, done.stdout.splitlines()):
             run = line.get("test_run", {})
             if run.get("progress") == "complete":
-                # An error is not the failure of an assertion.
+                # An error is not a failed assertion.
                 outcome = {"pass": "passed", "fail": "failed"}.get(run["status"], "error")
                 found[f"{file}::{run['run']}"].add(outcome)
     return found
@@ -84,12 +84,12 @@ def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Out
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Tries breaks in copies of the working tree. `data` has Terraform's provider."""
+    """Applies breaks to copies of the working tree; `data` contains Terraform's provider."""
 
     data: Path
 
     def run(self, tests: list[str], broken: Break | None = None) -> Outcomes:
-        """Run tests in a fresh copy, with a break or without."""
+        """Run tests in a new copy, with or without a break."""
         python = [test for test in tests if ".py::" in test]
         with TemporaryDirectory() as directory:
             checkout = Checkout.make(Path(directory) / "copy")
@@ -112,7 +112,7 @@ def selected(request: pytest.FixtureRequest) -> list[Break]:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ThreadPoolExecutor]:
-    """Run as many at a time as there are cores in CI."""
+    """Run two at a time, as CI has two cores."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield pool
 
@@ -126,7 +126,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
 
 
 def was_noticed(broken: Break, outcomes: Outcomes) -> bool:
-    """Say whether the named test failed by itself, and not in its set-up."""
+    """Return whether the named test failed itself, and not in its setup."""
     return "failed" in outcomes[broken.test] and "error" not in outcomes[broken.test]
 
 
@@ -134,7 +134,7 @@ def was_noticed(broken: Break, outcomes: Outcomes) -> bool:
 def unbroken(
     pool: ThreadPoolExecutor, laboratory: Laboratory, selected: list[Break]
 ) -> Future[Outcomes]:
-    """Begin all named tests on a copy as it is, in one go."""
+    """Start all named tests together on an unbroken copy."""
     return pool.submit(laboratory.run, sorted({broken.test for broken in selected}))
 
 
@@ -146,7 +146,7 @@ def tried(
     unbroken: Future[Outcomes],
     report: Callable[[str], None],
 ) -> Iterator[dict[Break, Future[Outcomes]]]:
-    """Begin each break, and report in the end how many were noticed."""
+    """Start each break, and report the number of noticed breaks at the end."""
     began = time.monotonic()
     begun = {broken: pool.submit(laboratory.run, [broken.test], broken) for broken in selected}
     yield begun

@@ -1,4 +1,4 @@
-"""Who is told of what."""
+"""Alertmanager's routes."""
 
 import subprocess
 from typing import Final
@@ -18,13 +18,13 @@ def amtool(*words: str) -> str:
 
 @pytest.mark.needs("alertmanager")
 def test_the_configuration_is_valid() -> None:
-    """Alertmanager can read it."""
+    """`amtool` accepts it."""
     assert "SUCCESS" in amtool("check-config", str(CONFIGURATION))
 
 
 @pytest.mark.needs("alertmanager")
 @pytest.mark.parametrize("severity", ["page", "ticket"])
 def test_a_severity_has_its_receiver(severity: str) -> None:
-    """A page wakes somebody, a ticket does not."""
+    """Pages and tickets have different receivers."""
     route = ["config", "routes", "test", f"--config.file={CONFIGURATION}", f"severity={severity}"]
     assert amtool(*route) == severity

@@ -1,4 +1,4 @@
-"""Each drill: its trouble fires its alert in time, its cure clears it."""
+"""Each drill's fault fires its alert in time, and its mitigation clears the alert."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def zama_drill(name: str, *options: str) -> Done:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
-    """Play all drills, some at the same time: mostly they wait."""
+    """Run all drills, some concurrently, because they mostly wait."""
     pictures = tmp_path_factory.mktemp("pictures")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
@@ -44,7 +44,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futur
 def test_the_alert_fires_and_clears(
     name: str, played: dict[str, Future[Done]], report: Callable[[str], None]
 ) -> None:
-    """Within the time that it promises; and nothing fires before the trouble."""
+    """The alert fires within the promised time, and no alert fires before the fault."""
     done = played[name].result()
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -60,8 +60,8 @@ def test_the_alert_fires_and_clears(
     assert Path(picture[1]).read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_alert_of_now_has_a_drill() -> None:
-    """Those that look back further than an hour would take a day; promtool plays them."""
+def test_every_short_term_alert_has_a_drill() -> None:
+    """Alerts over more than an hour would take a day; promtool tests them."""
     drilled = {alert.name for drill in DRILLS.values() for alert in drill.alerts}
     objectives = {f"{one.name.capitalize()}BudgetBurn" for one in ServiceLevels.load().objectives}
     service = {
@@ -71,8 +71,8 @@ def test_every_alert_of_now_has_a_drill() -> None:
     assert drilled == objectives | service
 
 
-def test_without_prometheus_a_drill_says_so() -> None:
-    """One line, and exit code 1."""
+def test_a_drill_without_prometheus_fails_with_a_message() -> None:
+    """The message is one line, and the exit code is 1."""
     command = [str(ZAMA), "drill", "silence"]
     done = subprocess.run(
         command, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False
@@ -91,20 +91,20 @@ def test_without_prometheus_a_drill_says_so() -> None:
     ],
 )
 def test_only_durations_are_divided(expression: str, faster: str) -> None:
-    """Names and thresholds stay."""
+    """Names and thresholds are unchanged."""
     assert faster_expression(expression, 10) == faster
 
 
-def test_rules_are_divided_as_a_whole() -> None:
-    """Intervals and waiting times, too."""
+def test_all_durations_of_a_rule_are_divided() -> None:
+    """Evaluation intervals and `for` are divided as well."""
     rules = {"groups": [{"interval": "1m", "rules": [{"expr": "a[1h]", "for": "2m"}]}]}
     assert faster_rules(rules, 60) == {
         "groups": [{"interval": "1000ms", "rules": [{"expr": "a[60000ms]", "for": "2000ms"}]}]
     }
 
 
-def test_the_dashboard_has_lines_where_the_objectives_are() -> None:
-    """Its thresholds are those of slo.yaml."""
+def test_the_dashboard_has_lines_at_the_objectives() -> None:
+    """The dashboard's thresholds match slo.yaml."""
     levels = ServiceLevels.load()
     panels = {panel["title"]: panel for panel in json.loads(DASHBOARD.read_text())["panels"]}
 

@@ -1,4 +1,4 @@
-"""What rules and panels ask for is there, in a real Prometheus that watches the real parts."""
+"""All series in rules and panels exist in a real Prometheus that watches the real service."""
 
 import json
 import re
@@ -34,7 +34,7 @@ ALERTS: Final = [rule for rule in RULES if "alert" in rule]
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """Let the parts run and be called until all that is recorded has data."""
+    """Run and call the service until every recording rule has data."""
     with Sandbox(SPEED, task_count=2, rate=20, rate_limit=NO_LIMIT) as sandbox:
         sandbox.let_pass(minutes=6)
         yield sandbox
@@ -50,7 +50,7 @@ def ask(sandbox: Sandbox, expression: str) -> list[Any]:
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("expression", PANELS.values(), ids=PANELS)
 def test_every_panel_has_data(sandbox: Sandbox, expression: str) -> None:
-    """Nobody looks at an empty panel in an incident."""
+    """No panel is empty during an incident."""
     wait_until(lambda: ask(sandbox, faster_expression(expression, SPEED)), expression, seconds=30)
 
 
@@ -59,15 +59,15 @@ def test_every_panel_has_data(sandbox: Sandbox, expression: str) -> None:
     "rule", RECORDINGS, ids=lambda rule: f"{rule['record']}-{rule['labels']['objective']}"
 )
 def test_every_recording_has_data(sandbox: Sandbox, rule: dict[str, Any]) -> None:
-    """For all windows, also those that are added up."""
+    """Every window has data, including the sums of shorter windows."""
     name = f'{rule["record"]}{{objective="{rule["labels"]["objective"]}"}}'
     wait_until(lambda: ask(sandbox, name), name, seconds=30)
 
 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_every_alert_is_about_something(sandbox: Sandbox, rule: dict[str, Any]) -> None:
-    """Each series that it names is there; and in health it does not fire."""
+def test_every_alert_uses_existing_series(sandbox: Sandbox, rule: dict[str, Any]) -> None:
+    """Each series exists, and the alert does not fire on a healthy service."""
     expression = faster_expression(rule["expr"], SPEED)
     series = re.findall(r"(?<![\w:])((?:gateway_|service:|up)[\w:]*(?:{[^}]*})?)", expression)
     assert series

@@ -1,4 +1,4 @@
-"""What callers of the real gateway got, as the real counter tells it."""
+"""The metrics of the gateway's responses, from the real gateway and the real counter."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ Counted = Callable[[], dict[str, float]]
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[ProcessStack]:
-    """Start parts as processes that live as long as the test."""
+    """Start programs that run until the test ends."""
     with ProcessStack(tmp_path, str(nginx_binary())) as stack:
         yield stack
 
@@ -44,7 +44,7 @@ def counted(metrics: Process) -> Counted:
 
 
 def requests(samples: dict[str, float]) -> dict[tuple[str, str], float]:
-    """Return how many requests had which route and status."""
+    """Return the number of requests by route and status."""
     return {
         (match[1], match[2]): count
         for name, count in samples.items()
@@ -53,11 +53,11 @@ def requests(samples: dict[str, float]) -> dict[tuple[str, str], float]:
     }
 
 
-def test_every_answer_is_counted_once(processes: ProcessStack, port: str, counted: Counted) -> None:
-    """Also those that nginx gave itself; whatever a caller asks for, labels stay few."""
+def test_every_response_is_counted_once(processes: ProcessStack, port: str, counted: Counted) -> None:
+    """nginx's own responses count as well, and any path adds only known labels."""
     pair = processes.start(METRICS_PORT=port, RATE_LIMIT="1", RATE_BURST="1")
     url = pair.gateway.url
-    # Its start was waited for by asking for its health.
+    # The start included health checks, which are counted.
     wait_until(lambda: requests(counted()), "the first lines")
     before = requests(counted())
 
@@ -86,8 +86,8 @@ def test_every_answer_is_counted_once(processes: ProcessStack, port: str, counte
     }
 
 
-def test_a_dead_api_is_counted(processes: ProcessStack, port: str, counted: Counted) -> None:
-    """The API cannot tell of its own absence, the gateway can."""
+def test_requests_to_a_dead_api_are_counted(processes: ProcessStack, port: str, counted: Counted) -> None:
+    """The gateway counts requests that a dead API cannot count."""
     pair = processes.start(METRICS_PORT=port, **UNLIMITED)
     pair.api.signal(signal.SIGKILL)
     pair.api.wait()
@@ -97,7 +97,7 @@ def test_a_dead_api_is_counted(processes: ProcessStack, port: str, counted: Coun
 
 
 def test_no_line_is_lost_under_load(processes: ProcessStack, port: str, counted: Counted) -> None:
-    """A thousand requests are a thousand, and are all in the histogram."""
+    """A thousand requests are counted once each, with their durations."""
     pair = processes.start(METRICS_PORT=port, **UNLIMITED)
     for _ in range(1000):
         assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 200
@@ -107,10 +107,10 @@ def test_no_line_is_lost_under_load(processes: ProcessStack, port: str, counted:
     assert samples["gateway_malformed_lines_total"] == 0
 
 
-def test_without_it_the_gateway_serves(
+def test_the_gateway_serves_without_the_counter(
     processes: ProcessStack, port: str, metrics: Process
 ) -> None:
-    """Metrics are not worth a request."""
+    """Missing metrics fail no request."""
     metrics.stop()
     pair = processes.start(METRICS_PORT=port)
     assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).json() == {"sum": 42}

@@ -1,4 +1,4 @@
-"""Prometheus' rules, evaluated by promtool on made-up traffic."""
+"""Prometheus's rules, evaluated by promtool on synthetic traffic."""
 
 import subprocess
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ LEVELS: Final = ServiceLevels.load()
 RULE_FILES: Final = sorted((OBSERVABILITY / "prometheus" / "rules").iterdir())
 CASES: Final = OBSERVABILITY / "prometheus" / "tests"
 
-# Each window in minutes, which is the interval of the made-up samples.
+# Each window in minutes, the interval of the synthetic samples.
 MINUTES: Final = {"m": 1, "h": 60, "d": 1440}
 
 Alerts = set[tuple[str, str]]
-"""Names of alerts, and the windows that they look at."""
+"""Alert names with their windows."""
 
 Expected = Mapping[tuple[int, str], Alerts]
-"""A minute and a selector of alerts, and those that should fire then."""
+"""A minute and a selector of alerts, to the alerts that should fire then."""
 
 
 def minutes(duration: str) -> int:
@@ -36,7 +36,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def counter(*phases: tuple[int, float]) -> str:
-    """Return promtool's notation of a counter that grows by so much for so many minutes each."""
+    """Return a counter in promtool's notation; a phase is minutes and growth per minute."""
     parts, value = [], 0.0
     for length, step in phases:
         parts.append(f"{value:g}+{step:g}x{length - 1}")
@@ -45,12 +45,11 @@ def counter(*phases: tuple[int, float]) -> str:
 
 
 def traffic(objective: Objective, *phases: tuple[int, float, float]) -> list[dict[str, str]]:
-    """Return series of a gateway: for so many minutes so many requests, and so many bad ones.
+    """Return the series of a gateway with good and bad requests.
 
     Arguments:
-        objective: what "bad" means.
+        objective: defines bad requests.
         phases: minutes, requests a minute, bad requests a minute.
-
     """
     late = objective.threshold_seconds is not None
     every = counter(*((length, requests) for length, requests, _ in phases))
@@ -70,14 +69,13 @@ def traffic(objective: Objective, *phases: tuple[int, float, float]) -> list[dic
 def evaluate(
     folder: Path, series: list[dict[str, str]], expected: Expected, interval: str = "1m"
 ) -> None:
-    """Let promtool compare what fires on given series with what should.
+    """Compare the alerts that fire on given series with the expected ones, using promtool.
 
     Arguments:
-        folder: where a file can be written.
-        series: what is scraped, a sample a minute.
-        expected: what should fire, and when.
-        interval: how often the rules are evaluated.
-
+        folder: for promtool's file.
+        series: scraped series, one sample a minute.
+        expected: expected alerts by time.
+        interval: the evaluation interval of the rules.
     """
     expressions = [
         {
@@ -111,21 +109,21 @@ def alert_of(objective: Objective) -> str:
 # --- The files ------------------------------------------------------------------------------------
 
 
-def test_the_rules_say_what_the_objectives_say() -> None:
-    """The committed rules are what `make slo` makes of slo.yaml."""
+def test_the_rules_match_the_objectives() -> None:
+    """The committed rules are the output of `make slo`."""
     assert RULES.read_text() == LEVELS.rules(), "run `make slo`"
 
 
 def test_the_latency_objective_is_a_bucket() -> None:
-    """How many answers were faster than the objective is counted, not guessed."""
+    """The number of requests within the objective is exact, not interpolated."""
     thresholds = {objective.threshold_seconds for objective in LEVELS.objectives} - {None}
     assert thresholds
     assert thresholds <= set(BUCKETS)
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
-def test_an_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
-    """Severity, words, and the page of its name."""
+def test_an_alert_names_its_runbook(rule: dict[str, Any]) -> None:
+    """An alert has a severity, a summary, a description and the page of its name."""
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"]
@@ -141,10 +139,10 @@ def test_an_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
     ],
     ids=["a target in percent", "no window", "a misspelt name"],
 )
-def test_unusable_objectives_are_refused(
+def test_invalid_objectives_are_refused(
     tmp_path: Path, change: Callable[[str], str], words: str
 ) -> None:
-    """Whoever changes slo.yaml learns at once what it lacks."""
+    """An error in slo.yaml is reported when the file is loaded."""
     file = tmp_path / "slo.yaml"
     file.write_text(change((OBSERVABILITY / "slo.yaml").read_text()))
     with pytest.raises(ValueError, match=words):
@@ -153,19 +151,19 @@ def test_unusable_objectives_are_refused(
 
 @pytest.mark.needs("prometheus")
 def test_every_rule_is_valid() -> None:
-    """Prometheus can read all of them, and finds none twice."""
+    """Prometheus accepts all rules and finds no duplicates."""
     promtool("check", "rules", "--lint-fatal", *map(str, RULE_FILES))
 
 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("file", sorted(CASES.iterdir()), ids=lambda file: file.name)
-def test_the_cases_hold(file: Path) -> None:
-    """What fires and what stays silent is as its cases say."""
+def test_the_cases_pass(file: Path) -> None:
+    """Alerts fire and stay silent as the cases expect."""
     promtool("test", "rules", str(file))
 
 
 def test_every_other_alert_has_its_cases() -> None:
-    """An alert that no case names is not known to fire, nor to stay silent."""
+    """Each alert has a case that makes it fire and a case that keeps it silent."""
     cases = "".join(file.read_text() for file in CASES.iterdir())
     for rule in alerts():
         if not rule["alert"].endswith("BudgetBurn"):
@@ -179,15 +177,15 @@ def test_every_other_alert_has_its_cases() -> None:
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("rate", LEVELS.burn_rates, ids=lambda rate: rate.long)
 @pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
-def test_a_burn_is_told_in_time(objective: Objective, rate: BurnRate, tmp_path: Path) -> None:
-    """At twice an alert's speed it fires after half its window, and not before."""
+def test_a_burn_fires_in_time(objective: Objective, rate: BurnRate, tmp_path: Path) -> None:
+    """At twice its rate, an alert fires after half its window, and not before."""
     requests = 600.0
     long = minutes(rate.long)
     burn = 2 * rate.factor * objective.budget * requests
     series = traffic(objective, (long, requests, 0), (long, requests, burn))
     name = alert_of(objective)
     this = f'alertname="{name}",window="{rate.long}"'
-    # Windows of days are simulated, and added up, in steps of five minutes.
+    # Windows of days are simulated in steps of five minutes.
     interval, late = ("1m", 2) if long <= 360 else ("5m", 10)
     half = long + long // 2
     expected = {(half - 2, this): set(), (half + late, this): {(name, rate.long)}}
@@ -197,9 +195,9 @@ def test_a_burn_is_told_in_time(objective: Objective, rate: BurnRate, tmp_path: 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
 def test_a_total_outage_pages_in_minutes(objective: Objective, tmp_path: Path) -> None:
-    """When all requests are bad, the fastest alert does not wait for its window to fill."""
+    """If all requests are bad, the fastest alert does not wait for a full window."""
     before, requests = 120, 60
-    # It fires at 14.4 % of an hour of bad latency, and at a tenth of that for availability.
+    # It fires at 14.4 % of an hour with bad latency, and at a tenth of that for availability.
     minutes = 2 if objective.threshold_seconds is None else 10
     series = traffic(objective, (before, requests, 0), (20, requests, requests))
     name = alert_of(objective)
@@ -212,7 +210,7 @@ def test_a_total_outage_pages_in_minutes(objective: Objective, tmp_path: Path) -
 @pytest.mark.parametrize("per_second", [1, 10, 1000])
 @pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
 def test_a_healthy_hour_is_silent(objective: Objective, per_second: int, tmp_path: Path) -> None:
-    """With half the budget used up no alert fires in any minute of an hour."""
+    """At half the budget's rate, no alert fires in any minute of an hour."""
     requests = 60 * per_second
     series = traffic(objective, (62, requests, 0.5 * objective.budget * requests))
     every = 'alertname=~".+"'
@@ -221,10 +219,10 @@ def test_a_healthy_hour_is_silent(objective: Objective, per_second: int, tmp_pat
 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("objective", LEVELS.objectives, ids=lambda objective: objective.name)
-def test_single_failures_of_a_quiet_service_wake_nobody(
+def test_single_failures_of_a_quiet_service_do_not_page(
     objective: Objective, tmp_path: Path
 ) -> None:
-    """Four bad requests of forty in an hour are a tenth, and still four."""
+    """Four bad requests of forty in an hour are a tenth, but still only four."""
     series = traffic(objective, (60, 0.6, 0), (6, 1.0, 0.66), (60, 0.6, 0))
     which = f'alertname="{alert_of(objective)}"'
     evaluate(tmp_path, series, {(minute, which): set() for minute in range(60, 120, 5)})

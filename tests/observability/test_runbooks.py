@@ -1,4 +1,4 @@
-"""Alarms and runbooks come in pairs."""
+"""Every alarm has a runbook, and every runbook has an alarm."""
 
 import re
 from typing import Final
@@ -10,7 +10,7 @@ from zama_ops.paths import OBSERVABILITY, ROOT
 from zama_ops.slo import ServiceLevels
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
-# Real plans; tests/aws holds that they are what Terraform plans.
+# Real plans; tests/aws checks that they are current.
 PLANS: Final = (ROOT / "plan.txt", ROOT / "docs" / "plan-production.txt")
 
 PAGES: Final = sorted(file for file in RUNBOOKS.iterdir() if file.name != "README.md")
@@ -18,14 +18,14 @@ SECTIONS: Final = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 
 
 def in_prometheus() -> set[str]:
-    """Return the names of all of Prometheus' alerts."""
+    """Return the names of all Prometheus alerts."""
     files = (OBSERVABILITY / "prometheus" / "rules").iterdir()
     groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def in_cloudwatch() -> dict[str, str]:
-    """Return the name of each of CloudWatch's alarms, and the runbook that it names."""
+    """Return the names of all CloudWatch alarms, with their runbooks' URLs."""
     alarms = {}
     for plan in PLANS:
         blocks = re.findall(
@@ -42,8 +42,8 @@ def in_cloudwatch() -> dict[str, str]:
     return alarms
 
 
-def test_every_alarm_of_cloudwatch_names_its_runbook() -> None:
-    """By address; the page is that of the alarm's name, or of what the alarm is a part of."""
+def test_every_cloudwatch_alarm_names_its_runbook() -> None:
+    """The URL leads to the page of the alarm or of the composite alarm that contains it."""
     base = ServiceLevels.load().runbooks
     alarms = in_cloudwatch()
     assert len(alarms) > 10
@@ -54,14 +54,14 @@ def test_every_alarm_of_cloudwatch_names_its_runbook() -> None:
         assert part_of.startswith(page.removesuffix(".md")), name
 
 
-def test_every_alert_of_prometheus_has_its_runbook() -> None:
-    """Under its own name; that it names it is seen in test_rules.py."""
+def test_every_prometheus_alert_has_its_runbook() -> None:
+    """The page has the alert's name; test_rules.py checks the link."""
     for name in in_prometheus():
         assert (RUNBOOKS / f"{name}.md").is_file()
 
 
 def test_every_runbook_has_its_alarm() -> None:
-    """None is left of an alarm that is gone, and the list names each."""
+    """No runbook remains of a removed alarm, and the index lists each one."""
     alarms = in_prometheus() | {re.sub("-.*", "", name) for name in in_cloudwatch()}
     index = (RUNBOOKS / "README.md").read_text()
     for page in PAGES:
@@ -69,8 +69,8 @@ def test_every_runbook_has_its_alarm() -> None:
         assert f"[{page.stem}]({page.name})" in index
 
 
-def test_a_runbook_has_what_is_looked_for() -> None:
-    """In the same order, and with something to do."""
+def test_a_runbook_has_its_sections() -> None:
+    """The sections are in the same order, and a command is among them."""
     for page in PAGES:
         text = page.read_text()
         found = re.findall(r"^## (.*)$", text, re.MULTILINE)
@@ -80,7 +80,7 @@ def test_a_runbook_has_what_is_looked_for() -> None:
 
 @pytest.mark.parametrize("objective", [one.name for one in ServiceLevels.load().objectives])
 def test_urgency_follows_the_burn_rates(objective: str) -> None:
-    """The table of a budget's runbook has the windows of slo.yaml, in its order."""
+    """The table in a budget's runbook has the windows of slo.yaml, in the same order."""
     text = (RUNBOOKS / f"{objective.capitalize()}BudgetBurn.md").read_text()
     rows = re.findall(r"^\| .* \| (\d+) (min|h|d) and (\d+) (min|h|d) \|", text, re.MULTILINE)
     stated = [(rate.long, rate.short) for rate in ServiceLevels.load().burn_rates]

@@ -1,4 +1,4 @@
-"""`zama --help` reads like a manual, and shells complete the command."""
+"""`zama --help` is complete, and shells can complete commands."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from zama_ops.cli import app
 
 
 def commands(command: Any, *words: str) -> dict[str, Any]:
-    """Return each command, by the words that call it."""
+    """Return each command by the words that call it."""
     if not isinstance(command, typer.core.TyperGroup):
         return {" ".join(words): command}
     return {
@@ -26,8 +26,8 @@ COMMANDS: Final = commands(typer.main.get_command(app))
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_every_command_teaches(words: str) -> None:
-    """What it does, in a sentence, and what each option is for."""
+def test_every_command_has_help(words: str) -> None:
+    """The help has a sentence about the command and a text for each option."""
     command = COMMANDS[words]
     assert command.help
     assert command.help.partition("\n")[0].endswith(".")
@@ -36,8 +36,8 @@ def test_every_command_teaches(words: str) -> None:
             assert parameter.help or parameter.name == "profile", parameter.name
 
 
-def test_the_first_page_leads_everywhere() -> None:
-    """Every group and command is on it, and what to do when."""
+def test_the_first_page_lists_every_command() -> None:
+    """It has every group and command, ordered by purpose."""
     environ = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(
         [str(ZAMA), "--help"], env=environ, capture_output=True, text=True, check=True
@@ -49,7 +49,7 @@ def test_the_first_page_leads_everywhere() -> None:
 
 
 def test_a_shell_completes_it() -> None:
-    """As the script asks that `zama --install-completion` installs."""
+    """The completion answers the script that `zama --install-completion` installs."""
     asked = {"_ZAMA_COMPLETE": "complete_bash", "COMP_WORDS": "zama keys re", "COMP_CWORD": "2"}
     done = subprocess.run(
         [str(ZAMA)], env={**os.environ, **asked}, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The form of API keys, and what stands in their parameter."""
+"""The format of API keys and of the parameter that stores them."""
 
 import random
 import re
@@ -12,8 +12,8 @@ from zama_ops.errors import CommandError
 from zama_ops.keyring import Key, issued, joined, parse
 
 
-def test_a_key_is_long_dated_and_its_own() -> None:
-    """256 random bits, the day, a checksum; and the gateway takes it."""
+def test_a_key_is_long_dated_and_unique() -> None:
+    """A key has 256 random bits, its date and a checksum, and the gateway accepts it."""
     keys = [Key.issue("acme") for _ in range(200)]
     assert len({key.secret for key in keys}) == len(keys)
     for key in keys:
@@ -28,32 +28,32 @@ def test_a_key_is_long_dated_and_its_own() -> None:
 
 
 def test_a_miscopied_key_is_recognised() -> None:
-    """Any one digit that differs breaks the checksum."""
+    """Changing any one digit breaks the checksum."""
     secret = Key.issue("acme").secret
     for place in range(len("zama_"), len(secret)):
         if secret[place] == "_":
             continue
-        other = random.choice(  # noqa: S311 - no secret
+        other = random.choice(  # noqa: S311 - not a secret
             [digit for digit in string.digits if digit != secret[place]]
         )
         assert issued(secret[:place] + other + secret[place + 1 :]) is None
 
 
-def test_what_is_printed_of_a_key_is_not_the_key() -> None:
-    """Neither in a traceback nor in a log."""
+def test_a_printed_key_object_hides_the_key() -> None:
+    """Tracebacks and logs do not show it."""
     key = Key.issue("acme")
     assert key.secret not in f"{key} {key!r} {[key]}"
 
 
 @pytest.mark.parametrize("client", [*CLIENTS[1], "a=b"])
 def test_a_name_that_the_gateway_would_refuse_is_refused(client: str) -> None:
-    """Before anything is written."""
+    """The name is checked before the parameter is written."""
     with pytest.raises(CommandError, match=r"cannot be a client's name: it must be 1 to 64"):
         Key.issue(client)
 
 
-def test_the_parameter_is_read_and_written_alike() -> None:
-    """Also with keys that were not issued here."""
+def test_the_parameter_survives_reading_and_writing() -> None:
+    """Keys that were not issued here are kept as well."""
     text = f"acme=first+Key/0123456== globex={Key.issue('globex').secret} acme=CHANGEME"
     keys = parse(text)
     assert [key.client for key in keys] == ["acme", "globex", "acme"]
@@ -62,8 +62,8 @@ def test_the_parameter_is_read_and_written_alike() -> None:
     assert parse("unset") == ()
 
 
-def test_what_the_gateway_accepts_is_read() -> None:
-    """Spaces do not matter."""
+def test_values_that_the_gateway_accepts_are_read() -> None:
+    """Extra spaces do not matter."""
     for text, secrets in NAMED_KEYS.accepted.items():
         assert tuple(key.secret for key in parse(text)) == secrets, text
 
@@ -72,7 +72,7 @@ def test_what_the_gateway_accepts_is_read() -> None:
     "text", [*NAMED_KEYS.refused, *SAME_KEYS.refused, *KEY_ALONE.refused, ""], ids=repr
 )
 def test_a_malformed_parameter_is_reported_without_its_text(text: str) -> None:
-    """For it may be a key."""
+    """The text may contain a key."""
     with pytest.raises(CommandError, match="does not hold CLIENT=KEY pairs") as error:
         parse(text)
     assert not SECRET.search(str(error.value))

@@ -1,4 +1,4 @@
-"""`zama load`: the rate that was asked for, and latencies that hide nothing."""
+"""`zama load` keeps the requested rate and reports latencies without coordinated omission."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("wrk")
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Return a pair without a limit to speak of."""
+    """Return a pair with a very high limit."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), str(nginx_binary())) as stack:
         yield stack.start(**UNLIMITED)
 
@@ -34,14 +34,14 @@ def start(url: str, folder: Path, *options: str, **environ: str) -> subprocess.P
 
 
 def load(url: str, folder: Path, *options: str, **environ: str) -> tuple[int, dict[str, Any], str]:
-    """Return the exit code, the report, and what a person is told."""
+    """Return the exit code, the report and the standard error."""
     with start(url, folder, *options, **environ) as process:
         stdout, stderr = process.communicate()
     return process.returncode, json.loads(stdout or "{}"), stderr
 
 
 def test_the_rate_is_kept_and_reported(pair: Pair, tmp_path: Path) -> None:
-    """So many requests at their moments, on standard output, in a file and in a picture."""
+    """Requests are sent on schedule and reported on standard output, in a file and as a picture."""
     code, report, _ = load(pair.gateway.url, tmp_path, "--rate", "50", "--seconds", "2")
     assert code == 0
     assert report["statuses"] == {"200": 100}
@@ -54,26 +54,26 @@ def test_the_rate_is_kept_and_reported(pair: Pair, tmp_path: Path) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_name_that_no_dns_knows_is_called_at_connect_to(pair: Pair, tmp_path: Path) -> None:
-    """As `zama aws-local env` exports it."""
+def test_a_name_without_dns_is_called_at_connect_to(pair: Pair, tmp_path: Path) -> None:
+    """`zama aws-local env` exports this setting."""
     environ = {"API_KEY": KEY, "CONNECT_TO": pair.gateway.url.removeprefix("http://")}
     code, report, _ = load("http://zama.invalid", tmp_path, "--seconds", "1", **environ)
     assert (code, report["statuses"]) == (0, {"200": 5})
 
 
-def test_the_api_alone_is_loaded_alike(pair: Pair, tmp_path: Path) -> None:
-    """It writes its headers' names otherwise."""
+def test_the_api_can_be_loaded_directly(pair: Pair, tmp_path: Path) -> None:
+    """The API writes header names in another case."""
     code, report, _ = load(pair.api.url, tmp_path, "--rate", "20", "--seconds", "1")
     assert (code, report["statuses"]) == (0, {"200": 20})
 
 
 @pytest.mark.alone
-def test_one_slow_answer_does_not_hide_how_long_others_would_have_waited(
+def test_a_stall_counts_for_all_requests_that_were_due(
     pair: Pair, tmp_path: Path
 ) -> None:
-    """The API stands still for a second of three: a third of the requests were due meanwhile.
+    """The API stalls for one second of three, so a third of the requests are late.
 
-    Only two of them can have been sent, so that uncorrected not one in a hundred would be slow.
+    Only two of them are in flight; uncorrected, less than one in a hundred would look slow.
     """
     slow_ms, options = 200, ["--rate", "200", "--seconds", "3", "--connections", "2"]
     with start(pair.gateway.url, tmp_path, *options) as process:
@@ -88,8 +88,8 @@ def test_one_slow_answer_does_not_hide_how_long_others_would_have_waited(
     assert report["milliseconds"]["p50"] < slow_ms
 
 
-def test_what_failed_is_counted_and_told(pair: Pair, tmp_path: Path) -> None:
-    """A wrong key, and nobody there."""
+def test_failures_are_counted_and_reported(pair: Pair, tmp_path: Path) -> None:
+    """A wrong key and a missing server are reported."""
     few = ["--rate", "20", "--seconds", "1"]
     code, report, _ = load(pair.gateway.url, tmp_path, *few, API_KEY="wrong")
     assert (code, report["statuses"], report["milliseconds"]) == (1, {"403": 20}, {})

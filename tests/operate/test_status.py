@@ -1,4 +1,4 @@
-"""What `zama status` finds wrong."""
+"""The faults that `zama status` reports."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,8 +23,8 @@ WELL = Status(
 )
 
 
-def test_nothing_is_wrong_with_what_is_well() -> None:
-    """A drain, a budget that is not used up and one without data are no faults."""
+def test_a_healthy_service_has_no_faults() -> None:
+    """A drain, a partly used budget and a budget without data are not faults."""
     assert wrong(WELL, "") == []
 
 
@@ -39,5 +39,5 @@ def test_nothing_is_wrong_with_what_is_well() -> None:
     ],
 )
 def test_each_fault_is_named(changed: dict[str, Any], told: list[str]) -> None:
-    """In a line of its own, with where to look."""
+    """Each fault has a line that says where to look."""
     assert wrong(replace(WELL, **changed), "tasks failed to start") == told

@@ -1,4 +1,4 @@
-"""A pair whose portal is looked at, and the browser to look with."""
+"""A running portal and a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Start parts that live as long as the tests."""
+    """Start pairs that run until all tests end."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), str(nginx_binary())) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def pair(stack: Stack) -> Pair:
-    """Return a pair without a limit to speak of."""
+    """Return a pair with a very high limit."""
     return stack.start(**UNLIMITED)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
-    """Start Chromium, which lives as long as the tests."""
-    # Here, so that `make test` can collect these tests without it.
+    """Start Chromium, which runs until all tests end."""
+    # Imported here, so that `make test` can collect these tests without it.
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
     with sync_playwright() as playwright:
-        # Its sandbox needs rights that root in a container has not; the pages are our own.
+        # Its sandbox needs privileges that root lacks in a container; the pages are our own.
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), chromium_sandbox=False
         )

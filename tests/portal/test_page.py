@@ -1,4 +1,4 @@
-"""The developer portal, seen with a browser."""
+"""The developer portal in a browser."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +19,10 @@ Open = Callable[..., "Page"]
 
 @pytest.fixture
 def visit(browser: "Browser", pair: Pair) -> Iterator[Open]:
-    """Return how to open the portal.
+    """Return a function that opens the portal.
 
-    At the end: nothing was wrong on its console, and no other host was asked. That a request was
-    answered with an error, the browser notes on its own.
+    At the end, the console must have no error, and no other host may have been called. The
+    browser's own notes on failed requests do not count.
     """
     asked: list[str] = []
     wrong: list[str] = []
@@ -64,26 +64,26 @@ def operation(page: "Page") -> "Locator":
 
 
 def until_ready(sum_: "Locator") -> None:
-    """Wait for the example in the body: before, Swagger UI refuses to send."""
+    """Wait for the example in the body; Swagger UI cannot send before that."""
     sum_.get_by_role("textbox", name="Body").filter(has_text='"b": 40').wait_for()
 
 
 def execute(sum_: "Locator", status: int) -> str:
-    """Send the request, and return what is shown once its answer has this status."""
+    """Send the request, and return the text of the response with this status."""
     sum_.locator(".execute").click()
     return answer(sum_, status)
 
 
 def answer(sum_: "Locator", status: int) -> str:
-    """Return what is shown of an answer with this status."""
+    """Return the text of the displayed response with this status."""
     shown = sum_.locator(".live-responses-table")
     shown.locator(f'.response-col_status:text-is("{status}")').wait_for()
     text: str = shown.inner_text()
     return text
 
 
-def test_a_sum_is_tried_with_a_key(visit: Open) -> None:
-    """A key, a click, and there it is; the key is stored nowhere."""
+def test_a_sum_can_be_tried_with_a_key(visit: Open) -> None:
+    """A key and a click give the sum, and the browser stores no key."""
     page = visit()
     sum_ = operation(page)
     page.get_by_label("API key").fill(KEY)
@@ -93,7 +93,7 @@ def test_a_sum_is_tried_with_a_key(visit: Open) -> None:
 
 
 def test_no_digit_is_lost(visit: Open) -> None:
-    """The largest addends and their sum of 65 bits are shown as they are sent."""
+    """The largest addends and their 65-bit sum are shown exactly."""
     page = visit()
     page.get_by_label("API key").fill(KEY)
     sum_ = operation(page)
@@ -104,15 +104,15 @@ def test_no_digit_is_lost(visit: Open) -> None:
 
 @pytest.mark.parametrize(("key", "status"), [(None, 401), ("wrong", 403)])
 def test_a_refusal_is_shown(visit: Open, key: str | None, status: int) -> None:
-    """Without a key, or with a wrong one, the problem tells what to do."""
+    """Without a valid key, the page shows the problem."""
     page = visit()
     if key:
         page.get_by_label("API key").fill(key)
     assert '"type": "/docs#' in execute(operation(page), status)
 
 
-def test_a_key_that_was_taken_away_is_not_sent(visit: Open) -> None:
-    """Emptying the field is enough."""
+def test_a_removed_key_is_not_sent(visit: Open) -> None:
+    """Emptying the field removes the key."""
     page = visit()
     sum_ = operation(page)
     page.get_by_label("API key").fill(KEY)
@@ -122,7 +122,7 @@ def test_a_key_that_was_taken_away_is_not_sent(visit: Open) -> None:
 
 
 def test_the_limit_is_shown(visit: Open, stack: Stack) -> None:
-    """Over it the page shows the 429, and how long to wait."""
+    """Over the limit, the page shows the 429 and the time to wait."""
     limited = stack.start(RATE_LIMIT="1", RATE_BURST="1")
     page = visit(limited.gateway.url)
     page.get_by_label("API key").fill(KEY)
@@ -137,8 +137,8 @@ def test_the_limit_is_shown(visit: Open, stack: Stack) -> None:
     assert '"title": "Too Many Requests"' in shown
 
 
-def test_a_problem_type_leads_to_its_cure(visit: Open) -> None:
-    """Its entry is in sight, also after the contract above it has been drawn."""
+def test_a_problem_type_links_to_its_explanation(visit: Open) -> None:
+    """The entry is visible, even after the contract above it has been rendered."""
     page = visit(path="/docs#forbidden")
     page.wait_for_function(
         "() => { const at = document.querySelector('#forbidden').getBoundingClientRect();"
@@ -147,7 +147,7 @@ def test_a_problem_type_leads_to_its_cure(visit: Open) -> None:
 
 
 def test_the_keyboard_is_enough(visit: Open) -> None:
-    """From the field of the key to the answer, by Tab, Space and Enter alone."""
+    """Tab, Space and Enter lead from the key's field to the response."""
     page = visit()
     page.get_by_label("API key").focus()
     page.keyboard.type(KEY)
@@ -170,9 +170,9 @@ def test_the_keyboard_is_enough(visit: Open) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desk"])
-def test_everybody_can_use_it(visit: Open, scheme: str, screen: dict[str, int]) -> None:
-    """Axe finds nothing serious, with everything open and an answer there; nothing sticks out."""
-    # As in conftest.py.
+def test_the_page_is_accessible(visit: Open, scheme: str, screen: dict[str, int]) -> None:
+    """Axe finds no serious issue with everything open, and nothing overflows."""
+    # Imported here, as in conftest.py.
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     page = visit(color_scheme=scheme, viewport=screen)
@@ -191,7 +191,7 @@ def test_everybody_can_use_it(visit: Open, scheme: str, screen: dict[str, int]) 
 
 
 def test_the_colours_follow_the_system(visit: Open) -> None:
-    """Also while the page is open."""
+    """They change even while the page is open."""
     page = visit(color_scheme="light")
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)

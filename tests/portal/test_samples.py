@@ -19,7 +19,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "javascript": ("node",),
     "go": (str(Path(sys.executable).with_name("go")), "run"),
 }
-"""Language to the program that is given a file with the sample."""
+"""Language to the program that runs a file with the sample."""
 
 SUFFIXES: Final = {"curl": "sh", "python": "py", "javascript": "mjs", "go": "go"}
 
@@ -34,8 +34,8 @@ SUFFIXES: Final = {"curl": "sh", "python": "py", "javascript": "mjs", "go": "go"
         pytest.param("go", marks=pytest.mark.needs("go")),
     ],
 )
-def test_a_sample_prints_the_answer(pair: Pair, tmp_path: Path, language: str) -> None:
-    """With the key and the address put in, it is all that a developer needs."""
+def test_a_sample_prints_the_sum(pair: Pair, tmp_path: Path, language: str) -> None:
+    """A developer only has to fill in the key and the URL."""
     page = send(pair.gateway.url, path="/docs").body.decode()
     samples = dict(re.findall(r'<code id="([a-z]+)">(.*?)</code>', page, re.DOTALL))
     assert samples.keys() == COMMANDS.keys()

@@ -1,4 +1,4 @@
-"""The contract, the code, the gateway's problems and the developer portal say the same."""
+"""The contract, the code, the gateway's problems and the developer portal agree."""
 
 import functools
 import json
@@ -21,14 +21,14 @@ from zama_ops.paths import ROOT
 CONTRACT: Final = ROOT / "services" / "api" / "openapi.yaml"
 GATEWAY: Final = ROOT / "services" / "nginx"
 
-# Raised by the API, but not at a known path with the right method, or only by /readyz.
+# Raised by the API, but only for other paths and methods or by /readyz.
 NOT_AT_AN_OPERATION: Final = {404, 405, 503}
 
 PROBLEM: Final = "application/problem+json"
 
 
 def read_map(variable: str) -> dict[int, str]:
-    """Read one of the maps of problems.conf; its default is that of status 500."""
+    """Read a map of problems.conf; its default belongs to status 500."""
     source = (GATEWAY / "includes" / "problems.conf").read_text()
     block = re.search(
         rf"^map \$status \${variable} \{{\n(.*?)^\}}", source, re.DOTALL | re.MULTILINE
@@ -47,7 +47,7 @@ DETAILS: Final = read_map("problem_detail")
 
 
 def kebab(title: str) -> str:
-    """Return the name under which a title is an anchor."""
+    """Return a title's anchor."""
     return title.lower().replace(" ", "-")
 
 
@@ -60,7 +60,7 @@ def resolve(node: Any) -> Any:
 
 
 def inline(schema: Any) -> Any:
-    """Return a schema without references and without words for people."""
+    """Return a schema without references and descriptions."""
     if isinstance(schema, list):
         return [inline(item) for item in schema]
     if not isinstance(schema, dict):
@@ -70,7 +70,7 @@ def inline(schema: Any) -> Any:
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield method, path and what the contract says, for each operation."""
+    """Yield method, path and the contract's description of each operation."""
     for path, item in CONTENTS["paths"].items():
         for method in item.keys() - {"parameters"}:
             yield method.upper(), path, item[method]
@@ -92,13 +92,13 @@ def test_the_contract_is_openapi() -> None:
 
 
 def test_the_gateway_serves_the_contract() -> None:
-    """The JSON that the gateway serves is what `make openapi` makes of the contract."""
+    """The gateway's JSON is the output of `make openapi`."""
     served = (GATEWAY / "docs" / "openapi.json").read_text()
     assert served == json.dumps(CONTENTS, indent=2) + "\n", "run `make openapi`"
 
 
 def test_examples_follow_their_schema() -> None:
-    """Every body in the contract has an example, and it is valid."""
+    """Every body in the contract has valid examples."""
     for method, path, operation in operations():
         messages = [operation.get("requestBody", {}), *operation["responses"].values()]
         for message in map(resolve, messages):
@@ -109,7 +109,7 @@ def test_examples_follow_their_schema() -> None:
 
 
 def test_a_status_has_its_own_problems() -> None:
-    """Every error in the contract is a problem of the status that it is documented under."""
+    """Every problem in the contract has the status that it is documented under."""
     for _, _, operation in operations():
         for status, response in operation["responses"].items():
             if int(status) >= 400:
@@ -121,13 +121,13 @@ def test_a_status_has_its_own_problems() -> None:
 
 
 def test_the_contract_has_the_operations_of_the_code() -> None:
-    """What can be posted according to the contract is what the code can do."""
+    """The contract's POST paths are the operations of the code."""
     posted = {path for path, item in CONTENTS["paths"].items() if "post" in item}
     assert posted == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_an_operation_takes_what_the_contract_says(path: str) -> None:
+def test_an_operation_accepts_the_documented_schema(path: str) -> None:
     """Contract and code agree on members, types and bounds of an operation's parameter."""
     (body,) = CONTENTS["paths"][path]["post"]["requestBody"]["content"].values()
     taken = parameter_type(OPERATIONS[path])
@@ -136,21 +136,21 @@ def test_an_operation_takes_what_the_contract_says(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_an_operation_documents_what_the_api_raises(path: str) -> None:
-    """Every status that the API can answer an operation with is in the contract."""
+def test_an_operation_documents_the_apis_statuses(path: str) -> None:
+    """The contract has every status that the API can return for an operation."""
     documented = {int(status) for status in CONTENTS["paths"][path]["post"]["responses"]}
     assert problems.TITLES.keys() - NOT_AT_AN_OPERATION <= documented
 
 
 def test_only_operations_need_a_key() -> None:
-    """An operation documents that it needs a key; the health paths need none."""
+    """Operations document that they need a key; health paths need none."""
     for _, path, operation in operations():
         assert ("security" in operation) == (path in OPERATIONS)
 
 
 @functools.cache
 def real_problems() -> list[dict[str, Any]]:
-    """Return what the API and the gateway make of what may go wrong, but for the ids."""
+    """Return the problems that the API and the gateway really produce, without ids."""
     with run() as up, run(ready_delay_seconds=60) as starting, run() as stopping:
         stopping.health.drain()
         answers = [
@@ -161,7 +161,7 @@ def real_problems() -> list[dict[str, Any]]:
             up.sum(b'{"a":1.5,"b":2}'),
             up.sum(b'{"a":9223372036854775808,"b":0}'),
             up.sum(b'{"a":2,"b":40}', CONTENT_TYPE="text/plain"),
-            # The server's own part of the request is missing.
+            # The server's part of the request is missing.
             up.sum(b"", **{"wsgi.input": None}),
             starting.request("GET", "/readyz"),
             stopping.request("GET", "/readyz"),
@@ -180,7 +180,7 @@ def real_problems() -> list[dict[str, Any]]:
 
 
 def test_example_problems_are_real() -> None:
-    """Every problem in the contract is one that the API or the gateway makes, to the letter."""
+    """The API or the gateway produces every problem in the contract, word for word."""
     for response in CONTENTS["components"]["responses"].values():
         for example in examples(response["content"][PROBLEM]):
             assert {**example, "request_id": ""} in real_problems()
@@ -189,30 +189,30 @@ def test_example_problems_are_real() -> None:
 # --- The API's problems and the gateway's ---------------------------------------------------------
 
 
-def test_the_gateway_has_three_words_for_each_problem() -> None:
-    """Title, slug and detail are there for the same statuses."""
+def test_the_gateway_has_three_texts_for_each_problem() -> None:
+    """Titles, slugs and details exist for the same statuses."""
     assert TITLES.keys() == SLUGS.keys() == DETAILS.keys()
 
 
 def test_every_error_page_has_a_problem() -> None:
-    """Each status that nginx turns into a problem has words of its own."""
+    """Each status that nginx turns into a problem has its own texts."""
     source = (GATEWAY / "includes" / "error_pages.conf").read_text()
     turned = re.findall(r"^error_page ([\d =]+) /_problem;$", source, re.MULTILINE)
     statuses = {int(status) for status in re.findall(r"\d+", " ".join(turned))}
-    # nginx's own 494 is answered as 431.
+    # nginx's internal 494 becomes 431.
     assert statuses - {494} == TITLES.keys()
 
 
 def test_api_and_gateway_use_the_same_titles() -> None:
-    """A status has one title, whoever answers it."""
+    """A status has one title, whether the API or the gateway answers."""
     shared = problems.TITLES.keys() & TITLES.keys()
     assert {status: problems.TITLES[status] for status in shared} == {
         status: TITLES[status] for status in shared
     }
 
 
-def test_slugs_are_titles_in_lower_kebab() -> None:
-    """The gateway's types are made of its titles, as the API's are."""
+def test_slugs_are_titles_in_kebab_case() -> None:
+    """The gateway derives types from titles, as the API does."""
     assert {status: kebab(title) for status, title in TITLES.items()} == SLUGS
 
 
@@ -235,13 +235,13 @@ class Page(HTMLParser):
 
 
 def test_every_problem_is_explained() -> None:
-    """The `type` of every problem leads to a place in the developer portal."""
+    """The `type` of every problem leads to a section of the developer portal."""
     titles = {**problems.TITLES, **TITLES}
     assert {kebab(title) for title in titles.values()} <= set(Page().values("id"))
 
 
 def test_the_problems_shown_are_real() -> None:
-    """One is shown whole, and each entry has the title, status and detail of one, to the letter."""
+    """One problem is shown in full, and each entry has a real title, status and detail."""
     entry = r'<section id="([a-z-]+)">\n    <h3>(\d+) (.*?)</h3>.*?<pre><code>(.*?)</code></pre>'
     shown = [
         {"type": f"/docs#{slug}", "title": title, "status": int(status), "detail": detail}
@@ -253,8 +253,8 @@ def test_the_problems_shown_are_real() -> None:
         assert {**problem, "request_id": ""} in real_problems()
 
 
-def test_the_page_has_an_id_once() -> None:
-    """No two places have the same name, and each link within the page has its place."""
+def test_the_page_has_unique_ids() -> None:
+    """Ids are unique, and each link within the page has a target."""
     page = Page()
     ids = page.values("id")
     assert len(ids) == len(set(ids))
@@ -262,8 +262,8 @@ def test_the_page_has_an_id_once() -> None:
     assert anchors <= set(ids)
 
 
-def test_the_page_obeys_its_policy() -> None:
-    """The page has no script and no style of its own text, which the gateway's policy forbids."""
+def test_the_page_follows_its_policy() -> None:
+    """The page has no inline script and no inline style, which the gateway's policy forbids."""
     for tag, attributes in Page().tags:
         assert tag != "style"
         assert tag != "script" or attributes.get("src")

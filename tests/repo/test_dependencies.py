@@ -13,8 +13,8 @@ from zama_ops.paths import ROOT
 
 
 @pytest.mark.parametrize("folder", ["ops", "emulator", "services/api"])
-def test_a_package_declares_what_it_imports(folder: str) -> None:
-    """Its dependencies and extras are exactly the third-party packages that its modules import."""
+def test_a_package_declares_its_imports(folder: str) -> None:
+    """Its dependencies and extras are exactly the third-party packages that it imports."""
     project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
     extras = project.get("optional-dependencies", {}).values()
     declared = {re.split(r"[^\w-]", text)[0] for text in sum(extras, project["dependencies"])}
@@ -27,7 +27,7 @@ def test_a_package_declares_what_it_imports(folder: str) -> None:
 
 
 def imports(path: Path) -> set[str]:
-    """Return the top-level packages that a module imports, anywhere in it."""
+    """Return the top-level packages that a module imports at any level."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     plain = {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
     froms = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}

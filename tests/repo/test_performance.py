@@ -1,4 +1,4 @@
-"""What is said about performance is what was measured last."""
+"""Published performance figures come from the newest measurement."""
 
 import json
 
@@ -9,13 +9,13 @@ NEWEST = max((ROOT / "bench" / "results").glob("*.json"))
 RESULT = json.loads(NEWEST.read_text())
 
 
-def test_the_report_is_of_the_result() -> None:
-    """Each figure of the Markdown beside the newest result is in the result."""
+def test_the_report_matches_the_result() -> None:
+    """Each figure of the newest Markdown report is in its result."""
     assert NEWEST.with_suffix(".md").read_text() == benchmark.markdown(RESULT)
 
 
 def test_the_readme_has_the_newest_figures() -> None:
-    """The table of ratios, and links to the rest."""
+    """The README has the table of ratios and links to the rest."""
     readme = (ROOT / "README.md").read_text()
     assert benchmark.ratios(RESULT) in readme
     for suffix in (".md", ".png"):

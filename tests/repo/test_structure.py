@@ -1,4 +1,4 @@
-"""Which modules import which: arrows point from commands to shared modules."""
+"""Return the full name of a module of `zama`."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ def tree(path: Path) -> list[ast.AST]:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Return the full names of all that a module imports, anywhere in it."""
+    """Yield the full names of a module's imports at any level."""
     for node in tree(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -39,21 +39,21 @@ MODULES: Final = {
 COMMANDS: Final = set(imported(OPS / "cli.py")) & set(MODULES)
 
 
-def test_the_folders_are_those_of_the_commands() -> None:
-    """Each command is in one of three folders, which have no other commands' names."""
+def test_commands_are_in_three_folders() -> None:
+    """Each command is in the folder of its group."""
     assert {name.split(".")[1] for name in COMMANDS} == {"local", "service", "delivery"}
     assert len(COMMANDS) > 10
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_a_command_imports_no_command(command: str) -> None:
-    """What two commands need is a module beside their folders."""
+    """Code that two commands need is in a shared module."""
     assert not set(imported(MODULES[command])) & COMMANDS
 
 
 @pytest.mark.parametrize("shared", sorted(set(MODULES) - COMMANDS - {"zama_ops.cli"}))
 def test_a_shared_module_imports_no_command(shared: str) -> None:
-    """Nor does a folder's module import another folder's."""
+    """It imports no module of another folder either."""
     found = set(imported(MODULES[shared])) & set(MODULES)
     assert not found & COMMANDS
     own = shared.rpartition(".")[0]
@@ -61,8 +61,8 @@ def test_a_shared_module_imports_no_command(shared: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_production_code_does_without_emulator_and_tests(name: str) -> None:
-    """It starts the emulator as a program, and reads nothing in the tests' folders."""
+def test_production_code_needs_no_emulator_and_no_tests(name: str) -> None:
+    """It starts the emulator as a program, and reads no file of the tests."""
     packages = {one.partition(".")[0] for one in imported(MODULES[name])}
     assert not packages & {"zama_emulator", "ministack", "moto", "docker", "conftest", "stack"}
     texts = {node.value for node in tree(MODULES[name]) if isinstance(node, ast.Constant)}
@@ -70,14 +70,14 @@ def test_production_code_does_without_emulator_and_tests(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EMULATOR.glob("*.py")), ids=lambda path: path.stem)
-def test_the_emulator_knows_nothing_of_the_service(path: Path) -> None:
-    """It is a package for any service on ECS."""
+def test_the_emulator_is_independent_of_the_service(path: Path) -> None:
+    """The emulator is a package for any service on ECS."""
     packages = {one.partition(".")[0] for one in imported(path)}
     assert not packages & {"zama_ops", "zama_api"}
 
 
 def test_the_map_names_every_module() -> None:
-    """ops/README.md has one line for each."""
+    """ops/README.md has one line for each module."""
     map_ = (ROOT / "ops" / "README.md").read_text()
     named = re.findall(r"^\| \[`([\w/]+)\.py`\]\(src/zama_ops/\1\.py\) \|", map_, re.MULTILINE)
     assert sorted(named) == sorted(
@@ -85,8 +85,8 @@ def test_the_map_names_every_module() -> None:
     )
 
 
-def test_every_test_says_what_it_holds() -> None:
-    """Its docstring is the behaviour, as a sentence."""
+def test_every_test_has_a_docstring() -> None:
+    """The docstring states the behaviour in one sentence."""
     mute = [
         f"{path.name}::{node.name}"
         for folder in ("tests", "services/api/tests", "emulator/tests")

@@ -1,4 +1,4 @@
-"""The workflows: pinned, bounded, and with no more power than each job needs."""
+"""The workflows are pinned and bounded, and jobs have only the permissions that they need."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ ACTIONS: Final[dict[str, dict[str, Any]]] = yaml.safe_load(
     (Path(__file__).parent / "actions.yaml").read_text()
 )
 
-# Whoever adds one says here, too, that it is meant.
+# Add new write permissions here as well, to confirm that they are intended.
 WRITES: Final = {
     ("ci.yml", "docker-build-push"): {"id-token", "attestations"},
     ("ci.yml", "terraform"): {"id-token"},
@@ -51,7 +51,7 @@ def ci(name: str) -> Job:
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
 def test_a_workflow_has_no_fault(path: Path) -> None:
-    """Each step runs one target of the Makefile, and each expression stands for something."""
+    """Each step runs one target of the Makefile, and each expression has a value."""
     assert list(workflow.faults(path, MAKEFILE)) == []
 
 
@@ -69,7 +69,7 @@ def test_a_workflow_has_no_fault(path: Path) -> None:
     ],
 )
 def test_a_fault_is_found(tmp_path: Path, old: str, new: str, fault: str) -> None:
-    """What GitHub would take for an empty text, or run unseen by `make`, is named."""
+    """Expressions that GitHub would treat as empty, and commands outside `make`, are reported."""
     text = (WORKFLOWS / "ci.yml").read_text()
     assert old in text
     path = tmp_path / "ci.yml"
@@ -78,8 +78,8 @@ def test_a_fault_is_found(tmp_path: Path, old: str, new: str, fault: str) -> Non
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
-def test_a_workflow_says_when_and_why(path: Path) -> None:
-    """It begins with a comment, and has nothing that a job has not asked for."""
+def test_a_workflow_explains_itself_and_has_no_permissions(path: Path) -> None:
+    """It starts with a comment, and only jobs request permissions."""
     assert path.read_text().startswith("# ")
     contents = workflow.read(path)
     assert contents["name"] == path.stem
@@ -90,18 +90,18 @@ def test_a_workflow_says_when_and_why(path: Path) -> None:
 
 
 def test_a_job_is_bounded() -> None:
-    """It ends in time, on a named machine, under the name that branch rules know."""
+    """It has a timeout, a fixed runner, and the name that branch rules use."""
     for job in jobs():
         assert job.contents["timeout-minutes"] <= 80, job.name
         assert job.contents["runs-on"] == "ubuntu-24.04", job.name
         assert job.contents["name"] == job.name
 
 
-# --- Power ----------------------------------------------------------------------------------------
+# --- Permissions ----------------------------------------------------------------------------------
 
 
-def test_a_job_may_write_only_what_is_meant() -> None:
-    """Its permissions stand on it, and each says what it is for."""
+def test_a_job_has_only_intended_write_permissions() -> None:
+    """Each permission is listed on the job, with a comment on its purpose."""
     found = {}
     for job in jobs():
         permissions = job.contents["permissions"]
@@ -116,8 +116,8 @@ def test_a_job_may_write_only_what_is_meant() -> None:
                 assert re.search(r" # for \w", line), line
 
 
-def test_only_the_deploy_has_secrets() -> None:
-    """And it waits for the environment's approval, and runs on main only."""
+def test_only_the_deployment_has_secrets() -> None:
+    """It runs on main only, after the environment's approval."""
     for path in ALL:
         contents = workflow.read(path)
         for name, job in contents["jobs"].items():
@@ -129,7 +129,7 @@ def test_only_the_deploy_has_secrets() -> None:
 
 
 def test_a_pull_request_gets_no_credential() -> None:
-    """Of ci.yml's steps those that need AWS run on pushes to main only, and all others always."""
+    """In ci.yml, steps that need AWS run only on pushes to main, and all others always."""
     values = {
         "github.event_name": "pull_request",
         "github.ref": "refs/pull/1/merge",
@@ -151,8 +151,8 @@ def test_a_pull_request_gets_no_credential() -> None:
     assert {"make test", "make test-all", "make images", "make scan", "make plan"} <= run
 
 
-def test_what_a_pull_request_brings_has_no_token_that_writes() -> None:
-    """The job that comments runs the code that the pull request is for."""
+def test_a_pull_requests_code_gets_no_write_token() -> None:
+    """The job that comments runs the code of the base branch."""
     comment = ci("comment")
     assert comment.condition == "github.event.pull_request.head.repo.full_name == github.repository"
     (checkout,) = (step for step in comment.steps if step.action == "actions/checkout")
@@ -163,7 +163,7 @@ def test_what_a_pull_request_brings_has_no_token_that_writes() -> None:
 
 
 def test_an_action_is_pinned() -> None:
-    """By its commit, beside the release; everywhere the same one."""
+    """Each action has one commit, with its release as a comment, everywhere."""
     pins: dict[str, set[str]] = {}
     for path in ALL:
         for line in path.read_text().splitlines():
@@ -175,8 +175,8 @@ def test_an_action_is_pinned() -> None:
     assert {name: pin for name, pin in pins.items() if len(pin) > 1} == {}
 
 
-def test_an_action_takes_what_it_is_given() -> None:
-    """Every input and output that is used was read in the action's own description."""
+def test_an_action_has_the_inputs_and_outputs_in_use() -> None:
+    """actions.yaml lists every input and output that the workflows use."""
     used: dict[str, dict[str, set[str]]] = {}
     for job, step in steps():
         if step.uses:
@@ -194,17 +194,17 @@ def test_an_action_takes_what_it_is_given() -> None:
 
 
 def test_a_checkout_leaves_no_token_behind() -> None:
-    """What runs after it cannot push."""
+    """Later steps cannot push."""
     for job, step in steps():
         if step.action == "actions/checkout":
             assert step.arguments["persist-credentials"] is False, job.name
 
 
-# --- The whole ------------------------------------------------------------------------------------
+# --- The pipeline ---------------------------------------------------------------------------------
 
 
-def test_the_order_is_kept() -> None:
-    """Test, build, scan, push, sign, plan; verify, apply."""
+def test_the_stages_are_in_order() -> None:
+    """Test, build, scan, push, sign, plan; then verify and apply."""
     assert ci("docker-build-push").needs == ("build-test",)
     assert set(ci("terraform").needs) == {"build-test", "docker-build-push"}
     (deploy,) = workflow.jobs(WORKFLOWS / "deploy.yml")
@@ -215,7 +215,7 @@ def test_the_order_is_kept() -> None:
 
 
 def test_a_step_that_fails_ends_the_pipeline() -> None:
-    """No step is forgiven, and each that checks a commit runs always."""
+    """No step may fail without consequences, and every check of a commit always runs."""
     for job in jobs():
         for part in (job.contents, *job.contents["steps"]):
             assert "continue-on-error" not in part, job.name
@@ -223,29 +223,29 @@ def test_a_step_that_fails_ends_the_pipeline() -> None:
     assert {checks.condition, *(step.condition for step in checks.steps)} == {""}
 
 
-def test_one_check_stands_for_all() -> None:
-    """The last job needs each that can fail, runs always, and succeeds if all have."""
+def test_one_check_represents_all() -> None:
+    """The last job needs all others, always runs, and succeeds if they have succeeded."""
     names = {job.name for job in workflow.jobs(WORKFLOWS / "ci.yml")}
-    # The comment is a courtesy, and pull requests from forks have none.
+    # The comment is optional, and pull requests from forks get none.
     assert set(ci("ci").needs) == names - {"ci", "comment"}
     assert ci("ci").condition == workflow.ALWAYS
 
 
 def test_every_check_is_in_the_pipeline() -> None:
-    """Whatever `make lint` checks, and all else that refuses, comes before the images are built."""
+    """All checks of `make lint`, and all others, run before the images are built."""
     (lint,) = re.findall(r"^lint: (.*?) ##", MAKEFILE, re.MULTILINE)
     checks = [*lint.split(), "setup", "secrets", "licences", "audit", "test"]
     assert {f"make {check}" for check in checks} <= {step.run for step in ci("build-test").steps}
     assert "make test-all" in {step.run for step in ci("test-all").steps}
 
 
-def test_the_rehearsal_leaves_out_what_is_there() -> None:
-    """Each step that the rehearsal cannot do is one of the workflows'."""
+def test_the_rehearsal_leaves_out_existing_steps() -> None:
+    """Each step that the rehearsal leaves out is a step of a workflow."""
     assert set(rehearse._LEFT_OUT) <= {step.run.strip() for _, step in steps()}  # noqa: SLF001
 
 
-def test_updates_are_looked_for_wherever_something_is_pinned() -> None:
-    """Dependabot knows each folder with a lock, a base image, a provider; and the workflows."""
+def test_dependabot_updates_everything_that_is_pinned() -> None:
+    """Dependabot knows the workflows and each folder with a lock, a base image or a provider."""
     contents = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())
     known: dict[str, set[str]] = {}
     for update in contents["updates"]:
@@ -262,15 +262,15 @@ def test_updates_are_looked_for_wherever_something_is_pinned() -> None:
 
 
 def folders_with(pattern: str) -> set[str]:
-    """Return the folders with such a file, as paths in the repository."""
+    """Return the folders with a matching file, as paths in the repository."""
     found = (path.relative_to(ROOT) for path in ROOT.rglob(pattern))
     hidden = {".venv", ".terraform", "build"}
     folders = {path.parent for path in found if not hidden & set(path.parts)}
     return {f"/{folder}" if folder.name else "/" for folder in folders}
 
 
-def test_atlantis_makes_the_same_checks() -> None:
-    """Before it plans; and the outputs and profiles that it names are there."""
+def test_atlantis_runs_the_same_checks() -> None:
+    """They run before the plan, and the outputs that atlantis.yaml names exist."""
     text = (ROOT / "atlantis.yaml").read_text()
     first = yaml.safe_load(text)["workflows"]["service"]["plan"]["steps"][0]
     assert first == {"run": "make -C .. lint-terraform"}
@@ -281,10 +281,10 @@ def test_atlantis_makes_the_same_checks() -> None:
         assert f'output "{name}" {{' in outputs
 
 
-# --- What is said of it ---------------------------------------------------------------------------
+# --- Documentation --------------------------------------------------------------------------------
 
 
-def test_a_site_is_told_what_to_set() -> None:
+def test_the_workflows_settings_are_documented() -> None:
     """docs/github.md explains each variable and secret of the workflows, and no other."""
     used = {
         path.partition(".")[2]
@@ -298,8 +298,8 @@ def test_a_site_is_told_what_to_set() -> None:
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)) == used
 
 
-def test_pages_name_targets_that_there_are() -> None:
-    """And badges of workflows that there are."""
+def test_pages_name_existing_targets() -> None:
+    """Badges refer to existing workflows."""
     text = "\n".join(page.read_text() for page in pages())
     targets = set(re.findall(r"(?:^|`)(?:[A-Z_]+=\S+ )*make ([a-z-]+)", text, re.MULTILINE))
     assert targets - set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)) == set()

@@ -1,10 +1,10 @@
-# The load balancer's log of every request, in a bucket that only it can write to.
+# The load balancer's access log, in a bucket that only the load balancer can write to.
 
 resource "aws_s3_bucket" "access_logs" {
-  # checkov:skip=CKV_AWS_18:A log of who reads the log would need a bucket again
+  # checkov:skip=CKV_AWS_18:Logging access to the log would need another bucket
   # checkov:skip=CKV_AWS_144:A lost access log is not worth a second region
-  # checkov:skip=CKV_AWS_145:The load balancer can write with S3's own key only, see below
-  # checkov:skip=CKV2_AWS_62:Nobody waits for events of this bucket
+  # checkov:skip=CKV_AWS_145:The load balancer supports only S3-managed keys, see below
+  # checkov:skip=CKV2_AWS_62:Nothing consumes events of this bucket
   count = var.access_logs_enabled ? 1 : 0
 
   bucket        = "${var.name_prefix}-access-logs-${local.account_id}-${var.region}"
@@ -64,7 +64,7 @@ resource "aws_s3_bucket_public_access_block" "access_logs" {
   restrict_public_buckets = true
 }
 
-# The load balancer can write to a bucket with S3's own key only.
+# The load balancer can write only to a bucket with S3-managed keys.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
 resource "aws_s3_bucket_server_side_encryption_configuration" "access_logs" {
   count = var.access_logs_enabled ? 1 : 0

@@ -6,7 +6,7 @@ locals {
   # A rolling deployment stays within one target group; blue/green alternates between two.
   target_groups = toset(local.blue_green ? ["blue", "green"] : ["blue"])
 
-  # Where requests are served. With HTTPS, port 80 only redirects.
+  # The listener that serves requests. With HTTPS, port 80 only redirects.
   listener = local.https ? {
     port            = 443
     protocol        = "HTTPS"
@@ -22,20 +22,20 @@ locals {
 }
 
 resource "aws_lb" "this" {
-  # checkov:skip=CKV_AWS_150:An option; the production profile has it on
-  # checkov:skip=CKV2_AWS_76:The rule is among the dynamic ones of waf.tf, which the check does not see
+  # checkov:skip=CKV_AWS_150:An option, enabled in the production profile
+  # checkov:skip=CKV2_AWS_76:waf.tf adds the rule dynamically, which the check cannot see
   name               = var.name_prefix
   load_balancer_type = "application"
   security_groups    = [aws_security_group.load_balancer.id]
   subnets            = local.load_balancer_subnet_ids
 
-  # Shorter than the gateway's keep-alive of 75 s (services/nginx/nginx.conf), so that it is always
-  # the load balancer that closes an idle connection.
+  # Shorter than the gateway's keep-alive of 75 s (services/nginx/nginx.conf), so that the load
+  # balancer always closes idle connections first.
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
   idle_timeout               = 60
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "strictest"
-  # The caller's address is appended; the gateway believes the last untrusted entry.
+  # The load balancer appends the caller's address; the gateway uses the last untrusted entry.
   xff_header_processing_mode = "append"
   enable_deletion_protection = var.deletion_protection_enabled
 
@@ -48,7 +48,7 @@ resource "aws_lb" "this" {
     }
   }
 
-  # The load balancer tries to write when the attribute is set, and refuses if it may not.
+  # Setting the attribute makes a test write, which fails without the policy.
   depends_on = [aws_s3_bucket_policy.access_logs]
 }
 
@@ -61,7 +61,7 @@ resource "aws_lb_target_group" "this" {
   protocol    = "HTTP"
   port        = local.gateway_port
 
-  # A request takes milliseconds; those under way when a task leaves need no more.
+  # Requests take milliseconds, so those in flight when a task is deregistered need no more.
   # https://docs.aws.amazon.com/AmazonECS/latest/bestpracticesguide/load-balancer-connection-draining.html
   deregistration_delay          = 15
   load_balancing_algorithm_type = "least_outstanding_requests"
@@ -95,7 +95,7 @@ resource "aws_lb_listener" "rolling" {
   }
 }
 
-# CodeDeploy shifts the weights, so they are not Terraform's after the start.
+# CodeDeploy shifts the weights, so Terraform sets them only at creation.
 resource "aws_lb_listener" "blue_green" {
   count = local.blue_green ? 1 : 0
 

@@ -1,4 +1,4 @@
-# As many tasks as the load needs. Out fast, in slowly.
+# The number of tasks follows the load: fast scale-out, slow scale-in.
 
 resource "aws_appautoscaling_target" "this" {
   service_namespace  = "ecs"
@@ -26,7 +26,7 @@ resource "aws_appautoscaling_policy" "cpu" {
   }
 }
 
-# The metric follows one target group, so CodeDeploy's alternation rules it out.
+# The metric belongs to one target group, and CodeDeploy alternates between two.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
 resource "aws_appautoscaling_policy" "requests" {
   count = local.blue_green ? 0 : 1

@@ -1,6 +1,6 @@
-# CodeDeploy starts a second set of tasks, sends it a tenth of the traffic for five minutes, then all,
-# and goes back when an alarm fires. `apply` registers the task definition; the output
-# `codedeploy_deployment` is what starts the shift (README.md).
+# CodeDeploy starts a second set of tasks and shifts a tenth of the traffic to it, then after five
+# minutes all of it. An alarm rolls the deployment back. `apply` registers the task definition; the
+# output `codedeploy_deployment` starts the shift (README.md).
 
 resource "aws_codedeploy_app" "this" {
   count = local.blue_green ? 1 : 0
@@ -26,7 +26,7 @@ resource "aws_codedeploy_deployment_group" "this" {
     deployment_ready_option {
       action_on_timeout = "CONTINUE_DEPLOYMENT"
     }
-    # Until then a rollback is instant, for the old tasks still run.
+    # Rollbacks are instant until then, because the old tasks still run.
     terminate_blue_instances_on_deployment_success {
       action                           = "TERMINATE"
       termination_wait_time_in_minutes = 10
@@ -95,9 +95,9 @@ resource "aws_iam_role_policy" "codedeploy" {
   policy = data.aws_iam_policy_document.codedeploy[0].json
 }
 
-# The part of AWSCodeDeployRoleForECSLimited that is used here, on this service only.
+# The permissions of AWSCodeDeployRoleForECSLimited that are used here, for this service only.
 data "aws_iam_policy_document" "codedeploy" {
-  # checkov:skip=CKV_AWS_356:The Describe actions know no resource
+  # checkov:skip=CKV_AWS_356:Describe actions do not support resources
   count = local.blue_green ? 1 : 0
 
   statement {
@@ -115,7 +115,7 @@ data "aws_iam_policy_document" "codedeploy" {
     ]
   }
 
-  # What is to be made has no name yet, but is in this cluster.
+  # A new task set has no name yet, so the condition limits it to this cluster.
   # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
   statement {
     sid       = "MakeTaskSets"
@@ -128,7 +128,7 @@ data "aws_iam_policy_document" "codedeploy" {
     }
   }
 
-  # Its default action; it has no rules.
+  # The listener's default action; it has no rules.
   statement {
     sid       = "Shift"
     actions   = ["elasticloadbalancing:ModifyListener"]

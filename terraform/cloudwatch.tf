@@ -1,13 +1,13 @@
-# Alarms and the topic that they are sent to. Those about the service levels are in slo.tf.
+# Alarms and their topic. The alarms on service levels are in slo.tf.
 
 locals {
-  # Whoever is woken finds what to do in docs/runbooks, under the alarm's name.
+  # Each alarm has a runbook in docs/runbooks, under the alarm's name.
   runbooks = local.service_levels.runbooks
 
   load_balancer_dimensions = { LoadBalancer = aws_lb.this.arn_suffix }
   service_dimensions       = { ClusterName = aws_ecs_cluster.this.name, ServiceName = local.service_name }
 
-  # Those that say that a new version is bad: a deployment that sees one is rolled back.
+  # Alarms that indicate a bad version: a deployment that triggers one is rolled back.
   rollback_alarm_names = [for name in ["ServerErrors", "LoadBalancerErrors"] : "${var.name_prefix}-${name}"]
 }
 
@@ -51,8 +51,8 @@ data "aws_iam_policy_document" "alarms" {
 # --- Alarms ---------------------------------------------------------------------------------------
 
 locals {
-  # Name to what is measured. `periods` of a minute in a row at the threshold or above, or `below` it:
-  # there a missing value counts, elsewhere it is a quiet minute.
+  # Name to metric. An alarm fires after `periods` minutes in a row at or above the threshold, or
+  # under it if `below` is set. Missing data counts as under it, and otherwise as a quiet minute.
   alarms = {
     ServerErrors = {
       description = "The service answered 5 or more requests with a 5xx within a minute."
@@ -104,7 +104,7 @@ locals {
       below       = false
       periods     = 5
     }
-    # The probe (probe.tf) always calls.
+    # The probe (probe.tf) always sends requests.
     NoRequests = {
       description = "For five minutes no request has come, not even the probe's: what brings them here is broken."
       namespace   = "AWS/ApplicationELB"
@@ -157,7 +157,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_tasks" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# No data means no task, and of two target groups only one has tasks.
+# No data means no tasks; of two target groups, only one has tasks.
 resource "aws_cloudwatch_metric_alarm" "no_healthy_task" {
   alarm_name          = "${var.name_prefix}-NoHealthyTask"
   alarm_description   = "No task has been healthy for two minutes: nobody is served. Runbook: ${local.runbooks}/NoHealthyTask.md"

@@ -1,11 +1,11 @@
-# The dashboard: the golden signals, what was refused, and what is left of the error budgets. Lines
-# are at what the alarms and the objectives say.
+# The dashboard: the golden signals, refused requests and the remaining error budgets. Lines mark
+# the thresholds of alarms and objectives.
 
 locals {
   load_balancer_metric = ["AWS/ApplicationELB", "LoadBalancer", aws_lb.this.arn_suffix]
   service_metric       = ["AWS/ECS", "ClusterName", aws_ecs_cluster.this.name, "ServiceName", local.service_name]
 
-  # Two in a row, from the left. A metric is [name, statistic], a line [label, value].
+  # Two per row, from the left. A metric is [name, statistic], a line [label, value].
   panels = [
     {
       title   = "Requests, by class of status"
@@ -93,7 +93,7 @@ locals {
     }
   }
 
-  # One number each: the whole window is one period.
+  # Each widget shows one number: the whole window is one period.
   budget_widgets = [
     for objective, stated in local.objectives : {
       type = "metric"

@@ -1,11 +1,11 @@
-# The cluster, the task and the service that runs it. The task is as docker-compose.yaml has it.
+# The cluster, the task and the service that runs it. The task matches docker-compose.yaml.
 
 locals {
-  # Unprivileged, so that it needs no capability.
+  # An unprivileged port, so that nginx needs no capability.
   gateway_port = 8081
   api_port     = 8080
 
-  # Longer than the 25 s in which both containers stop (services/nginx/entrypoint).
+  # Longer than the 25 s within which both containers stop (services/nginx/entrypoint).
   stop_timeout = 30
 
   service_name = one(concat(aws_ecs_service.rolling[*].name, aws_ecs_service.blue_green[*].name))
@@ -13,7 +13,7 @@ locals {
 
 # --- Images ---------------------------------------------------------------------------------------
 
-# Made by bootstrap/, because images are pushed before the service is planned.
+# Created by bootstrap/, because images are pushed before the service is planned.
 data "aws_ecr_repository" "this" {
   for_each = toset(["api", "nginx"])
 
@@ -32,7 +32,7 @@ locals {
 # --- Cluster --------------------------------------------------------------------------------------
 
 resource "aws_ecs_cluster" "this" {
-  # checkov:skip=CKV_AWS_65:An option, for it is paid by the metric; the production profile has it on
+  # checkov:skip=CKV_AWS_65:An option, because AWS charges by the metric; enabled in the production profile
   name = var.name_prefix
 
   setting {
@@ -44,7 +44,7 @@ resource "aws_ecs_cluster" "this" {
 # --- Task -----------------------------------------------------------------------------------------
 
 locals {
-  # What every container has. In the order and with the defaults that ECS gives back, so that plans
+  # Settings of every container, in the order and with the defaults that ECS returns, so that plans
   # stay empty.
   container = {
     essential              = true
@@ -52,7 +52,7 @@ locals {
     stopTimeout            = local.stop_timeout
     linuxParameters = {
       capabilities = { add = [], drop = ["ALL"] }
-      # A program that is process 1 itself gets no signal before it has set its handlers, so a stop
+      # Process 1 receives no signal until it sets its handlers, so without an init process a stop
       # during the start would wait for `stopTimeout`.
       initProcessEnabled = true
     }
@@ -62,7 +62,7 @@ locals {
         awslogs-group         = aws_cloudwatch_log_group.this.name
         awslogs-region        = var.region
         awslogs-stream-prefix = "ecs"
-        # Should CloudWatch be slow, lines are lost rather than requests held up.
+        # If CloudWatch is slow, drop log lines rather than delay requests.
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html
         mode            = "non-blocking"
         max-buffer-size = "4m"
@@ -79,7 +79,7 @@ locals {
     image = local.images.api
     user  = "10001:10001"
     environment = [
-      # Only the gateway may reach it: they share the task's network namespace.
+      # Only the gateway can reach it: both share the task's network namespace.
       { name = "HOST", value = "127.0.0.1" },
       { name = "PORT", value = tostring(local.api_port) },
       { name = "VERSION", value = var.image_tag },
@@ -97,14 +97,14 @@ locals {
     name  = "nginx"
     image = local.images.nginx
     user  = "101:101"
-    # Starts after the API, and at the end stops before it.
+    # Starts after the API and stops before it.
     dependsOn = [{ containerName = "api", condition = "HEALTHY" }]
     environment = concat([
       { name = "API_PORT", value = tostring(local.api_port) },
       { name = "LISTEN_PORT", value = tostring(local.gateway_port) },
       { name = "RATE_BURST", value = tostring(var.rate_limit.burst) },
       { name = "RATE_LIMIT", value = tostring(var.rate_limit.rate) },
-      # Nobody but the load balancer reaches the tasks, so it may speak for its callers.
+      # Only the load balancer can reach the tasks, so its X-Forwarded-For is trusted.
       { name = "TRUSTED_PROXIES", value = local.vpc_cidr },
     ], local.metrics_environment)
     secrets = [{ name = "API_KEYS", valueFrom = aws_ssm_parameter.api_keys.arn }]
@@ -112,7 +112,7 @@ locals {
       { containerPort = local.gateway_port, hostPort = local.gateway_port, protocol = "tcp" },
     ]
     linuxParameters = merge(local.container.linuxParameters, {
-      # The rendered configuration holds the keys, so it lives in memory only.
+      # The rendered configuration contains the keys, so it is kept in memory only.
       tmpfs = [{ containerPath = "/tmp", size = 16, mountOptions = ["nodev", "noexec", "nosuid"] }]
     })
     healthCheck = {
@@ -158,13 +158,13 @@ resource "aws_ecs_service" "rolling" {
   launch_type      = "FARGATE"
   platform_version = "LATEST"
 
-  # Two new tasks are healthy before two old ones go.
+  # Two new tasks must be healthy before two old ones stop.
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
   health_check_grace_period_seconds  = 30
   wait_for_steady_state              = true
 
-  # After the loss of a zone tasks are spread evenly again.
+  # Redistributes tasks evenly after the loss of a zone.
   availability_zone_rebalancing = "ENABLED"
 
   enable_ecs_managed_tags = true
@@ -194,24 +194,24 @@ resource "aws_ecs_service" "rolling" {
   }
 
   lifecycle {
-    # Autoscaling's.
+    # Autoscaling changes it.
     ignore_changes = [desired_count]
 
-    # A service that was rolled back is steady again, and `apply` would call that success.
+    # A rolled-back service is stable again, and `apply` would report success.
     postcondition {
       condition     = self.task_definition == aws_ecs_task_definition.this.arn
-      error_message = "The deployment was rolled back: the service runs ${self.task_definition}. `aws ecs describe-services` tells why (events, rolloutStateReason)."
+      error_message = "The deployment was rolled back: the service runs ${self.task_definition}. See events and rolloutStateReason in `aws ecs describe-services`."
     }
   }
 
-  # A target group that no listener uses cannot be given to a service; a task that may not read its
-  # keys, or finds no way to them, cannot start.
+  # A service needs a target group with a listener, and its tasks need permission and a route to
+  # read the keys.
   depends_on = [aws_lb_listener.rolling, aws_iam_role_policy.execution, aws_vpc_endpoint.interface, aws_vpc_endpoint.s3]
 }
 
 # --- Service, blue/green --------------------------------------------------------------------------
 
-# After the first time CodeDeploy decides which task definition runs (blue_green.tf).
+# After the first deployment, CodeDeploy selects the running task definition (blue_green.tf).
 resource "aws_ecs_service" "blue_green" {
   count = local.blue_green ? 1 : 0
 
@@ -244,7 +244,7 @@ resource "aws_ecs_service" "blue_green" {
   }
 
   lifecycle {
-    # Autoscaling's; and CodeDeploy's.
+    # Autoscaling and CodeDeploy change these.
     ignore_changes = [desired_count, task_definition, load_balancer]
   }
 

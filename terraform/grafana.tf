@@ -1,4 +1,4 @@
-# Amazon Managed Grafana, which reads Prometheus and CloudWatch and writes nothing.
+# Amazon Managed Grafana, with read-only access to Prometheus and CloudWatch.
 
 resource "aws_grafana_workspace" "this" {
   count = var.managed_grafana_enabled ? 1 : 0
@@ -47,7 +47,7 @@ resource "aws_iam_role_policy" "grafana" {
 }
 
 data "aws_iam_policy_document" "grafana" {
-  # checkov:skip=CKV_AWS_356:CloudWatch's metrics are no resources
+  # checkov:skip=CKV_AWS_356:CloudWatch metrics are not resources
   count = var.managed_grafana_enabled ? 1 : 0
 
   statement {

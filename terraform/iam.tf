@@ -1,7 +1,8 @@
-# Two roles: the execution role is ECS's, to start a task; the task role is what the code may do.
+# Two roles: ECS uses the execution role to start tasks, and the containers use the task role.
 
 locals {
-  # Of each of the service's roles: made by bootstrap/, as whoever deploys is not to change it.
+  # The boundary of all the service's roles. bootstrap/ creates it, because the workflows' role must
+  # not change it.
   boundary_arn = "arn:${local.partition}:iam::${local.account_id}:policy/${var.name_prefix}-boundary"
 
   repository_arns = concat(
@@ -60,7 +61,7 @@ data "aws_iam_policy_document" "execution" {
       sid       = "DecryptKeys"
       actions   = ["kms:Decrypt"]
       resources = [statement.value.arn]
-      # The key also protects the logs, which this role has no business to read.
+      # The key also encrypts the logs, which this role must not read.
       # https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
       condition {
         test     = "StringEquals"
@@ -91,7 +92,7 @@ data "aws_iam_policy_document" "execution" {
 
 # --- Task -----------------------------------------------------------------------------------------
 
-# The service calls nothing of AWS's; the collector writes metrics.
+# The service itself makes no AWS calls; the collector writes metrics.
 resource "aws_iam_role" "task" {
   name                 = "${var.name_prefix}-task"
   description          = "What the containers may do: nothing, or write metrics if there is a collector"

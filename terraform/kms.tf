@@ -1,7 +1,7 @@
-# One key of the service's own for what it stores: whoever may not use the key reads nothing.
+# A separate key for the service's data; without permission to use the key, the data cannot be read.
 
 locals {
-  # Null leaves each service to the key that AWS keeps for it.
+  # Null: each AWS service uses its own managed key.
   kms_key_arn = one(aws_kms_key.this[*].arn)
 }
 
@@ -21,12 +21,12 @@ resource "aws_kms_alias" "this" {
 }
 
 data "aws_iam_policy_document" "kms" {
-  # checkov:skip=CKV_AWS_109:In a key's policy `*` is this key, and without this statement nobody could manage it
+  # checkov:skip=CKV_AWS_109:In a key policy `*` is this key, and without this statement it could not be managed
   # checkov:skip=CKV_AWS_111:As CKV_AWS_109
   # checkov:skip=CKV_AWS_356:As CKV_AWS_109
   count = var.customer_managed_key_enabled ? 1 : 0
 
-  # Leaves it to the account's IAM policies who may use the key.
+  # The account's IAM policies decide who may use the key.
   # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
   statement {
     sid       = "Account"
@@ -54,7 +54,7 @@ data "aws_iam_policy_document" "kms" {
     }
   }
 
-  # Alarms and alerts publish to a topic that is encrypted with this key.
+  # Alarms and alerts publish to a topic encrypted with this key.
   # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
   statement {
     sid       = "Alarms"

@@ -1,34 +1,35 @@
-# The log group of the tasks, and the questions that runbooks ask it.
+# The log group of the tasks, and the saved queries that runbooks use.
 
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_338:A month is enough to look into an incident; the production profile keeps a year
+  # checkov:skip=CKV_AWS_338:A month is enough to investigate an incident; the production profile keeps a year
   name              = "/ecs/${var.name_prefix}"
   retention_in_days = var.log_retention_days
   kms_key_id        = local.kms_key_arn
 }
 
 locals {
-  # By name. Every request has a line of the gateway's, and one of the API's if it got there.
+  # Queries by name. Every request has a line from the gateway, and one from the API if it got that
+  # far.
   # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
   log_queries = {
-    # What failed, and whose fault it was.
+    # Failed requests, with the failing service.
     errors = "filter status >= 500 | stats count(*) as requests by service, status, path | sort requests desc"
 
-    # What tasks said of themselves: starts, drains, exceptions.
+    # Tasks' own events: starts, drains, exceptions.
     events = "filter event != 'request' | fields @timestamp, service, level, event, message, traceback | sort @timestamp desc | limit 50"
 
-    # The slowest answers; upstream_ms is the API's part of duration_ms.
+    # The slowest responses; upstream_ms is the API's part of duration_ms.
     slowest = "filter service = 'nginx' and event = 'request' | fields @timestamp, duration_ms, upstream_ms, status, path, client, request_id | sort duration_ms desc | limit 20"
 
-    # Who was refused: 401 without a key, 403 with a wrong one, 429 over the limit.
+    # Refused callers: 401 without a key, 403 with a wrong key, 429 over the limit.
     refused = "filter service = 'nginx' and status in [401, 403, 429] | stats count(*) as requests by status, client, remote_addr | sort requests desc | limit 20"
 
     refused-over-time = "filter service = 'nginx' and status in [401, 403, 429] | stats count(*) by status, bin(1m)"
 
-    # Who calls, how much, and when last.
+    # Callers, with their number of requests and their last request.
     clients = "filter service = 'nginx' and event = 'request' | stats count(*) as requests, max(@timestamp) as last by client | sort requests desc"
 
-    # With which keys, by their fingerprints; `zama keys list` asks it.
+    # The keys in use, by fingerprint; `zama keys list` uses this query.
     keys = "filter service = 'nginx' and key != '' | stats count(*) as requests, max(@timestamp) as last by client, key | sort last desc"
   }
 }

@@ -1,5 +1,5 @@
-# Where the load balancer and the tasks live: the account's default VPC, or one of their own in which
-# tasks have no way out but to the AWS services they need.
+# The network of the load balancer and the tasks: the account's default VPC, or a separate VPC whose
+# tasks can reach only the AWS services that they need.
 
 locals {
   own_vpc = var.vpc != null
@@ -10,7 +10,7 @@ locals {
   load_balancer_subnet_ids = local.own_vpc ? values(aws_subnet.public)[*].id : data.aws_subnets.default[0].ids
   task_subnet_ids          = local.own_vpc ? values(aws_subnet.private)[*].id : data.aws_subnets.default[0].ids
 
-  # Zone name to its number, from which its subnets' addresses follow.
+  # Zone name to its number, which determines its subnets' addresses.
   zones = local.own_vpc ? {
     for number, letter in var.vpc.zones : "${var.region}${letter}" => number
   } : {}
@@ -37,20 +37,20 @@ data "aws_subnets" "default" {
   }
 }
 
-# --- A VPC of its own -----------------------------------------------------------------------------
+# --- A separate VPC -------------------------------------------------------------------------------
 
 resource "aws_vpc" "this" {
   count = local.own_vpc ? 1 : 0
 
   cidr_block = var.vpc.cidr
-  # The endpoints answer under the services' usual names.
+  # Needed for the endpoints' private DNS names.
   enable_dns_support   = true
   enable_dns_hostnames = true
 
   tags = { Name = var.name_prefix }
 }
 
-# Nothing uses it; without rules nothing can by mistake.
+# Unused. Without rules, nothing can use it by mistake.
 resource "aws_default_security_group" "this" {
   count = local.own_vpc ? 1 : 0
 
@@ -98,7 +98,7 @@ resource "aws_route_table" "public" {
   tags = { Name = "${var.name_prefix}-public" }
 }
 
-# No route but the local one and that to S3: there is no way from a task to the internet.
+# Only the local route and the route to S3: tasks have no route to the internet.
 resource "aws_route_table" "private" {
   count = local.own_vpc ? 1 : 0
 
@@ -125,8 +125,8 @@ resource "aws_route_table_association" "private" {
 # --- Endpoints ------------------------------------------------------------------------------------
 
 locals {
-  # What a task calls, and may do there: get its images, its keys, write its logs and, if there is a
-  # collector, its metrics.
+  # The services that tasks call, and the allowed actions: pull images, read keys, write logs and,
+  # with a collector, write metrics.
   interface_endpoints = local.own_vpc ? merge(
     {
       "ecr.api" = ["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
@@ -152,7 +152,7 @@ resource "aws_vpc_endpoint" "interface" {
   tags = { Name = "${var.name_prefix}-${each.key}" }
 }
 
-# ECR keeps the layers of images in a bucket of AWS's, so tasks need this one beside ecr.*.
+# ECR stores image layers in a bucket that AWS owns, so tasks need this endpoint as well as ecr.*.
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
 resource "aws_vpc_endpoint" "s3" {
   count = local.own_vpc ? 1 : 0
@@ -169,7 +169,7 @@ resource "aws_vpc_endpoint" "s3" {
 data "aws_iam_policy_document" "endpoint" {
   for_each = local.interface_endpoints
 
-  # Only for this account: who breaks into a task cannot carry data out with credentials of his own.
+  # Only for this account, so that a compromised task cannot export data with other credentials.
   statement {
     actions   = each.value
     resources = ["*"]
@@ -186,7 +186,7 @@ data "aws_iam_policy_document" "endpoint" {
 }
 
 data "aws_iam_policy_document" "image_layers" {
-  # checkov:skip=CKV_AWS_283:The bucket is AWS's; ECR signs each request for the task that it serves
+  # checkov:skip=CKV_AWS_283:AWS owns the bucket; ECR signs each request for the task
   count = local.own_vpc ? 1 : 0
 
   statement {

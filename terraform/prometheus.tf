@@ -1,7 +1,8 @@
-# Amazon Managed Prometheus with the rules of observability/, and what feeds it from each task: a
-# counter of the gateway's requests, and the collector, which scrapes it and the API and writes there.
+# Amazon Managed Prometheus with the rules of observability/, and its sources in each task: a
+# counter of the gateway's requests, and a collector that scrapes the counter and the API and writes
+# to the workspace.
 
-# Made by bootstrap/: tasks without a way to the internet cannot pull from a public registry.
+# Created by bootstrap/, because tasks without internet access cannot pull from a public registry.
 data "aws_ecr_repository" "collector" {
   count = var.managed_prometheus == null ? 0 : 1
 
@@ -28,7 +29,7 @@ locals {
       ] } }
     }
     processors = {
-      # Tells the tasks' series apart.
+      # Distinguishes the tasks' series.
       resourcedetection = { detectors = ["ecs"] }
     }
     exporters = {
@@ -48,7 +49,7 @@ locals {
     }
   }
 
-  # Without metrics the service is still a service; whichever ends is started again.
+  # The service continues without these containers, and ECS restarts them.
   metrics_container = merge(local.container, {
     essential     = false
     dependsOn     = [{ containerName = "api", condition = "HEALTHY" }]
@@ -83,7 +84,7 @@ locals {
     }
   })]
 
-  # Of the gateway: where it sends a line for each request.
+  # For the gateway: the address that receives a line for each request.
   metrics_environment = var.managed_prometheus == null ? [] : [
     { name = "METRICS_PORT", value = tostring(local.gateway_metrics_port) },
   ]

@@ -1,5 +1,5 @@
-# Who may talk to whom: the world to the load balancer, the load balancer to the tasks, the tasks to
-# AWS. Rules are resources of their own, because two groups name each other.
+# Allowed connections: the internet to the load balancer, the load balancer to the tasks, and the
+# tasks to AWS. Rules are separate resources, because two groups refer to each other.
 
 # --- Load balancer --------------------------------------------------------------------------------
 
@@ -12,7 +12,7 @@ resource "aws_security_group" "load_balancer" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "callers" {
-  # checkov:skip=CKV_AWS_260:A public API; with a domain port 80 only redirects
+  # checkov:skip=CKV_AWS_260:A public API; with a domain, port 80 only redirects
   for_each = toset(local.https ? ["80", "443"] : ["80"])
 
   security_group_id = aws_security_group.load_balancer.id
@@ -51,7 +51,7 @@ resource "aws_vpc_security_group_ingress_rule" "tasks_from_load_balancer" {
   to_port                      = local.gateway_port
 }
 
-# In the default VPC AWS is reached over the internet.
+# In the default VPC, tasks reach AWS over the internet.
 resource "aws_vpc_security_group_egress_rule" "tasks_to_internet" {
   count = local.own_vpc ? 0 : 1
 

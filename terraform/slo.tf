@@ -1,5 +1,6 @@
-# The service levels of observability/slo.yaml as CloudWatch alarms. Those that page are here; the
-# slower ones need more days than CloudWatch looks back, and are Prometheus' (prometheus.tf).
+# The service levels of observability/slo.yaml as CloudWatch alarms. Only the paging alarms are
+# here; the slower ones need a longer window than CloudWatch has and are in Prometheus
+# (prometheus.tf).
 
 locals {
   service_levels = yamldecode(file("${path.module}/../observability/slo.yaml"))
@@ -7,33 +8,34 @@ locals {
 
   unit_seconds = { m = 60, h = 3600, d = 86400 }
 
-  # Objective and long window to what pages: a budget used up at this speed.
+  # Objective and long window to a page: the budget is being used up at this rate.
   pages = merge([
     for objective, stated in local.objectives : {
       for rate in local.service_levels.burn_rates : "${objective}-${rate.long}" => merge(rate, {
         objective = objective
         name      = "${title(objective)}BudgetBurn"
         promise   = stated.promise
-        # Of requests that are bad.
+        # The threshold, as a share of bad requests.
         share = rate.factor * (1 - stated.target)
       }) if rate.severity == "page"
     }
   ]...)
 
-  # Objective and window to an alarm of its own; both windows of a page must be over its share.
+  # Objective and window to a metric alarm. A page needs both windows over the threshold.
   burn_rates = merge([
     for page in local.pages : {
       for window in [page.long, page.short] : "${page.objective}-${window}" => merge(page, {
         window = window
-        # With little traffic one failure is a large share; that it still goes on, one tells.
+        # With little traffic one failure is a large share, so the long window needs several. For
+        # the short window, one shows that the burn continues.
         least  = window == page.long ? local.service_levels.least_bad_requests : 1
         period = tonumber(regex("^[0-9]+", window)) * local.unit_seconds[regex("[mhd]$", window)]
       })
     }
   ]...)
 
-  # What is counted of each objective. A metric is [name, statistic]; of one that had nothing to
-  # count there is no data, which is nothing.
+  # The counts for each objective. A metric is [name, statistic]. A metric with nothing to count has
+  # no data, which means zero.
   counted = {
     availability = {
       metrics = {
@@ -42,13 +44,13 @@ locals {
         load_balancer_errors = ["HTTPCode_ELB_5XX_Count", "Sum"]
       }
       bad = "(FILL(target_errors, 0) + FILL(load_balancer_errors, 0))"
-      # RequestCount leaves out those for which there was no target.
+      # RequestCount excludes requests without a target.
       every = "(FILL(requests, 0) + FILL(load_balancer_errors, 0))"
     }
     latency = {
       metrics = {
         answers = ["TargetResponseTime", "SampleCount"]
-        # How many were at most that long.
+        # The number of responses within this time.
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html
         quick = ["TargetResponseTime", "TC(:${local.objectives.latency.threshold_seconds})"]
       }
@@ -96,7 +98,7 @@ resource "aws_cloudwatch_metric_alarm" "burn_rate" {
   }
 }
 
-# The long window says that it matters, the short one that it still goes on.
+# The long window shows that the burn matters, the short one that it continues.
 resource "aws_cloudwatch_composite_alarm" "budget_burn" {
   for_each = local.pages
 

@@ -1,4 +1,4 @@
-# The certificate and the name. HSTS is the gateway's: it sees X-Forwarded-Proto.
+# The certificate and the DNS name. The gateway sends HSTS: it reads X-Forwarded-Proto.
 
 locals {
   https = var.domain != null
@@ -16,7 +16,7 @@ resource "aws_acm_certificate" "this" {
 }
 
 locals {
-  # One name, so one record proves that it is ours.
+  # The certificate has one name, so one record validates it.
   validation = local.https ? tolist(aws_acm_certificate.this[0].domain_validation_options)[0] : null
 }
 

@@ -1,7 +1,7 @@
-# What a caller may choose. profiles/minimal.tfvars is the defaults in words; profiles/production.tfvars
-# switches every option on.
+# The inputs. profiles/minimal.tfvars lists the defaults; profiles/production.tfvars enables every
+# option.
 
-# --- What runs, and how much of it ----------------------------------------------------------------
+# --- Service --------------------------------------------------------------------------------------
 
 variable "region" {
   description = "AWS region."
@@ -16,20 +16,21 @@ variable "region" {
 }
 
 variable "name_prefix" {
-  description = "Name of the service; every resource is named after it."
+  description = "Name of the service and prefix of all resource names."
   type        = string
   default     = "zama-challenge"
   nullable    = false
 
   validation {
-    # A bucket's name has at most 63 characters, and purpose, account and region are added to it.
+    # A bucket's name, which also has its purpose, the account and the region, is limited to 63
+    # characters.
     condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
-    error_message = "name_prefix must have 3 to 20 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
+    error_message = "name_prefix must have 3 to 20 characters of a-z, 0-9 and single hyphens, start with a letter and not end with a hyphen, such as zama-challenge."
   }
 }
 
 variable "tags" {
-  description = "Tags of every resource, beside Service and ManagedBy."
+  description = "Tags for every resource, in addition to Service and ManagedBy."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -42,12 +43,12 @@ variable "image_tag" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.image_tag)) && var.image_tag != "latest"
-    error_message = "image_tag must name one build, such as 1a2b3c4; `latest` names none."
+    error_message = "image_tag must name one build, such as 1a2b3c4; `latest` does not."
   }
 }
 
 variable "image_digests" {
-  description = "Digests of both images. Where given, tasks run exactly these, and image_tag is only their version."
+  description = "Digests of both images. If set, tasks run exactly these images, and image_tag is only their version."
   type        = object({ api = string, nginx = string })
   default     = null
 
@@ -55,24 +56,24 @@ variable "image_digests" {
     condition = var.image_digests == null ? true : alltrue([
       for digest in values(var.image_digests) : can(regex("^sha256:[0-9a-f]{64}$", digest))
     ])
-    error_message = "image_digests must be as `docker push` prints them, such as sha256: and 64 hexadecimal digits."
+    error_message = "image_digests must be as `docker push` prints them: sha256: and 64 hexadecimal digits."
   }
 }
 
 variable "desired_count" {
-  description = "Tasks to begin with, and the fewest that autoscaling keeps."
+  description = "Initial number of tasks, and autoscaling's minimum."
   type        = number
   default     = 2
   nullable    = false
 
   validation {
     condition     = var.desired_count >= 1 && var.desired_count <= 100 && floor(var.desired_count) == var.desired_count
-    error_message = "desired_count must be a whole number from 1 to 100; 2 or more survive the loss of a zone."
+    error_message = "desired_count must be a whole number from 1 to 100. Use at least 2 to survive the loss of a zone."
   }
 }
 
 variable "task_size" {
-  description = "CPU units (1024 are a vCPU) and MiB of memory for both containers of a task."
+  description = "CPU units (1024 per vCPU) and MiB of memory for all containers of a task."
   type        = object({ cpu = number, memory = number })
   default     = { cpu = 256, memory = 512 }
   nullable    = false
@@ -86,12 +87,12 @@ variable "task_size" {
       2048 = range(4096, 16385, 1024)
       4096 = range(8192, 30721, 1024)
     }, var.task_size.cpu, []), var.task_size.memory)
-    error_message = "task_size must be one that Fargate has, such as { cpu = 256, memory = 512 } or { cpu = 1024, memory = 2048 }."
+    error_message = "task_size must be a size that Fargate supports, such as { cpu = 256, memory = 512 } or { cpu = 1024, memory = 2048 }."
   }
 }
 
 variable "rate_limit" {
-  description = "Requests per second and burst that each client may send to one task."
+  description = "Requests per second and burst that each task allows a client."
   type        = object({ rate = number, burst = number })
   default     = { rate = 5, burst = 5 }
   nullable    = false
@@ -107,7 +108,7 @@ variable "rate_limit" {
 # --- The key --------------------------------------------------------------------------------------
 
 locals {
-  # As the gateway's entrypoint checks them: tests/grammar.py.
+  # The same checks as in the gateway's entrypoint: tests/grammar.py.
   key_pair = "[A-Za-z0-9._-]{1,64}=(CHANGEME|[A-Za-z0-9._~+/-][A-Za-z0-9._~+/=-]{15,127})"
 }
 
@@ -118,14 +119,14 @@ variable "api_key_ssm_name" {
   nullable    = false
 
   validation {
-    # Others the roles may not read: bootstrap/boundary.tf.
+    # The roles can read only these: bootstrap/boundary.tf.
     condition     = can(regex("^/zama(/[A-Za-z0-9._-]+){1,14}$", var.api_key_ssm_name))
     error_message = "api_key_ssm_name must be a path below /zama, such as /zama/api/api_key."
   }
 }
 
 variable "api_key_value" {
-  description = "Keys to write when the parameter is created or api_key_version rises: CLIENT=KEY pairs separated by spaces, or one key alone. In neither plan nor state."
+  description = "Keys to write when the parameter is created or api_key_version rises: CLIENT=KEY pairs separated by spaces, or a single key. It is in neither plan nor state."
   type        = string
   default     = null
   sensitive   = true
@@ -138,32 +139,32 @@ variable "api_key_value" {
     error_message = "api_key_value must be CLIENT=KEY pairs separated by spaces, or one key without `=`. A key is 16 to 128 of A-Z a-z 0-9 . _ ~ + / = - (not = first), and a client name is 1 to 64 of A-Z a-z 0-9 . _ -."
   }
   validation {
-    # The gateway looks keys up without regard to case.
+    # The gateway compares keys without regard to case.
     condition = var.api_key_value == null ? true : (
       length(distinct(regexall("=[^ ]+", lower(var.api_key_value)))) == length(regexall("=[^ ]+", var.api_key_value))
     )
-    error_message = "api_key_value holds a key twice, or two keys that differ only in case: every key must differ."
+    error_message = "api_key_value has the same key twice, or two keys that differ only in case: every key must differ."
   }
 }
 
 variable "api_key_version" {
-  description = "Raise it to have api_key_value written again."
+  description = "Increase it to write api_key_value again."
   type        = number
   default     = 1
   nullable    = false
 
   validation {
     condition     = var.api_key_version >= 1 && floor(var.api_key_version) == var.api_key_version
-    error_message = "api_key_version must be a whole number from 1, such as 2 to write the key again."
+    error_message = "api_key_version must be a whole number of at least 1, such as 2 to write the key again."
   }
 }
 
-# --- Growth and rollout ---------------------------------------------------------------------------
+# --- Scaling and deployment -----------------------------------------------------------------------
 
 variable "autoscaling" {
-  description = "Most tasks, and what a task should carry: percent of its CPU, and requests per minute."
+  description = "Maximum number of tasks, and targets for each task: CPU in percent, and requests per minute."
   type        = object({ max_count = number, cpu_percent = number, requests_per_minute = number })
-  # 1,000 requests/s: a third of what 0.25 vCPU can do (docs/capacity.md).
+  # 1,000 requests/s, a third of the capacity of 0.25 vCPU (docs/capacity.md).
   default  = { max_count = 10, cpu_percent = 60, requests_per_minute = 60000 }
   nullable = false
 
@@ -173,11 +174,11 @@ variable "autoscaling" {
   }
   validation {
     condition     = var.autoscaling.cpu_percent >= 10 && var.autoscaling.cpu_percent <= 90
-    error_message = "autoscaling.cpu_percent must be 10 to 90: above that there is no room while new tasks start."
+    error_message = "autoscaling.cpu_percent must be 10 to 90: a higher target leaves no room while new tasks start."
   }
   validation {
     condition     = var.autoscaling.requests_per_minute >= 60
-    error_message = "autoscaling.requests_per_minute must be at least 60, which is one request a second."
+    error_message = "autoscaling.requests_per_minute must be at least 60, one request a second."
   }
 }
 
@@ -196,12 +197,12 @@ variable "deployment_strategy" {
 # --- Network and TLS ------------------------------------------------------------------------------
 
 variable "vpc" {
-  description = "A VPC of the service's own, with private subnets and endpoints in the zones of these letters; add letters at the end only. Null: the account's default VPC."
+  description = "A separate VPC with private subnets and endpoints in the zones with these letters; add letters only at the end. Null: the account's default VPC."
   type        = object({ cidr = string, zones = list(string) })
   default     = null
 
   validation {
-    # The network's own address, from /16, the largest that AWS has, to /24.
+    # A network address with a prefix from /16, the largest that AWS allows, to /24.
     condition = var.vpc == null ? true : alltrue([
       can(regex("^[0-9.]+/(1[6-9]|2[0-4])$", var.vpc.cidr)),
       try(cidrsubnet(var.vpc.cidr, 0, 0) == var.vpc.cidr, false),
@@ -210,12 +211,12 @@ variable "vpc" {
   }
   validation {
     condition     = var.vpc == null ? true : can(regex("^[a-h]{2,6}$", join("", var.vpc.zones))) && length(distinct(var.vpc.zones)) == length(join("", var.vpc.zones))
-    error_message = "vpc.zones must be 2 to 6 different letters of zones, such as [\"a\", \"b\"]: a load balancer needs two zones."
+    error_message = "vpc.zones must be 2 to 6 different zone letters, such as [\"a\", \"b\"]: a load balancer needs two zones."
   }
 }
 
 variable "domain" {
-  description = "Name under which the service is called, over HTTPS only, and the Route 53 zone that it is in. Null: HTTP under the load balancer's own name."
+  description = "DNS name of the service, with HTTPS only, and its Route 53 zone. Null: HTTP under the load balancer's name."
   type        = object({ name = string, zone_id = string })
   default     = null
 
@@ -230,7 +231,7 @@ variable "domain" {
 }
 
 variable "waf" {
-  description = "Web application firewall: requests in 5 minutes that one address may send, networks that skip the rules and networks that are refused. Null: none."
+  description = "Web application firewall: requests in 5 minutes from one address, networks that bypass the rules and networks that are blocked. Null: none."
   type = object({
     requests_per_5_minutes = number
     allowed_cidrs          = optional(list(string), [])
@@ -240,20 +241,20 @@ variable "waf" {
 
   validation {
     condition     = var.waf == null ? true : var.waf.requests_per_5_minutes >= 10 && var.waf.requests_per_5_minutes <= 2000000000
-    error_message = "waf.requests_per_5_minutes must be 10 to 2000000000: WAF counts no finer."
+    error_message = "waf.requests_per_5_minutes must be 10 to 2000000000, WAF's limits."
   }
   validation {
     condition = var.waf == null ? true : alltrue([
       for cidr in concat(var.waf.allowed_cidrs, var.waf.denied_cidrs) : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":") && !endswith(cidr, "/0")
     ])
-    error_message = "waf.allowed_cidrs and waf.denied_cidrs must be IPv4 networks, such as 192.0.2.0/24, and not all addresses at once."
+    error_message = "waf.allowed_cidrs and waf.denied_cidrs must be IPv4 networks, such as 192.0.2.0/24, and not contain all addresses."
   }
 }
 
 # --- Observability --------------------------------------------------------------------------------
 
 variable "alarm_email" {
-  description = "Address that alarms are sent to, once its owner has confirmed. Null: nobody."
+  description = "E-mail address for alarms; the owner must confirm the subscription. Null: none."
   type        = string
   default     = null
 
@@ -264,14 +265,14 @@ variable "alarm_email" {
 }
 
 variable "log_retention_days" {
-  description = "Days for which logs are kept."
+  description = "Retention of logs in days."
   type        = number
   default     = 30
   nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
-    error_message = "log_retention_days must be a period that CloudWatch Logs has: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
+    error_message = "log_retention_days must be a period that CloudWatch Logs supports: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }
 
@@ -283,7 +284,7 @@ variable "container_insights_enabled" {
 }
 
 variable "managed_prometheus" {
-  description = "Amazon Managed Prometheus, fed by a collector beside the containers; its image tag in the ECR repository zama-collector. Null: none."
+  description = "Amazon Managed Prometheus with a collector in each task: the tag of the collector's image in the ECR repository zama-collector. Null: none."
   type        = object({ collector_tag = string })
   default     = null
 
@@ -294,35 +295,35 @@ variable "managed_prometheus" {
 }
 
 variable "managed_grafana_enabled" {
-  description = "Amazon Managed Grafana, reading Prometheus and CloudWatch; needs IAM Identity Center in the account."
+  description = "Amazon Managed Grafana with Prometheus and CloudWatch as sources; needs IAM Identity Center in the account."
   type        = bool
   default     = false
   nullable    = false
 
   validation {
     condition     = !var.managed_grafana_enabled || var.managed_prometheus != null
-    error_message = "managed_grafana_enabled needs managed_prometheus, which it reads."
+    error_message = "managed_grafana_enabled needs managed_prometheus as its source."
   }
 }
 
 # --- Protection -----------------------------------------------------------------------------------
 
 variable "customer_managed_key_enabled" {
-  description = "Whether the parameter, the logs, the alarms' topic and the metrics are encrypted with a KMS key of the service's own."
+  description = "Whether the parameter, the logs, the alarms' topic and the metrics are encrypted with a separate KMS key."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "access_logs_enabled" {
-  description = "Whether the load balancer logs each request to a bucket, and the VPC (if it is the service's own) each flow."
+  description = "Whether the load balancer logs each request to a bucket, and a separate VPC each flow."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "deletion_protection_enabled" {
-  description = "Whether the load balancer refuses to be deleted, and buckets to be deleted with what is in them."
+  description = "Whether the load balancer, and buckets with content, are protected from deletion."
   type        = bool
   default     = false
   nullable    = false

@@ -1,5 +1,5 @@
 terraform {
-  # 1.11: write-only arguments, by which the key stays out of plan and state.
+  # 1.11 has write-only arguments, which keep the key out of plan and state.
   required_version = ">= 1.11"
 
   required_providers {
@@ -9,8 +9,8 @@ terraform {
     }
   }
 
-  # The bucket and the region come from `terraform init -backend-config`; see README.md.
-  # `terraform init -backend=false` is enough to validate and to run the tests.
+  # The bucket and the region come from `terraform init -backend-config`; see README.md. `terraform
+  # init -backend=false` is enough for validation and tests.
   backend "s3" {
     key          = "service/terraform.tfstate"
     encrypt      = true

@@ -1,5 +1,5 @@
-# The web application firewall: coarse and early. It counts over minutes and lags behind, so the
-# gateway stays the precise limiter.
+# The web application firewall, a coarse first limit. It counts over minutes and with a delay, so
+# the gateway remains the exact limiter.
 
 resource "aws_wafv2_ip_set" "this" {
   for_each = var.waf == null ? {} : { allowed = var.waf.allowed_cidrs, denied = var.waf.denied_cidrs }
@@ -11,7 +11,7 @@ resource "aws_wafv2_ip_set" "this" {
 }
 
 resource "aws_wafv2_web_acl" "this" {
-  # checkov:skip=CKV_AWS_192:AWSManagedRulesKnownBadInputsRuleSet is among the dynamic rules, which the check does not see
+  # checkov:skip=CKV_AWS_192:AWSManagedRulesKnownBadInputsRuleSet is a dynamic rule, which the check cannot see
   count = var.waf == null ? 0 : 1
 
   name  = var.name_prefix
@@ -21,7 +21,7 @@ resource "aws_wafv2_web_acl" "this" {
     allow {}
   }
 
-  # --- Who --------------------------------------------------------------------------------------
+  # --- Networks ---------------------------------------------------------------------------------
 
   rule {
     name     = "allowed-addresses"
@@ -65,7 +65,7 @@ resource "aws_wafv2_web_acl" "this" {
     }
   }
 
-  # --- How often --------------------------------------------------------------------------------
+  # --- Rate -------------------------------------------------------------------------------------
 
   rule {
     name     = "rate"
@@ -99,7 +99,7 @@ resource "aws_wafv2_web_acl" "this" {
     }
   }
 
-  # --- What -------------------------------------------------------------------------------------
+  # --- Content ----------------------------------------------------------------------------------
 
   # https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-list.html
   dynamic "rule" {
@@ -148,7 +148,7 @@ resource "aws_wafv2_web_acl_association" "this" {
 
 # --- Log ------------------------------------------------------------------------------------------
 
-# WAF writes only to log groups whose names begin so.
+# WAF writes only to log groups with this prefix.
 # https://docs.aws.amazon.com/waf/latest/developerguide/logging-cw-logs.html
 resource "aws_cloudwatch_log_group" "waf" {
   # checkov:skip=CKV_AWS_338:As aws_cloudwatch_log_group.this
@@ -172,7 +172,7 @@ resource "aws_wafv2_web_acl_logging_configuration" "this" {
     }
   }
 
-  # What was let through is in the gateway's own log.
+  # Allowed requests are in the gateway's own log.
   logging_filter {
     default_behavior = "DROP"
 

@@ -1,9 +1,9 @@
-# The most that the service's own roles may ever do, whoever writes their policies: what is not here
-# as well, none of them may. So the workflows' role, which writes those policies, cannot make itself
-# an administrator by way of one of them (github.tf); and it cannot change this policy.
+# The permissions boundary of the service's roles: they have no permission that is not listed here,
+# whatever their own policies say. The workflows' role writes those policies (github.tf) but cannot
+# change this one, so it cannot use a role to become an administrator.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 
-# The service's Terraform knows the name (../iam.tf).
+# The service's Terraform uses the same name (../iam.tf).
 resource "aws_iam_policy" "boundary" {
   name        = "${var.name_prefix}-boundary"
   description = "The most that the roles of ${var.name_prefix} may do"
@@ -11,7 +11,7 @@ resource "aws_iam_policy" "boundary" {
 }
 
 data "aws_iam_policy_document" "boundary" {
-  # checkov:skip=CKV_AWS_356:Those of the last statement know no resource, or are no more than reading metrics
+  # checkov:skip=CKV_AWS_356:Actions of the last statement do not support resources, or only read metrics
   # --- Execution: start a task ---
 
   statement {
@@ -38,7 +38,7 @@ data "aws_iam_policy_document" "boundary" {
     resources = values(aws_ecr_repository.this)[*].arn
   }
 
-  # Flow logs, too.
+  # This includes the flow logs.
   statement {
     sid       = "WriteLogs"
     actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
@@ -53,7 +53,7 @@ data "aws_iam_policy_document" "boundary" {
       "aps:DescribeWorkspace", "aps:GetLabels", "aps:GetMetricMetadata", "aps:GetSeries", "aps:QueryMetrics",
       "aps:RemoteWrite",
     ]
-    # Workspaces have ids.
+    # Workspaces have ids instead of names.
     resources = ["${local.arns.aps}:workspace/*"]
   }
 
@@ -68,7 +68,7 @@ data "aws_iam_policy_document" "boundary" {
     ]
   }
 
-  # What is to be made has no name yet, but is in this cluster.
+  # A new task set has no name yet, so the condition limits it to this cluster.
   statement {
     sid       = "MakeTaskSets"
     actions   = ["ecs:CreateTaskSet"]
@@ -86,7 +86,7 @@ data "aws_iam_policy_document" "boundary" {
     resources = ["${local.arns.elasticloadbalancing}:listener/app/${var.name_prefix}/*"]
   }
 
-  # All of IAM that there is here: two roles, which this policy bounds as well, for a task.
+  # The only IAM permission: pass two roles, which have this boundary as well, to tasks.
   statement {
     sid     = "StartTasks"
     actions = ["iam:PassRole"]
@@ -100,7 +100,7 @@ data "aws_iam_policy_document" "boundary" {
     }
   }
 
-  # --- What knows no name ---
+  # --- Actions without resource names ---
 
   statement {
     sid = "LogInAndRead"

@@ -1,12 +1,12 @@
-# The repositories. Apart from the service, because images are pushed before it is planned.
+# The repositories, separate from the service because images are pushed before it is planned.
 
 resource "aws_ecr_repository" "this" {
-  # checkov:skip=CKV_AWS_136:The images hold nothing secret; ECR encrypts them with its own key
+  # checkov:skip=CKV_AWS_136:The images contain no secret; ECR encrypts them with its own key
   for_each = toset([
     "zama-api",
     "zama-nginx",
-    # A copy of the AWS distribution of the OpenTelemetry collector: tasks in private subnets cannot
-    # pull from a public registry.
+    # A copy of the AWS distribution of the OpenTelemetry collector, because tasks in private
+    # subnets cannot pull from a public registry.
     "zama-collector",
   ])
 
@@ -27,13 +27,13 @@ resource "aws_ecr_lifecycle_policy" "this" {
     rules = [
       {
         rulePriority = 1
-        description  = "What lost its tag is not deployed"
+        description  = "Untagged images are not deployed"
         selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
         action       = { type = "expire" }
       },
       {
         rulePriority = 2
-        description  = "Enough to go back to"
+        description  = "Enough versions to roll back to"
         selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 50 }
         action       = { type = "expire" }
       },

@@ -1,5 +1,5 @@
-# GitHub's workflows come without a stored credential: GitHub vouches for which repository, branch or
-# environment a job belongs to, and the role trusts two of them.
+# GitHub's workflows need no stored credential: GitHub's token states a job's repository, branch and
+# environment, and the role trusts one branch and one environment.
 
 resource "aws_iam_openid_connect_provider" "github" {
   count = var.github_repository == null ? 0 : 1
@@ -43,19 +43,19 @@ data "aws_iam_policy_document" "deploy_trust" {
   }
 }
 
-# --- What it may do -------------------------------------------------------------------------------
+# --- Permissions for Terraform --------------------------------------------------------------------
 
-# Terraform's calls are observed (`make permissions`), and here stands on what they are allowed. What
-# has a name is held to name_prefix, the rest to the region. Nothing here reaches this role itself,
-# its policies, the provider above or the boundary of the service's roles.
+# `make permissions` records Terraform's calls; the resources that they are allowed on are defined
+# here. Named resources are limited by name_prefix, all others by region. Nothing here allows
+# changes to this role, its policies, the provider above or the boundary.
 
 locals {
   actions = toset(flatten(values(jsondecode(file("${path.module}/actions.json")))))
 
-  # Services that call what they make by ids.
+  # Services whose resources have ids instead of names.
   by_id = ["acm", "application-autoscaling", "aps", "ec2", "grafana", "kms"]
 
-  # For each policy the services whose resources have names, and the names.
+  # For each policy, the services with named resources, and the names.
   # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
   by_name = {
     tasks = {
@@ -79,10 +79,10 @@ locals {
         "${local.arns.elasticloadbalancing}:listener/app/${var.name_prefix}/*",
         "${local.arns.elasticloadbalancing}:targetgroup/${var.name_prefix}-*",
       ]
-      # Ids, too, and of the whole world: neither name nor region tells them apart.
+      # Route 53 is global and uses ids, so neither name nor region can limit it.
       route53 = ["*"]
       s3      = ["arn:${local.partition}:s3:::${var.name_prefix}-access-logs-${local.account_id}-${var.region}"]
-      # What rules refer to is asked for as well, and what is protected.
+      # WAF also checks permissions on referenced rule sets and on the protected resource.
       wafv2 = [
         "${local.arns.wafv2}:regional/webacl/${var.name_prefix}/*",
         "${local.arns.wafv2}:regional/ipset/${var.name_prefix}-*",
@@ -104,7 +104,7 @@ locals {
     }
   }
 
-  # Actions of these services that know no resource all the same, as most that describe.
+  # Actions of these services that do not support resources, like most Describe actions.
   nameless = [
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
     "cloudwatch:PutCompositeAlarm",
@@ -113,7 +113,7 @@ locals {
     "sns:GetSubscriptionAttributes", "sns:Unsubscribe",
   ]
 
-  # Actions that make a role or say what it may do, as far as they know the condition.
+  # Actions that create or change a role and support the boundary condition.
   # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
   bounded = setintersection(local.actions, [
     "iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
@@ -144,7 +144,7 @@ locals {
   load_balancer_arn = "${local.arns.elasticloadbalancing}:loadbalancer/app/${var.name_prefix}/*"
   parameter_arn     = "${local.arns.ssm}:parameter/zama/*"
 
-  # By name, not by prefix: the role's own name has the prefix, too.
+  # Exact names, because a prefix would include this role.
   service_role_arns = [
     for name in ["codedeploy", "execution", "flow-logs", "grafana", "task"] :
     "arn:${local.partition}:iam::${local.account_id}:role/${var.name_prefix}-${name}"
@@ -177,8 +177,8 @@ data "aws_iam_policy_document" "on_names" {
   }
 }
 
-# Else this role could give one of the service's everything and, as it also says who may take it, take
-# it. A boundary can be put here, but not taken off, nor be another.
+# Without the boundary, this role could give a role of the service every permission and assume it.
+# It can set only this boundary, and cannot remove it.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html#access_policies_boundaries-delegate
 data "aws_iam_policy_document" "bounded" {
   statement {
@@ -192,7 +192,8 @@ data "aws_iam_policy_document" "bounded" {
   }
 }
 
-# Managed, because all that is in a role itself may have 10,240 characters; each of these 6,144.
+# Managed policies, because a role's inline policies are limited to 10,240 characters in total; a
+# managed policy may have 6,144.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 resource "aws_iam_policy" "deploy" {
   for_each = var.github_repository == null ? {} : merge(
@@ -215,7 +216,7 @@ resource "aws_iam_role_policy_attachment" "deploy" {
   policy_arn = each.value.arn
 }
 
-# --- What else it may do --------------------------------------------------------------------------
+# --- Other permissions ----------------------------------------------------------------------------
 
 resource "aws_iam_role_policy" "deploy" {
   for_each = var.github_repository == null ? {} : {
@@ -262,7 +263,7 @@ data "aws_iam_policy_document" "deploy_state" {
     resources = ["${aws_s3_bucket.state.arn}/service/*"]
   }
 
-  # A state is not deleted, its lock is.
+  # The role may delete the lock, but not the state.
   statement {
     sid       = "Unlock"
     actions   = ["s3:DeleteObject"]
@@ -270,7 +271,7 @@ data "aws_iam_policy_document" "deploy_state" {
   }
 }
 
-# CodeDeploy's part of a deployment, which is no resource of Terraform's (README.md).
+# CodeDeploy deployments are not Terraform resources (README.md).
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodedeploy.html
 data "aws_iam_policy_document" "shift" {
   statement {
@@ -282,7 +283,7 @@ data "aws_iam_policy_document" "shift" {
   }
 }
 
-# What AWS asks for beside the call that was made, and the emulator does not.
+# Permissions that AWS checks in addition to the call itself; the emulator does not check them.
 data "aws_iam_policy_document" "demanded" {
   # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
   statement {
@@ -296,7 +297,7 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # Whoever is first in an account to use such a service makes its role.
+  # The first use of such a service in an account creates its role.
   # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create-service-linked-role.html
   statement {
     sid       = "ServiceLinkedRoles"
@@ -312,7 +313,7 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # A load balancer is given a firewall.
+  # Attaching a firewall to the load balancer needs this permission.
   # https://docs.aws.amazon.com/waf/latest/developerguide/security_iam_service-with-iam.html#security_iam_action-additions
   statement {
     sid       = "Firewall"
@@ -320,8 +321,8 @@ data "aws_iam_policy_document" "demanded" {
     resources = [local.load_balancer_arn]
   }
 
-  # Each service has a key used for it: for the parameter, and for the workspace, which is then granted
-  # its use.
+  # The services use the key: SSM for the parameter, and Prometheus for the workspace, through a
+  # grant.
   # https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
   # https://docs.aws.amazon.com/prometheus/latest/userguide/encryption-at-rest-Amazon-Service-Prometheus.html
   statement {
@@ -335,7 +336,7 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # The firewall delivers its log to a log group, whose policy must then say so.
+  # The firewall delivers its log to a log group, whose resource policy must allow it.
   # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-CWL.html
   statement {
     sid       = "DeliverLogs"
@@ -348,7 +349,7 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # A load balancer looks where it is to be.
+  # Creating a load balancer looks up addresses.
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
   statement {
     sid       = "Addresses"
@@ -361,7 +362,7 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # Endpoints answer under the services' usual names, in zones that are AWS's.
+  # Private DNS of endpoints uses hosted zones that AWS owns.
   # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
   statement {
     sid       = "NamesOfEndpoints"
@@ -369,7 +370,7 @@ data "aws_iam_policy_document" "demanded" {
     resources = ["arn:${local.partition}:route53:::hostedzone/*"]
   }
 
-  # Grafana's workspace becomes an application of the account's single sign-on.
+  # A Grafana workspace becomes an application of the account's single sign-on.
   # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonmanagedgrafana.html
   statement {
     sid = "SignOn"

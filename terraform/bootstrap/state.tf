@@ -1,10 +1,10 @@
-# The bucket for the service's state. Terraform locks it with an object of its own (use_lockfile).
+# The bucket for the service's state. Terraform locks the state with an object in it (use_lockfile).
 
 resource "aws_s3_bucket" "state" {
-  # checkov:skip=CKV_AWS_18:Who touched the state is in CloudTrail; a log bucket would need a bucket again
-  # checkov:skip=CKV_AWS_144:A state can be written anew by `terraform import`; a copy in another region is not worth its upkeep
+  # checkov:skip=CKV_AWS_18:CloudTrail records access to the state; logs would need another bucket
+  # checkov:skip=CKV_AWS_144:`terraform import` can rebuild the state; a copy in another region is not worth its cost
   # checkov:skip=CKV_AWS_145:The state holds no secret (api_key_value is write-only); S3's own key is enough
-  # checkov:skip=CKV2_AWS_62:Nobody waits for events of this bucket
+  # checkov:skip=CKV2_AWS_62:Nothing consumes events of this bucket
   bucket        = "${var.name_prefix}-state-${local.account_id}-${var.region}"
   force_destroy = var.force_delete
 }

@@ -11,19 +11,19 @@ variable "region" {
 }
 
 variable "name_prefix" {
-  description = "Name of the service that is deployed into this account; as in ../variables.tf."
+  description = "Name of the service in this account, as in ../variables.tf."
   type        = string
   default     = "zama-challenge"
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name_prefix)) && !strcontains(var.name_prefix, "--")
-    error_message = "name_prefix must have 3 to 20 of a-z, 0-9 and single hyphens, begin with a letter and end with none, such as zama-challenge."
+    error_message = "name_prefix must have 3 to 20 characters of a-z, 0-9 and single hyphens, start with a letter and not end with a hyphen, such as zama-challenge."
   }
 }
 
 variable "github_repository" {
-  description = "The repository whose workflows may deploy. Null: none."
+  description = "GitHub repository, as OWNER/NAME, whose workflows may deploy. Null: none."
   type        = string
   default     = null
 
@@ -34,7 +34,7 @@ variable "github_repository" {
 }
 
 variable "force_delete" {
-  description = "Whether `terraform destroy` also deletes repositories with images and the bucket with states."
+  description = "Whether `terraform destroy` also deletes repositories with images and the bucket with its states."
   type        = bool
   default     = false
   nullable    = false

@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # State stays in a file: the bucket for it is made here.
+  # The state stays in a local file, because this folder creates the bucket for states.
 }
 
 provider "aws" {

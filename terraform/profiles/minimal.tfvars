@@ -1,5 +1,5 @@
-# The least that runs: HTTP in the default VPC, two of the smallest tasks, rolling deployments.
-# These are the defaults, named.
+# The smallest deployment: HTTP in the default VPC, two of the smallest tasks, rolling deployments.
+# These are the defaults, written out.
 desired_count                = 2
 task_size                    = { cpu = 256, memory = 512 }
 deployment_strategy          = "rolling"

@@ -1,11 +1,11 @@
-# What the options add, and that nothing of it is there without them.
+# Each option adds its resources, and without options there are none of them.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
   override_during = plan
 }
 
-run "without_options_there_is_the_least" {
+run "without_options_the_deployment_is_minimal" {
   command = plan
 
   assert {
@@ -14,11 +14,11 @@ run "without_options_there_is_the_least" {
   }
   assert {
     condition     = aws_cloudwatch_log_group.this.retention_in_days == 30 && !aws_lb.this.enable_deletion_protection && one(aws_ecs_cluster.this.setting).value == "disabled"
-    error_message = "By default logs must be kept for a month, and Container Insights must be off."
+    error_message = "By default, logs must be kept for a month, and Container Insights must be off."
   }
 }
 
-run "each_option_adds_what_it_says" {
+run "each_option_adds_its_resources" {
   command = plan
 
   variables {
@@ -32,15 +32,15 @@ run "each_option_adds_what_it_says" {
   # --- Firewall ---
   assert {
     condition     = aws_wafv2_ip_set.this["allowed"].addresses == toset(["192.0.2.0/24"]) && aws_wafv2_ip_set.this["denied"].addresses == toset(["198.51.100.0/24"])
-    error_message = "Both lists must be as given."
+    error_message = "Both lists must have the given networks."
   }
   assert {
     condition     = one([for rule in aws_wafv2_web_acl.this[0].rule : rule.statement[0].rate_based_statement[0] if rule.name == "rate"]).limit >= 10 && contains([60, 120, 300, 600], one([for rule in aws_wafv2_web_acl.this[0].rule : rule.statement[0].rate_based_statement[0] if rule.name == "rate"]).evaluation_window_sec)
-    error_message = "The rate rule must count at least 10 requests in a window that WAF has."
+    error_message = "The rate rule must count at least 10 requests in a window that WAF supports."
   }
   assert {
     condition     = contains([for rule in aws_wafv2_web_acl.this[0].rule : rule.name], "AWSManagedRulesKnownBadInputsRuleSet") && contains([for rule in aws_wafv2_web_acl.this[0].rule : rule.name], "AWSManagedRulesCommonRuleSet")
-    error_message = "AWS's own rules must be among the rules."
+    error_message = "The rules must include AWS's managed rules."
   }
   assert {
     condition     = aws_wafv2_web_acl_logging_configuration.this[0].redacted_fields[0].single_header[0].name == "x-api-key"
@@ -83,7 +83,7 @@ run "each_option_adds_what_it_says" {
   }
   assert {
     condition     = aws_s3_bucket_public_access_block.access_logs[0].block_public_acls && aws_s3_bucket_public_access_block.access_logs[0].block_public_policy && aws_s3_bucket_public_access_block.access_logs[0].ignore_public_acls
-    error_message = "No access list and no policy may open the bucket."
+    error_message = "No ACL and no policy may make the bucket public."
   }
   assert {
     condition     = aws_s3_bucket_versioning.access_logs[0].versioning_configuration[0].status == "Enabled" && one(aws_s3_bucket_server_side_encryption_configuration.access_logs[0].rule).apply_server_side_encryption_by_default[0].sse_algorithm == "AES256" && aws_s3_bucket_lifecycle_configuration.access_logs[0].rule[0].expiration[0].days == 90
@@ -106,11 +106,11 @@ run "each_option_adds_what_it_says" {
   }
   assert {
     condition     = toset(aws_grafana_workspace.this[0].data_sources) == toset(["PROMETHEUS", "CLOUDWATCH"])
-    error_message = "Grafana must have both sources."
+    error_message = "Grafana must have both data sources."
   }
 }
 
-run "the_longest_and_the_most_fit_together" {
+run "the_largest_values_fit_together" {
   command = plan
 
   variables {

@@ -1,11 +1,11 @@
-# Roles: what each may do.
+# The permissions of each role.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
   override_during = plan
 }
 
-run "only_ecs_of_this_account_takes_the_roles" {
+run "only_ecs_of_this_account_assumes_the_roles" {
   command = plan
 
   assert {
@@ -16,7 +16,7 @@ run "only_ecs_of_this_account_takes_the_roles" {
       ]) == jsonencode([
       [["sts:AssumeRole"], ["ecs-tasks.amazonaws.com"], { "aws:SourceAccount" = ["123456789012"], "aws:SourceArn" = ["arn:aws:ecs:eu-west-1:123456789012:*"] }]
     ])
-    error_message = "Only tasks of this account, in this region, may take the roles."
+    error_message = "Only tasks of this account and region may assume the roles."
   }
   assert {
     condition = [
@@ -31,7 +31,7 @@ run "only_ecs_of_this_account_takes_the_roles" {
   }
 }
 
-run "each_role_may_do_its_part_for_this_service_and_no_more" {
+run "each_role_has_only_the_permissions_for_its_part" {
   command = plan
 
   variables {
@@ -51,15 +51,15 @@ run "each_role_may_do_its_part_for_this_service_and_no_more" {
       ReadKeys        = [["ssm:GetParameters"], [aws_ssm_parameter.api_keys.arn], []]
       WriteLogs       = [["logs:CreateLogStream", "logs:PutLogEvents"], ["${aws_cloudwatch_log_group.this.arn}:*"], []]
     })
-    error_message = "The execution role must log in to the registry, and of this service's only pull images, read and decrypt keys, and write logs."
+    error_message = "The execution role must log in to the registry, and only pull this service's images, read and decrypt its keys, and write its logs."
   }
   assert {
     condition     = data.aws_iam_policy_document.write_metrics[0].statement[0].actions == toset(["aps:RemoteWrite"]) && data.aws_iam_policy_document.write_metrics[0].statement[0].resources == toset([aws_prometheus_workspace.this[0].arn])
-    error_message = "The task role must write metrics to the one workspace and do nothing else."
+    error_message = "The task role must only write metrics to the one workspace."
   }
   assert {
     condition     = aws_kms_key.this[0].enable_key_rotation && aws_ssm_parameter.api_keys.key_id == aws_kms_key.this[0].arn && aws_cloudwatch_log_group.this.kms_key_id == aws_kms_key.this[0].arn && aws_sns_topic.alarms.kms_master_key_id == aws_kms_key.this[0].arn
-    error_message = "Keys, logs and alarms must be encrypted with the service's key, which is renewed."
+    error_message = "Keys, logs and alarms must be encrypted with the service's key, which must rotate."
   }
   assert {
     condition = alltrue([
@@ -67,19 +67,19 @@ run "each_role_may_do_its_part_for_this_service_and_no_more" {
       statement.sid == "Account" ? one(statement.principals).identifiers == toset(["arn:aws:iam::123456789012:root"]) :
       length(statement.condition) == 1 && !contains(statement.actions, "kms:*")
     ])
-    error_message = "Each service must have a condition, and only the account may manage the key."
+    error_message = "Each AWS service must have a condition, and only the account may manage the key."
   }
   assert {
     condition     = aws_iam_role_policy.execution.role == aws_iam_role.execution.id && aws_iam_role_policy.write_metrics[0].role == aws_iam_role.task.id && aws_iam_role.execution.id != aws_iam_role.task.id
-    error_message = "What starts a task and what a task may do must be two roles."
+    error_message = "The execution role and the task role must be separate."
   }
   assert {
     condition     = aws_ecs_task_definition.this.execution_role_arn == aws_iam_role.execution.arn && aws_ecs_task_definition.this.task_role_arn == aws_iam_role.task.arn
-    error_message = "The task must have each role in its place."
+    error_message = "The task must use each role for its purpose."
   }
   assert {
     condition     = aws_iam_role.task.name == "zama-challenge-task" && sum([for name in fileset(path.module, "*.tf") : length(regexall("aws_iam_role_policy_attachment|managed_policy_arns|inline_policy|role +\\= aws_iam_role\\.task\\.", file("${path.module}/${name}")))]) == 1
-    error_message = "The task role must have the one policy for metrics, and no way to another."
+    error_message = "The task role must have only the policy for metrics."
   }
 }
 
@@ -100,13 +100,13 @@ run "every_role_has_the_boundary" {
       for role in concat([aws_iam_role.execution, aws_iam_role.task], aws_iam_role.codedeploy, aws_iam_role.flow_logs, aws_iam_role.grafana) :
       role.permissions_boundary == "arn:aws:iam::123456789012:policy/another-boundary"
     ])
-    error_message = "No role may have more than bootstrap/boundary.tf says, and without it the workflows' role makes none."
+    error_message = "Every role must have the boundary of bootstrap/boundary.tf; without it, workflows cannot create the role."
   }
   assert {
     condition = sum([
       for name in fileset(path.module, "*.tf") : length(regexall("resource \"aws_iam_role\" ", file("${path.module}/${name}")))
     ]) == length(concat([aws_iam_role.execution, aws_iam_role.task], aws_iam_role.codedeploy, aws_iam_role.flow_logs, aws_iam_role.grafana))
-    error_message = "Each role must be among those above."
+    error_message = "Each role must be listed above."
   }
   assert {
     condition = jsonencode({
@@ -115,20 +115,20 @@ run "every_role_has_the_boundary" {
       Describe     = ["*"]
       MakeTaskSets = ["*"]
     })
-    error_message = "CodeDeploy may describe every resource, and must change only this service's."
+    error_message = "CodeDeploy may describe every resource and must change only this service's."
   }
   assert {
     condition = [
       for statement in data.aws_iam_policy_document.codedeploy[0].statement : [one(statement.condition).variable, one(statement.condition).values] if statement.sid == "MakeTaskSets"
     ] == [["ecs:cluster", tolist([aws_ecs_cluster.this.arn])]]
-    error_message = "CodeDeploy must make task sets in the one cluster."
+    error_message = "CodeDeploy must create task sets only in the one cluster."
   }
   assert {
     condition = [
       for document in [data.aws_iam_policy_document.codedeploy_trust[0], data.aws_iam_policy_document.flow_logs_trust[0], data.aws_iam_policy_document.grafana_trust[0]] :
       one(one(one(document.statement).principals).identifiers)
     ] == ["codedeploy.amazonaws.com", "vpc-flow-logs.amazonaws.com", "grafana.amazonaws.com"]
-    error_message = "Each role must be its service's only."
+    error_message = "Each role must be assumed only by its AWS service."
   }
   assert {
     condition     = [for statement in data.aws_iam_policy_document.grafana[0].statement : statement.resources if statement.sid == "Prometheus"] == [toset([aws_prometheus_workspace.this[0].arn])] && one(data.aws_iam_policy_document.flow_logs[0].statement).resources == toset(["${aws_cloudwatch_log_group.flows[0].arn}:*"])

@@ -1,16 +1,16 @@
-# How a new version replaces the old one, and how many tasks there are.
+# How a new version replaces the old one, and the number of tasks.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
   override_during = plan
 }
 
-run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
+run "a_rolling_deployment_keeps_all_tasks_and_can_roll_back" {
   command = plan
 
   assert {
     condition     = aws_ecs_service.rolling[0].deployment_minimum_healthy_percent == 100 && aws_ecs_service.rolling[0].deployment_maximum_percent == 200
-    error_message = "New tasks must be healthy before old ones go."
+    error_message = "New tasks must be healthy before old ones stop."
   }
   assert {
     condition     = aws_ecs_service.rolling[0].deployment_circuit_breaker[0].enable && aws_ecs_service.rolling[0].deployment_circuit_breaker[0].rollback
@@ -26,11 +26,11 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
   }
   assert {
     condition     = aws_ecs_service.rolling[0].availability_zone_rebalancing == "ENABLED"
-    error_message = "After the loss of a zone tasks must be spread again."
+    error_message = "After the loss of a zone, tasks must be redistributed."
   }
   assert {
     condition     = alltrue([for name in local.rollback_alarm_names : contains(values(aws_cloudwatch_metric_alarm.this)[*].alarm_name, name)])
-    error_message = "The alarms that roll back must exist."
+    error_message = "The rollback alarms must exist."
   }
   assert {
     condition     = length(aws_ecs_service.blue_green) == 0 && length(aws_codedeploy_app.this) == 0 && output.codedeploy_deployment == null
@@ -49,7 +49,7 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_go_back" {
   }
   assert {
     condition     = aws_ecs_service.rolling[0].health_check_grace_period_seconds > local.nginx_container.healthCheck.startPeriod + aws_lb_target_group.this["blue"].health_check[0].interval * aws_lb_target_group.this["blue"].health_check[0].healthy_threshold
-    error_message = "A task must have time to start before the load balancer's opinion of it counts."
+    error_message = "A task must have time to start before the load balancer's health checks count."
   }
 }
 
@@ -66,23 +66,23 @@ run "blue_green_shifts_weights_between_two_target_groups" {
   }
   assert {
     condition     = toset(aws_lb_listener.blue_green[0].default_action[0].forward[0].target_group[*].weight) == toset([100, 0])
-    error_message = "In the beginning all requests must go to one of them."
+    error_message = "Initially, all requests must go to one of them."
   }
   assert {
     condition     = aws_ecs_service.blue_green[0].deployment_controller[0].type == "CODE_DEPLOY" && length(aws_ecs_service.rolling) == 0
-    error_message = "CodeDeploy must decide which tasks run."
+    error_message = "CodeDeploy must control the deployment."
   }
   assert {
     condition     = aws_codedeploy_deployment_group.this[0].deployment_config_name == "CodeDeployDefault.ECSCanary10Percent5Minutes" && aws_codedeploy_deployment_group.this[0].deployment_style[0].deployment_type == "BLUE_GREEN"
-    error_message = "A tenth of the requests must go first."
+    error_message = "A tenth of the requests must shift first."
   }
   assert {
     condition     = aws_codedeploy_deployment_group.this[0].auto_rollback_configuration[0].enabled && contains(aws_codedeploy_deployment_group.this[0].auto_rollback_configuration[0].events, "DEPLOYMENT_STOP_ON_ALARM") && aws_codedeploy_deployment_group.this[0].alarm_configuration[0].enabled
-    error_message = "An alarm must roll back."
+    error_message = "An alarm must cause a rollback."
   }
   assert {
     condition     = jsondecode(jsondecode(output.codedeploy_deployment).revision.appSpecContent.content).Resources[0].TargetService.Properties.TaskDefinition == aws_ecs_task_definition.this.arn
-    error_message = "The deployment must be of this task definition."
+    error_message = "The deployment must use this task definition."
   }
   assert {
     condition = alltrue([
@@ -97,15 +97,15 @@ run "blue_green_shifts_weights_between_two_target_groups" {
   }
   assert {
     condition     = aws_ecs_service.blue_green[0].health_check_grace_period_seconds > local.nginx_container.healthCheck.startPeriod + aws_lb_target_group.this["blue"].health_check[0].interval * aws_lb_target_group.this["blue"].health_check[0].healthy_threshold
-    error_message = "A task must have time to start before the load balancer's opinion of it counts."
+    error_message = "A task must have time to start before the load balancer's health checks count."
   }
   assert {
     condition     = contains(aws_codedeploy_deployment_group.this[0].auto_rollback_configuration[0].events, "DEPLOYMENT_FAILURE") && aws_codedeploy_deployment_group.this[0].alarm_configuration[0].alarms == toset(local.rollback_alarm_names) && length(local.rollback_alarm_names) == 2
-    error_message = "A failure must roll back, and so must both rollback alarms."
+    error_message = "A failure and both rollback alarms must cause a rollback."
   }
   assert {
     condition     = aws_codedeploy_deployment_group.this[0].deployment_style[0].deployment_option == "WITH_TRAFFIC_CONTROL" && aws_codedeploy_deployment_group.this[0].service_role_arn == aws_iam_role.codedeploy[0].arn && aws_codedeploy_deployment_group.this[0].blue_green_deployment_config[0].terminate_blue_instances_on_deployment_success[0].termination_wait_time_in_minutes >= 10
-    error_message = "The old tasks must wait for a rollback at least ten minutes."
+    error_message = "The old tasks must be kept for a rollback for at least ten minutes."
   }
 }
 
@@ -118,18 +118,18 @@ run "autoscaling_follows_cpu_and_requests" {
   }
   assert {
     condition     = aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].target_value == 60
-    error_message = "Tasks must be kept at 60 % of their CPU."
+    error_message = "The CPU target must be 60 %."
   }
   assert {
     condition     = aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].target_value == 60000 && aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].resource_label == "app/zama-challenge/1/targetgroup/zama-challenge-blue/1"
-    error_message = "Tasks must be kept at 60,000 requests a minute of this target group."
+    error_message = "The target must be 60,000 requests a minute from this target group."
   }
   assert {
     condition = alltrue([
       for policy in [aws_appautoscaling_policy.cpu, aws_appautoscaling_policy.requests[0]] :
       policy.target_tracking_scaling_policy_configuration[0].scale_out_cooldown <= 60 && policy.target_tracking_scaling_policy_configuration[0].scale_in_cooldown >= 300
     ])
-    error_message = "Out must be faster than in."
+    error_message = "Scaling out must be faster than scaling in."
   }
   assert {
     condition     = aws_appautoscaling_target.this.resource_id == "service/zama-challenge/zama-challenge" && aws_appautoscaling_target.this.service_namespace == "ecs" && aws_appautoscaling_target.this.scalable_dimension == "ecs:service:DesiredCount"
@@ -145,6 +145,6 @@ run "autoscaling_follows_cpu_and_requests" {
   }
   assert {
     condition     = aws_appautoscaling_policy.cpu.target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].predefined_metric_type == "ECSServiceAverageCPUUtilization" && aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].predefined_metric_type == "ALBRequestCountPerTarget"
-    error_message = "One policy must follow the CPU of the tasks, the other the requests of each target."
+    error_message = "One policy must follow the tasks' CPU, and the other the requests of each target."
   }
 }

@@ -1,16 +1,16 @@
-# Alarms follow from observability/slo.yaml, and all of them lead to a runbook.
+# Alarms follow from observability/slo.yaml, and each names a runbook.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
   override_during = plan
 }
 
-run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
+run "alarms_follow_from_the_objectives_and_name_runbooks" {
   command = plan
 
   assert {
     condition     = toset(keys(aws_cloudwatch_composite_alarm.budget_burn)) == toset(["availability-1h", "availability-6h", "latency-1h", "latency-6h"])
-    error_message = "Both objectives must page for the two fast burn rates, and CloudWatch cannot do the slow ones."
+    error_message = "Both objectives must page for the two fast burn rates; CloudWatch does not support the slow ones."
   }
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_composite_alarm.budget_burn : alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && alarm.ok_actions == toset([aws_sns_topic.alarms.arn])])
@@ -22,7 +22,7 @@ run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
   }
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.comparison_operator == "GreaterThanThreshold" && alarm.treat_missing_data == "notBreaching" && alarm.evaluation_periods == 1])
-    error_message = "A window must be over its threshold, and silence must not be."
+    error_message = "A window must fire over its threshold, and not without data."
   }
 
   # --- Thresholds and windows ---
@@ -43,21 +43,21 @@ run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
   }
   assert {
     condition     = contains([for query in aws_cloudwatch_metric_alarm.burn_rate["latency-1h"].metric_query : one(query.metric).stat if length(query.metric) > 0], "TC(:0.1)")
-    error_message = "Answers within the objective's 0.1 s must be counted."
+    error_message = "Responses within the objective's 0.1 s must be counted."
   }
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.alarm_actions == null])
-    error_message = "One window alone must tell nobody."
+    error_message = "One window alone must not notify."
   }
   assert {
     condition     = strcontains(join("", [for query in aws_cloudwatch_metric_alarm.burn_rate["availability-1h"].metric_query : query.expression if query.expression != null]), ">= 5")
     error_message = "Fewer than five bad requests in the long window must not count."
   }
 
-  # --- Silence, because somebody always calls ---
+  # --- Silence, which is a fault because the probe always sends requests ---
   assert {
     condition     = aws_route53_health_check.this.resource_path == "/healthz?probe" && aws_route53_health_check.this.type == "HTTP" && aws_route53_health_check.this.request_interval == 30
-    error_message = "The probe must call the whole way to the API, every 30 seconds."
+    error_message = "The probe must reach the API every 30 seconds."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["NoRequests"].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.this["NoRequests"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.this["NoRequests"].evaluation_periods == 5
@@ -74,7 +74,7 @@ run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
       for alarm in concat(values(aws_cloudwatch_metric_alarm.this), values(aws_cloudwatch_metric_alarm.unhealthy_tasks), values(aws_cloudwatch_metric_alarm.burn_rate), [aws_cloudwatch_metric_alarm.no_healthy_task]) :
       can(regex("Runbook: https://.*/docs/runbooks/[A-Za-z]+\\.md$", alarm.alarm_description))
     ])
-    error_message = "Whoever is woken must find what to do in the alarm's description."
+    error_message = "Each alarm's description must have the URL of its runbook."
   }
   assert {
     condition = jsonencode({
@@ -89,7 +89,7 @@ run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
       HighMemory         = ["MemoryUtilization", "Average", "GreaterThanOrEqualToThreshold", 85, 60, 5, 5, "notBreaching"]
       NoRequests         = ["RequestCount", "Sum", "LessThanThreshold", 1, 60, 5, 5, "breaching"]
     })
-    error_message = "Each alarm must be raised by what its runbook says."
+    error_message = "Each alarm must fire on the condition in its runbook."
   }
   assert {
     condition = alltrue([
@@ -107,18 +107,18 @@ run "alarms_follow_from_the_objectives_and_lead_to_runbooks" {
     error_message = "Two minutes without a healthy task, or without data, must raise the alarm."
   }
 
-  # --- Where people look ---
+  # --- Dashboard and queries ---
   assert {
     condition     = !contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT")
-    error_message = "A line that nobody reads must not be sent."
+    error_message = "The gateway must not send request lines without a counter."
   }
   assert {
     condition     = alltrue([for name in ["errors", "events", "slowest", "refused", "clients"] : aws_cloudwatch_query_definition.this[name].name == "zama-challenge/${name}"])
-    error_message = "Each question must be saved under the deployment's name."
+    error_message = "Each query must be saved under the deployment's name."
   }
 }
 
-run "prometheus_has_the_rules_and_tells_the_topic" {
+run "prometheus_has_the_rules_and_notifies_the_topic" {
   command = plan
 
   variables {
@@ -135,7 +135,7 @@ run "prometheus_has_the_rules_and_tells_the_topic" {
   }
   assert {
     condition     = contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT") && contains(jsondecode(aws_ecs_task_definition.this.container_definitions)[*].name, "gateway-metrics")
-    error_message = "The gateway must tell of its requests, and somebody must count them."
+    error_message = "The gateway must send its request lines, and the counter must receive them."
   }
   assert {
     condition     = local.collector_configuration.receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["127.0.0.1:8080"]

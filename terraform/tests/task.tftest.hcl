@@ -26,7 +26,7 @@ run "every_container_is_hardened" {
   }
   assert {
     condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if container.essential] == ["api", "nginx"]
-    error_message = "The service must end with the API or the gateway, and not with what measures them."
+    error_message = "The task must stop with the API or the gateway, and not with the metrics containers."
   }
   assert {
     condition = alltrue([
@@ -34,14 +34,14 @@ run "every_container_is_hardened" {
       length(container.healthCheck.command) > 1 && container.healthCheck.timeout < container.healthCheck.interval && container.stopTimeout == 30 &&
       (container.name == "api" ? !can(container.dependsOn) : container.dependsOn == [{ containerName = "api", condition = "HEALTHY" }])
     ])
-    error_message = "Every container must have a health check and 30 s to stop, and all but the API wait for the API's health."
+    error_message = "Every container must have a health check and 30 s to stop, and all but the API must wait until the API is healthy."
   }
   assert {
     condition = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.image] == [
       "${data.aws_ecr_repository.this["api"].repository_url}:1a2b3c4", "${data.aws_ecr_repository.this["nginx"].repository_url}:1a2b3c4",
       "${data.aws_ecr_repository.this["api"].repository_url}:1a2b3c4", "${data.aws_ecr_repository.collector[0].repository_url}:v0.45.0",
     ] && concat(values(data.aws_ecr_repository.this), data.aws_ecr_repository.collector)[*].name == ["zama-api", "zama-nginx", "zama-collector"]
-    error_message = "Every image must be its own, from the account's registry, by tag."
+    error_message = "Every container must use its own image from the account's registry, by tag."
   }
   assert {
     condition = alltrue([
@@ -55,11 +55,11 @@ run "every_container_is_hardened" {
   }
   assert {
     condition     = aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
-    error_message = "The task must be Fargate's."
+    error_message = "The task must run on Fargate."
   }
 }
 
-run "the_keys_reach_the_gateway_alone" {
+run "only_the_gateway_gets_the_keys" {
   command = plan
 
   variables {
@@ -69,7 +69,7 @@ run "the_keys_reach_the_gateway_alone" {
 
   assert {
     condition     = local.nginx_container.secrets == [{ name = "API_KEYS", valueFrom = aws_ssm_parameter.api_keys.arn }]
-    error_message = "The gateway must have the keys from the one parameter."
+    error_message = "The gateway must get the keys from the one parameter."
   }
   assert {
     condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name if length(try(container.secrets, [])) > 0] == ["nginx"]
@@ -81,7 +81,7 @@ run "the_keys_reach_the_gateway_alone" {
         for setting in container.environment : !contains(["API_KEY", "API_KEYS"], setting.name)
       ]
     ]))
-    error_message = "No key may be in a container's environment, which everybody reads who may describe the task."
+    error_message = "No key may be in a container's environment, which anyone can read who can describe the task."
   }
   assert {
     condition     = !strcontains(aws_ecs_task_definition.this.container_definitions, "SECRET")
@@ -89,36 +89,36 @@ run "the_keys_reach_the_gateway_alone" {
   }
   assert {
     condition     = aws_ssm_parameter.api_keys.type == "SecureString" && aws_ssm_parameter.api_keys.value_wo_version == 1
-    error_message = "The parameter must be encrypted, and its value write-only."
+    error_message = "The parameter must be encrypted, and its value must be write-only."
   }
   assert {
     condition     = ephemeralasnull(var.api_key_value) == null
-    error_message = "The key must be ephemeral, so that no plan and no state has it."
+    error_message = "The key must be ephemeral, so that no plan and no state contains it."
   }
 }
 
-run "the_task_is_as_the_images_and_compose_have_it" {
+run "the_task_matches_the_images_and_compose" {
   command = plan
 
   assert {
     condition     = regex("\nUSER (\\S+)", file("${path.module}/../services/api/Dockerfile"))[0] == local.api_container.user && regex("\nUSER (\\S+)", file("${path.module}/../services/nginx/Dockerfile"))[0] == local.nginx_container.user
-    error_message = "The users must be those of the images."
+    error_message = "The users must match the images."
   }
   assert {
     condition     = tonumber(regex("\nEXPOSE (\\d+)", file("${path.module}/../services/api/Dockerfile"))[0]) == local.api_port && contains(local.api_container.environment, { name = "PORT", value = tostring(local.api_port) }) && contains(local.nginx_container.environment, { name = "API_PORT", value = tostring(local.api_port) })
-    error_message = "The API's port must be the one that its image exposes and that the gateway calls."
+    error_message = "The API's port must match its image and the gateway's setting."
   }
   assert {
     condition     = tonumber(regex("LISTEN_PORT=(\\d+)", file("${path.module}/../docker-compose.yaml"))[0]) == local.gateway_port && contains(local.nginx_container.environment, { name = "LISTEN_PORT", value = tostring(local.gateway_port) })
-    error_message = "The gateway's port must be that of docker-compose.yaml."
+    error_message = "The gateway's port must match docker-compose.yaml."
   }
   assert {
     condition     = jsondecode(regex("\nHEALTHCHECK[^\n]* CMD (\\[[^\n]*\\])", file("${path.module}/../services/api/Dockerfile"))[0])[0] == local.api_container.healthCheck.command[1] && strcontains(file("${path.module}/../services/api/Dockerfile"), "chmod 755 ${local.api_container.healthCheck.command[1]}")
-    error_message = "The API's health check must be its image's, and be there."
+    error_message = "The API's health check must exist and match its image."
   }
   assert {
     condition     = replace(regex("curl [^\"]*", file("${path.module}/../services/nginx/Dockerfile")), "$LISTEN_PORT", tostring(local.gateway_port)) == split(" ||", local.nginx_container.healthCheck.command[1])[0]
-    error_message = "The gateway's health check must be its image's."
+    error_message = "The gateway's health check must match its image."
   }
   assert {
     condition = alltrue([
@@ -126,19 +126,19 @@ run "the_task_is_as_the_images_and_compose_have_it" {
       jsonencode(regex("\nHEALTHCHECK --interval=(\\d+)s --timeout=(\\d+)s --start-period=(\\d+)s --retries=(\\d+)", file("${path.module}/../services/${name}/Dockerfile"))) ==
       jsonencode([for key in ["interval", "timeout", "startPeriod", "retries"] : tostring(container.healthCheck[key])])
     ])
-    error_message = "Health checks must be as often and as patient as the images'."
+    error_message = "Health checks must have the images' intervals, timeouts and retries."
   }
   assert {
     condition     = local.stop_timeout > tonumber(regex("\nstop_seconds=(\\d+)", file("${path.module}/../services/nginx/entrypoint"))[0]) && local.stop_timeout == tonumber(regex("stop_grace_period: (\\d+)s", file("${path.module}/../docker-compose.yaml"))[0])
-    error_message = "A task must have longer to stop than the gateway takes, and as long as docker-compose.yaml gives."
+    error_message = "A task must have more time to stop than the gateway needs, and the same as in docker-compose.yaml."
   }
   assert {
     condition     = local.nginx_container.linuxParameters.tmpfs[0].containerPath == "/tmp" && local.nginx_container.linuxParameters.tmpfs[0].size == tonumber(regex("/tmp:mode=1777,size=(\\d+)m", file("${path.module}/../docker-compose.yaml"))[0]) && contains(local.nginx_container.linuxParameters.tmpfs[0].mountOptions, "noexec")
-    error_message = "The memory for the rendered configuration must be that of docker-compose.yaml, and nothing be executed there."
+    error_message = "The memory for the rendered configuration must match docker-compose.yaml and be noexec."
   }
   assert {
     condition     = aws_lb_target_group.this["blue"].health_check[0].path == "/readyz" && strcontains(file("${path.module}/../services/api/openapi.yaml"), "\n  ${aws_lb_target_group.this["blue"].health_check[0].path}:")
-    error_message = "The load balancer must ask for a path that the contract has."
+    error_message = "The load balancer's health check must call a path in the contract."
   }
 
   # --- Settings of the task alone ---
@@ -148,7 +148,7 @@ run "the_task_is_as_the_images_and_compose_have_it" {
   }
   assert {
     condition     = contains(local.nginx_container.environment, { name = "TRUSTED_PROXIES", value = "172.31.0.0/16" })
-    error_message = "The load balancer's word about its callers must be believed, nobody else's."
+    error_message = "Only the load balancer's X-Forwarded-For must be trusted."
   }
   assert {
     condition     = local.api_container.portMappings == [] && local.nginx_container.portMappings[0].containerPort == 8081
@@ -156,7 +156,7 @@ run "the_task_is_as_the_images_and_compose_have_it" {
   }
   assert {
     condition     = contains(local.nginx_container.environment, { name = "RATE_LIMIT", value = "5" }) && contains(local.nginx_container.environment, { name = "RATE_BURST", value = "5" }) && contains(local.api_container.environment, { name = "VERSION", value = "1a2b3c4" })
-    error_message = "The gateway must have its limit, and the API know its version."
+    error_message = "The gateway must have its limit, and the API its version."
   }
   assert {
     condition     = aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512" && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
@@ -168,7 +168,7 @@ run "the_task_is_as_the_images_and_compose_have_it" {
   }
 }
 
-run "images_are_named_by_digest_where_it_is_given" {
+run "given_digests_select_the_images" {
   command = plan
 
   variables {

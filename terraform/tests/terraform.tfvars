@@ -1,2 +1,2 @@
-# Of every run; it has no default.
+# Every run needs it, because it has no default.
 image_tag = "1a2b3c4"

@@ -137,9 +137,7 @@ def test_codedeploy_gets_the_same_deployment_as_from_terraform(
     assert told == expected
 
 
-def test_a_services_url_is_found(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_services_url_is_found(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """The URL has the load balancer's name or the certificate's; the parameter is found as well."""
     for name, value in deployment.account.environ().items():
         monkeypatch.setenv(name, value)

@@ -114,7 +114,7 @@ def test_logs_are_rotated_and_a_crash_causes_a_restart(container: Container) -> 
 
 
 def test_both_share_one_network_namespace(api: Container, gateway: Container) -> None:
-    """nginx reaches the API on 127.0.0.1, as in an ECS task."""
+    """The gateway reaches the API on 127.0.0.1, as in an ECS task."""
     mode = inspect(gateway)["HostConfig"]["NetworkMode"]
     assert mode == f"container:{inspect(api)['Id']}"
 

@@ -143,7 +143,9 @@ def test_the_version_is_part_of_the_image(images: Images) -> None:
         (["-e", f"API_KEY={KEY}", "--read-only", NGINX_IMAGE], "mktemp"),
     ],
 )
-def test_the_gateway_does_not_serve_without_a_rendered_configuration(options: list[str], said: str) -> None:
+def test_the_gateway_does_not_serve_without_a_rendered_configuration(
+    options: list[str], said: str
+) -> None:
     """Without a rendered configuration it exits and names the reason."""
     done = subprocess.run(
         ["docker", "run", "--rm", *options], capture_output=True, text=True, timeout=30, check=False

@@ -137,7 +137,9 @@ def test_invalid_json_is_refused(pair: Pair, body: bytes) -> None:
         (b"[2, 40]", "array"),
     ],
 )
-def test_json_of_the_wrong_shape_is_refused_with_the_member(pair: Pair, body: bytes, named: str) -> None:
+def test_json_of_the_wrong_shape_is_refused_with_the_member(
+    pair: Pair, body: bytes, named: str
+) -> None:
     """JSON that does not match the schema gets 422, and the detail names the member."""
     assert named in problem(post_sum(pair, body), 422)
 
@@ -187,9 +189,7 @@ def test_the_gateways_internal_locations_cannot_be_called(pair: Pair, path: str)
         ("TRACE", "/sum", "POST"),
     ],
 )
-def test_405_names_the_allowed_methods(
-    pair: Pair, method: str, path: str, allow: str
-) -> None:
+def test_405_names_the_allowed_methods(pair: Pair, method: str, path: str, allow: str) -> None:
     """Every 405 has `Allow`, whether the API or nginx made it."""
     answer = send(pair.gateway.url, method, path, AUTHORISED)
     assert answer.status == 405
@@ -228,7 +228,9 @@ def test_a_chunked_body_over_the_limit_is_refused(
     assert_not_passed_on(pair, answer)
 
 
-def test_a_chunked_body_within_the_limit_is_accepted(connection: http.client.HTTPConnection) -> None:
+def test_a_chunked_body_within_the_limit_is_accepted(
+    connection: http.client.HTTPConnection,
+) -> None:
     """JSON may be sent in chunks."""
     connection.request("POST", "/sum", iter([SUM[:5], SUM[5:]]), AUTHORISED, encode_chunked=True)
     assert Answer.read(connection).body == b'{"sum":42}'

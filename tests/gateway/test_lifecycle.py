@@ -156,7 +156,9 @@ def test_a_hangup_drains_the_gateway_and_not_the_api(draining: Pair) -> None:
 
 @pytest.mark.parametrize("name", ["api", "gateway"])
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_forces_an_exit(processes: ProcessStack, name: str, first: signal.Signals) -> None:
+def test_a_second_signal_forces_an_exit(
+    processes: ProcessStack, name: str, first: signal.Signals
+) -> None:
     """It ends the drain, and the exit code is 1."""
     slow = {"DRAIN_SECONDS": "20"}
     api = processes.start_api(**slow if name == "api" else {})
@@ -246,7 +248,9 @@ def test_the_api_starts_fast(apis: ProcessStack, report: Callable[[str], None]) 
 @pytest.mark.parametrize("nginx", ["packaged nginx"], indirect=True)
 @pytest.mark.parametrize("name", ["api", "gateway"])
 @pytest.mark.usefixtures("nginx")
-def test_a_stop_ends_after_25_seconds(stalled: dict[str, tuple[Part, Future[float]]], name: str) -> None:
+def test_a_stop_ends_after_25_seconds(
+    stalled: dict[str, tuple[Part, Future[float]]], name: str
+) -> None:
     """Neither a stalled body nor a frozen nginx prevents the stop."""
     part, seconds = stalled[name]
     assert 25 <= seconds.result() < STOP_SECONDS

@@ -51,6 +51,8 @@ def test_responses_to_sum_follow_the_contract(case: Case[Any], strict: Pair, nam
 @pytest.mark.parametrize("name", ["gateway", "api"])
 @schema.exclude(method="POST").parametrize()
 @examples(20)
-def test_responses_without_a_request_body_follow_the_contract(case: Case[Any], strict: Pair, name: str) -> None:
+def test_responses_without_a_request_body_follow_the_contract(
+    case: Case[Any], strict: Pair, name: str
+) -> None:
     """Few examples suffice for operations without a request body."""
     validate(case, getattr(strict, name))

@@ -69,7 +69,7 @@ def test_the_gateway_does_not_start_without_its_requirements(
 def test_the_gateway_accepts_the_same_values_as_the_api(
     nginx: str, tmp_path: Path, name: str, values: Mapping[str, Any]
 ) -> None:
-    """nginx accepts the rendered configuration, and all spellings of a flag are equal."""
+    """The rendered configuration is valid for nginx, and all spellings of a flag are equal."""
     for value, meaning in values.items():
         # An invalid API_KEY does not matter if API_KEYS is set.
         key = "unused" if name == "API_KEYS" else KEY

@@ -53,8 +53,10 @@ def requests(samples: dict[str, float]) -> dict[tuple[str, str], float]:
     }
 
 
-def test_every_response_is_counted_once(processes: ProcessStack, port: str, counted: Counted) -> None:
-    """nginx's own responses count as well, and any path adds only known labels."""
+def test_every_response_is_counted_once(
+    processes: ProcessStack, port: str, counted: Counted
+) -> None:
+    """Responses of nginx itself count as well, and any path adds only known labels."""
     pair = processes.start(METRICS_PORT=port, RATE_LIMIT="1", RATE_BURST="1")
     url = pair.gateway.url
     # The start included health checks, which are counted.
@@ -86,7 +88,9 @@ def test_every_response_is_counted_once(processes: ProcessStack, port: str, coun
     }
 
 
-def test_requests_to_a_dead_api_are_counted(processes: ProcessStack, port: str, counted: Counted) -> None:
+def test_requests_to_a_dead_api_are_counted(
+    processes: ProcessStack, port: str, counted: Counted
+) -> None:
     """The gateway counts requests that a dead API cannot count."""
     pair = processes.start(METRICS_PORT=port, **UNLIMITED)
     pair.api.signal(signal.SIGKILL)

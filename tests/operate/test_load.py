@@ -68,9 +68,7 @@ def test_the_api_can_be_loaded_directly(pair: Pair, tmp_path: Path) -> None:
 
 
 @pytest.mark.alone
-def test_a_stall_counts_for_all_requests_that_were_due(
-    pair: Pair, tmp_path: Path
-) -> None:
+def test_a_stall_counts_for_all_requests_that_were_due(pair: Pair, tmp_path: Path) -> None:
     """The API stalls for one second of three, so a third of the requests are late.
 
     Only two of them are in flight; uncorrected, less than one in a hundred would look slow.

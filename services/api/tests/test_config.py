@@ -94,7 +94,9 @@ def test_an_invalid_value_is_reported_with_the_allowed_ones(
         for value in grammar.refused
     ],
 )
-def test_a_malformed_key_is_reported_without_showing_it(name: str, value: str, allowed: str) -> None:
+def test_a_malformed_key_is_reported_without_showing_it(
+    name: str, value: str, allowed: str
+) -> None:
     """The message names the variable and the format of a key, and no part of the value."""
     with pytest.raises(SettingsError) as caught:
         load({name: value})

@@ -185,7 +185,9 @@ def test_an_invalid_setting_is_reported(
     assert errors.count("\n") == 1
 
 
-def test_a_taken_port_is_reported(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_reported(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """The message has the address, and the exit code is 1."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))

@@ -47,7 +47,9 @@ def test_requests_are_counted_by_method_route_and_status(
     assert sample(metrics, name, method="GET", route="/healthz", status="200") == 1
     assert sample(metrics, name, method="GET", route="/sum", status="200") is None
     assert sample(metrics, "sum_requests_total") == 4
-    assert sample(Metrics("1.2.3"), "sum_requests_total") == 0, "the count is shared between instances"
+    assert sample(Metrics("1.2.3"), "sum_requests_total") == 0, (
+        "the count is shared between instances"
+    )
 
 
 @pytest.mark.parametrize("bound", BUCKETS)

@@ -1,4 +1,4 @@
-# What an account has before the service.
+# Resources of an account before the service is deployed.
 
 mock_provider "aws" {
   override_during = plan
@@ -30,7 +30,7 @@ mock_provider "aws" {
   }
 }
 
-run "without_a_repository_there_is_what_the_service_needs_and_nobody_deploys" {
+run "without_a_repository_there_are_resources_and_no_role_for_workflows" {
   command = plan
 
   # --- Images ---
@@ -42,7 +42,7 @@ run "without_a_repository_there_is_what_the_service_needs_and_nobody_deploys" {
     condition = alltrue([
       for repository in aws_ecr_repository.this : repository.image_tag_mutability == "IMMUTABLE" && repository.image_scanning_configuration[0].scan_on_push
     ])
-    error_message = "Tags must be immutable, and images scanned."
+    error_message = "Tags must be immutable, and images must be scanned."
   }
   assert {
     condition     = length(aws_ecr_lifecycle_policy.this) == length(aws_ecr_repository.this)
@@ -56,25 +56,25 @@ run "without_a_repository_there_is_what_the_service_needs_and_nobody_deploys" {
   }
   assert {
     condition     = aws_s3_bucket_public_access_block.state.block_public_policy && aws_s3_bucket_public_access_block.state.restrict_public_buckets && !aws_s3_bucket.state.force_destroy
-    error_message = "The state must be private, and not be lost by accident."
+    error_message = "The state must be private and protected from accidental deletion."
   }
   assert {
     condition     = one(data.aws_iam_policy_document.state.statement).effect == "Deny" && one(one(data.aws_iam_policy_document.state.statement).condition).variable == "aws:SecureTransport"
-    error_message = "The state must travel encrypted."
+    error_message = "The state bucket must require TLS."
   }
 
   # --- Workflows ---
   assert {
     condition     = length(aws_iam_role.deploy) == 0 && length(aws_iam_openid_connect_provider.github) == 0
-    error_message = "There must be no role for workflows."
+    error_message = "There must be no role and no provider for workflows."
   }
   assert {
     condition     = length(aws_iam_policy.deploy) == 0 && length(aws_iam_role_policy.deploy) == 0
-    error_message = "There must be no policies of a role that is not there."
+    error_message = "There must be no policies for workflows."
   }
 }
 
-run "the_service_s_roles_are_bounded_by_name" {
+run "the_services_roles_are_bounded_by_name" {
   command = plan
 
   variables {
@@ -83,31 +83,31 @@ run "the_service_s_roles_are_bounded_by_name" {
 
   assert {
     condition     = aws_iam_policy.boundary.name == "another-boundary"
-    error_message = "The boundary must be there also where no workflow deploys, under the name that ../iam.tf has."
+    error_message = "The boundary must exist without workflows as well, under the name that ../iam.tf uses."
   }
   assert {
     condition     = !strcontains(join("", flatten(data.aws_iam_policy_document.boundary.statement[*].actions)), "*") && alltrue([for statement in data.aws_iam_policy_document.boundary.statement : statement.not_actions == null])
-    error_message = "Each action must be named."
+    error_message = "No action may have a wildcard."
   }
   assert {
     condition = toset([
       for action in flatten([for statement in data.aws_iam_policy_document.boundary.statement : tolist(statement.actions)]) : action
       if contains(["iam", "sts", "s3", "organizations"], split(":", action)[0])
     ]) == toset(["iam:PassRole"])
-    error_message = "A role of the service must neither change nor take another."
+    error_message = "A role of the service must not change or assume another."
   }
   assert {
     condition = one([for statement in data.aws_iam_policy_document.boundary.statement : statement.resources if contains(statement.actions, "iam:PassRole")]) == toset([
       for name in ["execution", "task"] : "arn:aws:iam::123456789012:role/another-${name}"
     ])
-    error_message = "It must pass on none but those that start tasks and run in them."
+    error_message = "Only the execution role and the task role may be passed."
   }
   assert {
     condition = [
       for statement in data.aws_iam_policy_document.boundary.statement : statement.sid
       if contains(statement.resources, "*") && length(statement.condition) == 0
     ] == ["LogInAndRead"]
-    error_message = "What has a name must be held to it."
+    error_message = "Permissions on named resources must be limited to their names."
   }
 }
 
@@ -122,7 +122,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
   # --- Trust ---
   assert {
     condition     = alltrue([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.test == "StringEquals"])
-    error_message = "Subjects must be compared to the letter."
+    error_message = "Subjects must be compared exactly."
   }
   assert {
     condition     = one([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.values if endswith(condition.variable, ":sub")]) == tolist(["repo:example/zama-challenge:ref:refs/heads/main", "repo:example/zama-challenge:environment:production"])
@@ -130,7 +130,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
   }
   assert {
     condition     = one(data.aws_iam_policy_document.deploy_trust[0].statement).actions == toset(["sts:AssumeRoleWithWebIdentity"]) && one([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.values if endswith(condition.variable, ":aud")]) == tolist(["sts.amazonaws.com"])
-    error_message = "Only with a token that GitHub made for AWS."
+    error_message = "The token's audience must be AWS."
   }
 
   # --- Permissions ---
@@ -143,11 +143,11 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
       for statement in flatten([data.aws_iam_policy_document.in_region.statement, data.aws_iam_policy_document.bounded.statement, values(data.aws_iam_policy_document.on_names)[*].statement]) :
       !strcontains(join("", statement.actions), "*")
     ])
-    error_message = "Each action must be named."
+    error_message = "No action may have a wildcard."
   }
   assert {
     condition     = one(one(data.aws_iam_policy_document.in_region.statement).condition).values == tolist([var.region])
-    error_message = "What has no name must be held to the region."
+    error_message = "Permissions on other resources must be limited to the region."
   }
   assert {
     condition = alltrue([
@@ -157,46 +157,46 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
         ]) || service == "route53"
       ])
     ])
-    error_message = "What has a name must be held to it."
+    error_message = "Permissions on named resources must be limited to their names."
   }
   assert {
     condition     = toset(keys(aws_iam_role_policy_attachment.deploy)) == setunion(["region", "roles"], keys(local.by_name))
-    error_message = "The role must have every policy."
+    error_message = "Every policy must be attached to the role."
   }
 
   # --- The role itself ---
   assert {
     condition     = local.by_name.tasks.iam == local.service_role_arns && !contains(local.service_role_arns, "arn:aws:iam::123456789012:role/another-deploy")
-    error_message = "The role must change the service's roles only, to the letter."
+    error_message = "The role must change only the service's roles, by exact name."
   }
   assert {
     condition     = !strcontains(join("", local.service_role_arns), "*")
-    error_message = "The role's own name has the prefix, too."
+    error_message = "Role names must have no wildcard, because this role's name has the same prefix."
   }
   assert {
     condition     = alltrue([for action in local.in_region : !startswith(action, "iam:") && !startswith(action, "s3:") && !startswith(action, "ssm:Get")])
-    error_message = "Roles, buckets and parameters have names."
+    error_message = "Roles, buckets and parameters have names, so their actions must not be limited by region alone."
   }
 
   # --- The service's roles ---
   assert {
     condition     = local.bounded == toset(["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"])
-    error_message = "What makes a role or says what it may do must be bounded."
+    error_message = "Actions that create or change a role must require the boundary."
   }
   assert {
     condition     = length(setintersection(local.bounded, flatten([for services in local.on_names : values(services)]))) == 0
-    error_message = "It must not be allowed elsewhere without the condition."
+    error_message = "No other statement may allow these actions without the condition."
   }
   assert {
     condition     = !contains(local.actions, "iam:DeleteRolePermissionsBoundary")
-    error_message = "Nobody but who applies this folder takes a boundary off."
+    error_message = "The role must not remove a boundary."
   }
   assert {
     condition     = one(data.aws_iam_policy_document.bounded.statement).resources == toset(local.service_role_arns)
-    error_message = "It must be for the service's roles."
+    error_message = "The statement must be limited to the service's roles."
   }
   assert {
     condition     = [for condition in one(data.aws_iam_policy_document.bounded.statement).condition : [condition.test, condition.variable, condition.values]] == [["StringEquals", "iam:PermissionsBoundary", tolist([aws_iam_policy.boundary.arn])]]
-    error_message = "It must be for roles with the one boundary, compared to the letter."
+    error_message = "The statement must require exactly this boundary."
   }
 }

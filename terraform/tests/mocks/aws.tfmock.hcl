@@ -1,4 +1,4 @@
-# What AWS would have given back, as far as the tests look at it.
+# Values that AWS would return, as far as the tests read them.
 
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
@@ -95,7 +95,7 @@ mock_resource "aws_wafv2_web_acl" {
   defaults = { arn = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/zama-challenge/1" }
 }
 
-# The tests compare the ids of these. Without an entry a plan does not know them.
+# The tests compare these ids. Without an entry, they are unknown in a plan.
 mock_resource "aws_route_table" {}
 
 mock_resource "aws_security_group" {}

@@ -1,5 +1,5 @@
-# ARNs that the tests tell apart, since aws.tfmock.hcl has one for all resources of a type. Ids need no entry here: the
-# mock generates one for each resource.
+# ARNs that the tests compare, because aws.tfmock.hcl has one for all resources of a type. Ids need
+# no entry: the mock generates one for each resource.
 
 override_resource {
   target = aws_lb_target_group.this["green"]

@@ -98,7 +98,7 @@ resource "aws_cloudwatch_metric_alarm" "burn_rate" {
   }
 }
 
-# The long window shows that the burn matters, the short one that it continues.
+# The long window shows that the burn matters; the short one shows that it continues.
 resource "aws_cloudwatch_composite_alarm" "budget_burn" {
   for_each = local.pages
 

@@ -297,7 +297,7 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # The first use of such a service in an account creates its role.
+  # The first use of one of these services in an account creates its role.
   # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create-service-linked-role.html
   statement {
     sid       = "ServiceLinkedRoles"

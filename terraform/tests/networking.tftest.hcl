@@ -127,7 +127,7 @@ run "a_separate_vpc_has_no_internet_egress" {
     error_message = "An endpoint must allow only this account and the actions that tasks need."
   }
   assert {
-    # Other resources that the tests do not name are in the source.
+    # The tests do not know further resources by name, so check the source.
     condition = aws_route_table.private[0].tags["Name"] != "" && alltrue([
       for name in fileset(path.module, "*.tf") :
       length(regexall("resource \"(aws_nat_gateway|aws_route|aws_egress_only_internet_gateway|aws_security_group_rule)\"", file("${path.module}/${name}"))) == 0

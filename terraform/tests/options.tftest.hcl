@@ -1,4 +1,4 @@
-# Each option adds its resources, and without options there are none of them.
+# Each option adds its resources, which do not exist without it.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

@@ -141,7 +141,7 @@ def test_watched_metrics_exist(cloudwatch: CloudWatch) -> None:
 
 
 def test_expressions_use_defined_metrics(cloudwatch: CloudWatch) -> None:
-    """Expressions use only metrics of their own widget or alarm."""
+    """An expression uses only metrics of the same widget or alarm."""
     for widget in cloudwatch.widgets():
         options = [
             part

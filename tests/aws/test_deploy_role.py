@@ -259,7 +259,7 @@ def test_only_main_and_the_production_environment_assume_the_role(
 
 @pytest.mark.parametrize("audience", ["https://github.com/example", "sts.amazonaws.com2", None])
 def test_the_token_must_be_issued_for_aws(minimal: Deployment, audience: str | None) -> None:
-    """A token with another audience, or with none, is refused."""
+    """A token with another audience, or without one, is refused."""
     context = {f"{GITHUB}:sub": f"{SUBJECT}:ref:refs/heads/main"}
     if audience:
         context[f"{GITHUB}:aud"] = audience

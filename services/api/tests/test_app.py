@@ -321,7 +321,7 @@ def test_json_media_types_are_accepted(service: Service, media_type: str) -> Non
     ],
 )
 def test_other_media_types_are_refused(service: Service, media_type: str) -> None:
-    """A JSON body with another media type, or with none, is refused."""
+    """A JSON body with another media type, or without one, is refused."""
     sum_ = ("POST", "/sum", b'{"a":2,"b":40}')
     response = service.request(*sum_, CONTENT_TYPE=media_type)
 

@@ -52,7 +52,8 @@ data "aws_iam_policy_document" "alarms" {
 
 locals {
   # Name to metric. An alarm fires after `periods` minutes in a row at or above the threshold, or
-  # under it if `below` is set. Missing data counts as under it, and otherwise as a quiet minute.
+  # under it if `below` is set. With `below`, missing data fires as well; otherwise it is a quiet
+  # minute.
   alarms = {
     ServerErrors = {
       description = "The service answered 5 or more requests with a 5xx within a minute."

@@ -316,7 +316,7 @@ variable "customer_managed_key_enabled" {
 }
 
 variable "access_logs_enabled" {
-  description = "Whether the load balancer logs each request to a bucket, and a separate VPC each flow."
+  description = "Whether the load balancer logs each request to a bucket, and the VPC of `vpc` each flow."
   type        = bool
   default     = false
   nullable    = false

@@ -9,8 +9,8 @@ terraform {
     }
   }
 
-  # The bucket and the region come from `terraform init -backend-config`; see README.md. `terraform
-  # init -backend=false` is enough for validation and tests.
+  # The bucket and the region come from `terraform init -backend-config`; see README.md.
+  # For validation and tests, `terraform init -backend=false` is enough.
   backend "s3" {
     key          = "service/terraform.tfstate"
     encrypt      = true

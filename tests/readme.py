@@ -1,4 +1,4 @@
-"""The commands of the README and its pages, unchanged; those for AWS run against an emulated one."""
+"""The commands of the README and its pages; those for AWS run against an emulated one."""
 
 import os
 import re

@@ -15,7 +15,7 @@ from zama_ops.errors import CommandError
 def test_another_clones_emulator_is_not_used(minimal: Deployment, tmp_path: Path) -> None:
     """A second clone reports that an emulator has the port, and where to end it."""
     second = EmulatedAccount(tmp_path / "account", minimal.account.port)
-    with pytest.raises(CommandError, match="end it where it was started"):
+    with pytest.raises(CommandError, match="in the checkout that started it"):
         second.start()
 
 

@@ -229,7 +229,7 @@ def test_keys_over_the_size_limit_are_refused_before_writing(operator: Operator)
     before = operator.text()
     code, stdout, stderr = operator.keys("issue", "one-too-many")
     assert (code, stdout) == (1, "")
-    assert "do not fit into 4096" in stderr
+    assert ", but 4096 fit" in stderr
     assert "--advanced" in stderr
     assert operator.text() == before
     assert operator.keys("issue", "one-too-many", "--advanced")[0] == 0
@@ -247,7 +247,7 @@ def test_a_stale_lock_is_reported_with_the_command_to_remove_it(operator: Operat
         patch.setattr("zama_ops.keyring._LOCK_SECONDS", 1)
         with pytest.raises(CommandError) as error:
             Keyring(operator.ssm, PARAMETER).change(lambda keys: (*keys, Key.issue("acme")))
-    assert "ops@laptop is changing the keys since" in str(error.value)
+    assert "ops@laptop has held the keys' lock since" in str(error.value)
     assert f"aws ssm delete-parameter --name {lock}" in str(error.value)
     assert operator.text() == "default=CHANGEME"
     operator.ssm.delete_parameter(Name=lock)
@@ -261,7 +261,7 @@ def test_a_write_without_the_lock_is_detected(operator: Operator) -> None:
         operator.put("default=other")
         return (*keys, Key.issue("acme"))
 
-    with pytest.raises(CommandError, match="was written by something else at the same time"):
+    with pytest.raises(CommandError, match="Another program wrote version"):
         Keyring(operator.ssm, PARAMETER).change(meanwhile)
 
 

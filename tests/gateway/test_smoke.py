@@ -60,10 +60,10 @@ def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
     assert set(found) == {
         "no key: 401 with WWW-Authenticate",
         "a wrong key: 403",
-        "GET /metrics and what is not there: 404",
+        "GET /metrics and an unknown path: 404",
         "the contract and the developer portal",
         "headers of every response",
-        "over the limit: 429 that says when to come back",
+        "over the limit: 429 with Retry-After",
     }
 
 
@@ -95,8 +95,8 @@ def test_no_server_fails() -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("localhost:8081", "is no URL"),
-        ("ftp://localhost", "is no URL"),
+        ("localhost:8081", "is not a URL"),
+        ("ftp://localhost", "is not a URL"),
         ("https://api.example.invalid", "set API_KEY"),
     ],
 )

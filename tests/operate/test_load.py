@@ -96,4 +96,4 @@ def test_failures_are_counted_and_reported(pair: Pair, tmp_path: Path) -> None:
     assert (code, report["statuses"], report["unanswered"]) == (1, {}, 20)
     assert "unable to connect" in stderr
     code, _, stderr = load("localhost", tmp_path)
-    assert (code, stderr) == (2, "zama: 'localhost' is no URL such as http://localhost:8081\n")
+    assert (code, stderr) == (2, "zama: 'localhost' is not a URL such as http://localhost:8081\n")

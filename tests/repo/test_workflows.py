@@ -63,7 +63,7 @@ def test_a_workflow_has_no_fault(path: Path) -> None:
         ("run: make secrets", "run: make secrets ${{ github.ref }}", "is not one target"),
         ("steps.push.outputs.digests", "steps.pull.outputs.digests", "nothing sets steps.pull"),
         ("needs.build-test.outputs.to-aws", "needs.build-test.outputs.aws", "nothing sets needs"),
-        ("github.event_name == 'push'", "github.event == 'push' ||", "none of the expressions"),
+        ("github.event_name == 'push'", "github.event == 'push' ||", "does not support the expr"),
         ("github.ref", "github.reference", "nothing sets github.reference"),
         ("github.ref", "matrix.ref", "nothing sets matrix.ref"),
     ],

@@ -1,4 +1,4 @@
-"""AWS's services, for commands that speak to a person."""
+"""boto3 clients for the commands."""
 
 import contextlib
 import os
@@ -9,11 +9,11 @@ from zama_ops.errors import CommandError
 
 
 def connect(service: str, **settings: str) -> Any:
-    """Return a boto3 client for a service; `settings` take precedence over the environment's."""
-    import boto3  # noqa: PLC0415 - `zama up` does without, and starts faster
+    """Return a boto3 client for a service; `settings` take precedence over the environment."""
+    import boto3  # noqa: PLC0415 - `zama up` starts faster without it
     from botocore.config import Config  # noqa: PLC0415 - as boto3
 
-    # The variable of the AWS CLI and of Terraform, which boto3 does not read.
+    # The AWS CLI and Terraform read this variable, but boto3 does not.
     region = {"region_name": os.environ["AWS_REGION"]} if os.environ.get("AWS_REGION") else {}
     retries = Config(retries={"mode": "standard", "total_max_attempts": 5})
     return boto3.client(service, config=retries, **{**region, **settings})
@@ -21,10 +21,10 @@ def connect(service: str, **settings: str) -> Any:
 
 @contextlib.contextmanager
 def client(service: str) -> Iterator[Any]:
-    """Yield a boto3 client for a service, with what the environment says of region and account.
+    """Yield a boto3 client for a service, with the region and account of the environment.
 
     Raises:
-        CommandError: AWS refused something, or does not answer.
+        CommandError: AWS refused a request or did not answer.
 
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3

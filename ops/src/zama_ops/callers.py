@@ -1,4 +1,4 @@
-"""Callers of the service at a constant rate, and what became of each request."""
+"""Callers that send requests at a constant rate and record each outcome."""
 
 import http.client
 import threading
@@ -14,7 +14,7 @@ _IDLE_SECONDS: Final = 0.1
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request: when it was sent, how long it took (seconds), and the answer or what broke."""
+    """One request: when it was sent, its duration in seconds, and its answer or error."""
 
     sent: float
     seconds: float
@@ -29,14 +29,14 @@ class Outcome:
 
 @dataclass
 class Callers:
-    """Callers on kept-alive connections; as a context manager they call until the block ends.
+    """Callers on keep-alive connections; as a context manager they call until the block ends.
 
-    Then every request has its outcome.
+    After the block, every request has an outcome.
 
     Arguments:
-        client: how to call; its headers have the key.
-        rate: requests/s of all callers together. It may change while they call.
-        count: how many callers.
+        client: sends the requests; its headers hold the key.
+        rate: requests/s of all callers together. It can change while they call.
+        count: the number of callers.
 
     """
 
@@ -63,18 +63,18 @@ class Callers:
         return [outcome for outcome in self.outcomes if not outcome.ok]
 
     def breakage(self) -> str:
-        """Say what became of the first that were lost."""
+        """Describe the first five lost requests."""
         return "\n".join(f"{outcome.error} {outcome.answer}" for outcome in self.lost()[:5])
 
     def stop(self) -> None:
-        """Send no more; requests under way finish."""
+        """Send no more requests; pending ones finish."""
         self._stopped.set()
 
     def _call(self) -> None:
         connection = self.client.connection()
         due = time.monotonic()
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
-            # Read once, because it may change meanwhile.
+            # Read once: another thread can change it.
             rate = self.rate
             due = max(due, time.monotonic()) + (self.count / rate if rate else _IDLE_SECONDS)
             if rate:

@@ -1,4 +1,4 @@
-"""The tree of commands; each is in the folder of its panel, in the module of its name."""
+"""The command tree: each panel has a folder, and each command a module of the same name."""
 
 from typing import Final
 
@@ -18,22 +18,23 @@ from zama_ops.service.status import status
 _HELP: Final = """\
 Run, operate and deliver the service.
 
-Each command tells what it does with `--help`. What a script needs goes to standard output, and with
-`--json` as JSON; all else to standard error. Exit codes: 0, done and well; 1, not, and it was said
-why; 2, the command was not understood.
+Run a command with `--help` to learn more about it. Results go to standard output, as JSON with
+`--json`; messages go to standard error. Exit codes: 0: success; 1: failure, with a message; 2:
+usage error.
 """
 _EPILOG: Final = """\
 **On a new machine**: `make up`, then `zama smoke http://localhost:8081`.
 
-**On call**: `zama status`; the runbook of what fires is in docs/runbooks; `zama logs` answers its
-questions.
+**On call**: run `zama status`, open the alert's runbook in docs/runbooks, and query the log with
+`zama logs`.
 
-**A key in a wrong hand**: `zama keys whose`, then `zama keys rotate CLIENT --retire`.
+**Leaked key**: `zama keys whose`, then `zama keys rotate CLIENT --retire`.
 
-**Which deployment**: AWS credentials and AWS_REGION say which account; NAME_PREFIX, or `--prefix`,
-which service in it. `eval "$(zama aws-local env)"` sets them for the AWS of `zama aws-local up`.
+**Choose a deployment**: AWS credentials and AWS_REGION select the account; NAME_PREFIX or
+`--prefix` selects the service. For the AWS of `zama aws-local up`, run
+`eval "$(zama aws-local env)"`.
 
-**Completion**: `zama --install-completion` writes it for your shell.
+**Shell completion**: `zama --install-completion`.
 """
 _HERE: Final = "On this machine"
 _RUNNING: Final = "A running service"

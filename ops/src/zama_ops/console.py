@@ -1,4 +1,4 @@
-"""How the commands speak to a person, on standard error."""
+"""Messages for people, on standard error."""
 
 import contextlib
 import time
@@ -15,7 +15,7 @@ notes: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
-    """Show what goes on, and in the end how long it took."""
+    """Show a spinner while a step runs, then its duration."""
     began = time.monotonic()
     with notes.status(f"{name} ..."):
         yield
@@ -24,11 +24,11 @@ def step(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def errors_told() -> Iterator[None]:
-    """Say in red what went wrong, and end the command with exit code 1."""
+    """Print a CommandError in red and end the command with exit code 1."""
     try:
         yield
     except CommandError as error:
-        # Terraform tells much before it tells what went wrong.
+        # Terraform prints a lot before the actual error.
         before, mark, after = str(error).partition("\nError:")
         notes.print(
             f"zama: {mark.strip()}{after}" if mark else f"zama: {before}", style="red", markup=False

@@ -1,4 +1,4 @@
-"""The service's two images: what they are built on, and where they are pushed."""
+"""The service's two images: their base images and their registry."""
 
 import functools
 from typing import Final
@@ -8,23 +8,23 @@ from zama_ops.paths import STAND_INS
 from zama_ops.programs import run
 
 IMAGES: Final = {"api": "PYTHON_IMAGE", "nginx": "NGINX_IMAGE"}
-"""The images, and the build argument that names what each is built on."""
+"""The images, each with the build argument for its base image."""
 
 BASE_LABEL: Final = "org.opencontainers.image.base.name"
 
 
 @functools.cache
 def base_images() -> dict[str, str]:
-    """Return the base images that this machine can have, by build argument."""
+    """Return the base images available to this machine, by build argument."""
     lines = run(str(STAND_INS / "base-images")).split()
     return dict(line.split("=", 1) for line in lines)
 
 
 def build_images(**labels: str) -> None:
-    """Build both images, on base images that this machine can have.
+    """Build both images on the base images available to this machine.
 
     Arguments:
-        labels: VERSION, REVISION and CREATED, if the images are to say of what they are.
+        labels: VERSION, REVISION and CREATED, to label the images with their origin.
 
     Raises:
         CommandError: a build failed.
@@ -39,10 +39,10 @@ def build_images(**labels: str) -> None:
 
 
 def repositories() -> dict[str, str]:
-    """Return where the images are pushed, by their names.
+    """Return the repositories' URLs, by image name.
 
     Raises:
-        CommandError: AWS does not answer, or has not all of them.
+        CommandError: AWS did not answer, or a repository is missing.
 
     """
     with client("ecr") as ecr:

@@ -1,4 +1,4 @@
-"""What the contract promises to a caller, checked from outside."""
+"""Checks of the API contract, from outside."""
 
 import json
 import os
@@ -18,19 +18,19 @@ EXAMPLE_KEY: Final = "CHANGEME"
 READY: Final = "GET /readyz: ready"
 
 _REQUEST_ID: Final = "zama-smoke"
-# Over the limit, wait as told; more often than this is no accident.
+# Attempts at a request that the rate limit refuses.
 _TRIES: Final = 3
-# More than the default limit allows at once.
+# Larger than the default limit's burst.
 _BURST: Final = 20
 
 
 class BrokenError(Exception):
-    """What a check found, as one line."""
+    """A failed check, described in one line."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a check; `detail` says what a failed one found."""
+    """The outcome of a check; `detail` describes a failure."""
 
     check: str
     passed: bool
@@ -41,21 +41,21 @@ class Result:
 def caller(
     url: str, key: str, connect_to: str | None = None, *, insecure: bool = False
 ) -> HttpClient:
-    """Return a client of the service that sends a key."""
+    """Return an HTTP client that sends the key with each request."""
     headers = {"X-Api-Key": key, "Content-Type": "application/json", "X-Request-Id": _REQUEST_ID}
     return HttpClient(url, headers, connect_to, insecure)
 
 
 def key_for(url: str) -> str:
-    """Return API_KEY, or on this machine, without one, the example key.
+    """Return API_KEY; if it is unset and the URL is local, return the example key.
 
     Raises:
-        typer.Exit: that is no URL, or there is no key. Exit code 2, with a message.
+        typer.Exit: the URL is invalid, or there is no key. Exit code 2, with a message.
 
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        notes.print(f"zama: {url!r} is no URL such as http://localhost:8081", style="red")
+        notes.print(f"zama: {url!r} is not a URL such as http://localhost:8081", style="red")
         raise typer.Exit(2)
     key = os.environ.get("API_KEY", "")
     if not key and parts.hostname in {"localhost", "127.0.0.1", "::1"}:
@@ -88,10 +88,10 @@ def expect(
     body: bytes | None = None,
     **headers: str | None,
 ) -> Answer:
-    """Send a request, again if the limit refuses it, and expect a status.
+    """Send a request, retry it if the rate limit refuses it, and expect a status.
 
     Raises:
-        BrokenError: it has another status, or is an error and no problem (RFC 9457).
+        BrokenError: the status differs, or an error is not a problem document (RFC 9457).
         NoAnswerError: there is no answer.
 
     """
@@ -126,11 +126,11 @@ def _expect_problem(answer: Answer) -> None:
     media_type = answer.headers.get("content-type", "")
     _expect(media_type == "application/problem+json", f"the error is {media_type or 'untyped'}")
     problem = _decoded(answer)
-    _expect(isinstance(problem, dict), "the problem is no JSON object")
+    _expect(isinstance(problem, dict), "the problem is not a JSON object")
     missing = {"type", "title", "status", "detail", "request_id"} - set(problem)
     _expect(not missing, f"the problem lacks {', '.join(sorted(missing))}")
-    _expect(problem["status"] == answer.status, "the problem states another status")
-    _expect(problem["request_id"] == _REQUEST_ID, "the problem has another request_id")
+    _expect(problem["status"] == answer.status, "the problem has a different status")
+    _expect(problem["request_id"] == _REQUEST_ID, "the problem has a different request_id")
 
 
 # --- Checks ---------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def _refuses(
 
 def _refuses_other_method(service: HttpClient) -> None:
     answer = expect(service, 405, "GET", "/sum")
-    _expect(answer.headers.get("allow") == "POST", "Allow does not say POST")
+    _expect(answer.headers.get("allow") == "POST", "Allow is not POST")
 
 
 def _hides_the_rest(service: HttpClient) -> None:
@@ -178,7 +178,7 @@ def _hides_the_rest(service: HttpClient) -> None:
 
 def _documents_itself(service: HttpClient) -> None:
     contract = _decoded(expect(service, 200, "GET", "/openapi.json"))
-    _expect(contract and contract.get("openapi", "").startswith("3.1"), "no OpenAPI 3.1")
+    _expect(contract and contract.get("openapi", "").startswith("3.1"), "not OpenAPI 3.1")
     page = expect(service, 200, "GET", "/docs").headers.get("content-type", "")
     _expect(page.startswith("text/html"), f"/docs is {page}")
 
@@ -194,9 +194,9 @@ def _protects_browsers(service: HttpClient) -> None:
         for name, value in expected.items():
             _expect(answer.headers.get(name) == value, f"{name} of {path} is not {value}")
         server = answer.headers.get("server", "")
-        _expect(not any(letter.isdigit() for letter in server), f"Server tells {server}")
+        _expect(not any(letter.isdigit() for letter in server), f"Server shows a version: {server}")
         hsts = "strict-transport-security" in answer.headers
-        _expect(hsts or not service.https, f"no HSTS of {path}")
+        _expect(hsts or not service.https, f"{path} has no HSTS header")
 
 
 def _limits(service: HttpClient) -> None:
@@ -209,7 +209,7 @@ def _limits(service: HttpClient) -> None:
                 _expect(answer.headers.get(name) == value, f"{name} is not {value}")
             return
         _expect(answer.status == 401, f"a request without a key got {answer.status}")
-    # Then the limit is higher than that, which is a setting.
+    # No 429: this deployment has a higher limit.
 
 
 CHECKS: Final[dict[str, Check]] = {
@@ -221,14 +221,14 @@ CHECKS: Final[dict[str, Check]] = {
         401, X_Api_Key=None, answer_header="www-authenticate"
     ),
     "a wrong key: 403": _refuses(403, X_Api_Key="no-such-key"),
-    "a body that is no JSON: 400": _refuses(400, b'{"a": 2, "b"'),
-    "JSON of another shape: 422": _refuses(422, b'{"a": 2, "b": 0.5}'),
+    "a body that is not JSON: 400": _refuses(400, b'{"a": 2, "b"'),
+    "JSON that breaks the schema: 422": _refuses(422, b'{"a": 2, "b": 0.5}'),
     "a body over 1 KiB: 413": _refuses(413, b" " * 1025),
-    "a body of another type: 415": _refuses(415, Content_Type="text/plain"),
-    "another method: 405 with Allow": _refuses_other_method,
-    "GET /metrics and what is not there: 404": _hides_the_rest,
+    "a body with a wrong media type: 415": _refuses(415, Content_Type="text/plain"),
+    "a wrong method: 405 with Allow": _refuses_other_method,
+    "GET /metrics and an unknown path: 404": _hides_the_rest,
     "the contract and the developer portal": _documents_itself,
     "headers of every response": _protects_browsers,
-    "over the limit: 429 that says when to come back": _limits,
+    "over the limit: 429 with Retry-After": _limits,
 }
-"""In order; the limit comes last, for it spoils what follows."""
+"""In order: the rate limit comes last because it would affect any check after it."""

@@ -1,4 +1,4 @@
-"""The deployed service, found by its name_prefix, which all of its parts are named after."""
+"""The deployed service, found by its name_prefix, which is in the name of every resource."""
 
 import functools
 import json
@@ -13,7 +13,7 @@ from zama_ops.aws import client
 from zama_ops.console import notes
 from zama_ops.errors import CommandError
 
-# A rolling deployment of many tasks, each of which has to get healthy and to drain.
+# Enough for a rolling deployment of many tasks: each must become healthy and drain.
 _ROLL_OUT_SECONDS: Final = 1800
 _POLL_SECONDS: Final = 2
 
@@ -25,10 +25,10 @@ class EcsService:
     prefix: str
 
     def describe(self) -> dict[str, Any]:
-        """Return how ECS describes it.
+        """Return ECS's description of the service.
 
         Raises:
-            CommandError: there is none of this name.
+            CommandError: there is no service of this name.
 
         """
         with client("ecs") as ecs:
@@ -39,35 +39,35 @@ class EcsService:
         active = [one for one in response["services"] if one["status"] == "ACTIVE"]
         if not active:
             raise CommandError(
-                f"There is no service {self.prefix} in this account and region: is that the"
-                " name_prefix, and are AWS_REGION and the credentials of the right account?"
+                f"There is no service {self.prefix} in this account and region. Check --prefix,"
+                " AWS_REGION and the credentials."
             )
         service: dict[str, Any] = active[0]
         return service
 
     @functools.cached_property
     def containers(self) -> dict[str, dict[str, Any]]:
-        """Return the containers of its task definition, by name."""
+        """The containers in its task definition, by name."""
         with client("ecs") as ecs:
             response = ecs.describe_task_definition(taskDefinition=_running(self.describe()))
         return {one["name"]: one for one in response["taskDefinition"]["containerDefinitions"]}
 
     def parameter(self) -> str:
-        """Return the name of the parameter that its gateway takes the keys from."""
+        """Return the name of the SSM parameter that holds the gateway's keys."""
         secrets = self.containers["nginx"]["secrets"]
         (arn,) = [one["valueFrom"] for one in secrets if one["name"] == "API_KEYS"]
         return str(re.sub(r"^arn:.*:parameter/?", "/", arn))
 
     @functools.cached_property
     def load_balancer(self) -> dict[str, Any]:
-        """Return how its load balancer is described."""
+        """AWS's description of its load balancer."""
         with client("elbv2") as elbv2:
             (only,) = elbv2.describe_load_balancers(Names=[self.prefix])["LoadBalancers"]
         balancer: dict[str, Any] = only
         return balancer
 
     def url(self) -> str:
-        """Return where it is called."""
+        """Return its public URL."""
         balancer = self.load_balancer
         with client("elbv2") as elbv2:
             listeners = elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])
@@ -82,12 +82,13 @@ class EcsService:
     # --- Roll out -----------------------------------------------------------------------------
 
     def roll_out(self) -> None:
-        """Replace all tasks by new ones of the same version, and return when that is done.
+        """Replace all tasks with new ones of the same version, and wait until that is done.
 
-        They read their secrets when they start. Where CodeDeploy shifts the traffic, it does here.
+        New tasks read their secrets when they start. In a deployment with CodeDeploy, CodeDeploy
+        shifts the traffic.
 
         Raises:
-            CommandError: AWS gave up and kept the old tasks, or is not done in half an hour.
+            CommandError: the rollout failed and the old tasks remain, or it took over 30 minutes.
 
         """
         service = self.describe()
@@ -108,20 +109,20 @@ class EcsService:
             deployments = {one["id"]: one for one in self.describe()["deployments"]}
             ours = deployments.get(identity)
             if ours is None or ours.get("rolloutState") == "FAILED":
-                reason = (ours or {}).get("rolloutStateReason", "another has taken its place")
+                reason = (ours or {}).get("rolloutStateReason", "a newer deployment replaced this one")
                 raise CommandError(f"The tasks were not replaced: {reason}")
             if len(deployments) == 1 and ours["rolloutState"] == "COMPLETED":
                 return
             left = sum(one["runningCount"] for one in deployments.values()) - ours["runningCount"]
             status.update(
-                f"Replacing the tasks: {ours['runningCount']} of {ours['desiredCount']} new ones"
-                f" run, {left} old ones ..."
+                f"Replacing the tasks: {ours['runningCount']} of {ours['desiredCount']} new tasks"
+                f" running, {left} old tasks left ..."
             )
             time.sleep(_POLL_SECONDS)
-        raise CommandError("The tasks are not replaced after half an hour; see `zama status`.")
+        raise CommandError("The tasks were not replaced within 30 minutes; see `zama status`.")
 
     def codedeploy_deployment(self) -> dict[str, Any]:
-        """Return what tells CodeDeploy to deploy again what runs, as Terraform's output does."""
+        """Return a CodeDeploy request to redeploy the current version, like Terraform's output."""
         service = self.describe()
         (balanced,) = service["loadBalancers"]
         target = {
@@ -146,17 +147,17 @@ class EcsService:
 
 
 def _running(service: dict[str, Any]) -> str:
-    """Return the task definition that serves; CodeDeploy gives each set of tasks its own."""
+    """Return the task definition that serves; with CodeDeploy each task set has its own."""
     sets = service.get("taskSets", [])
     primary = next((one for one in sets if one["status"] == "PRIMARY"), service)
     return str(primary["taskDefinition"])
 
 
 def shift(deployment: dict[str, Any]) -> None:
-    """Have CodeDeploy shift the traffic to new tasks; it shifts it back where alarms fire.
+    """Have CodeDeploy shift the traffic to new tasks, and back if an alarm fires.
 
     Raises:
-        CommandError: it did.
+        CommandError: it shifted the traffic back.
 
     """
     with notes.status("Shifting the traffic ..."), client("codedeploy") as codedeploy:

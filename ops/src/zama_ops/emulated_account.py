@@ -1,4 +1,4 @@
-"""An AWS account on this machine: an emulator that runs, and Terraform applied to it."""
+"""An AWS account on this machine: an emulator, with Terraform applied to it."""
 
 import contextlib
 import functools
@@ -25,12 +25,12 @@ from zama_ops.paths import BOOTSTRAP, ROOT, STAND_INS, TERRAFORM
 from zama_ops.programs import free_port, run
 from zama_ops.terraform import Profile, Terraform
 
-# Of plans that are shown and not applied.
+# For plans that are shown and not applied.
 EXAMPLE_TAG: Final = "1a2b3c4"
-# Whose workflows may deploy.
+# The repository whose workflows may deploy.
 EXAMPLE_REPOSITORY: Final = "example/zama-challenge"
 
-# The program of the package in emulator/, and the ports in a row that it listens on.
+# The program in emulator/, and the number of consecutive ports that it listens on.
 _EMULATOR: Final = "zama_emulator"
 _PORTS: Final = 3
 # As in profiles/production.tfvars.
@@ -40,15 +40,15 @@ _START_SECONDS: Final = 60
 _LOG_LINES: Final = 40
 
 
-# The emulators that this process started, by their process ids.
+# The emulators that this process started, by process id.
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
 
 
 @dataclass(frozen=True)
 class EmulatedAccount:
-    """An emulated account: where its files lie, and the first port that its emulator listens on.
+    """An emulated account: its directory, and the first port of its emulator.
 
-    The service's state lies in the emulator's own bucket, so both end together.
+    The service's Terraform state is in the emulator's own bucket, so both end together.
     """
 
     directory: Path
@@ -57,11 +57,11 @@ class EmulatedAccount:
     # --- Emulator -----------------------------------------------------------------------------
 
     def environ(self) -> dict[str, str]:
-        """Return the settings by which AWS clients find the emulator."""
+        """Return the environment variables that point AWS clients at the emulator."""
         return dict(_environment(self.port))
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client for a service."""
+        """Return a boto3 client for a service in the emulator."""
         environ = self.environ()
         suffix = service.upper().replace("-", "_")
         return connect(
@@ -83,17 +83,17 @@ class EmulatedAccount:
         return False
 
     def start(self, saved: Path | None = None) -> None:
-        """Start the emulator in the background, with the account that `save` has kept, if given.
+        """Start the emulator in the background, from an account that `save` kept, if given.
 
         Raises:
-            CommandError: it ended, or did not answer within a minute; another has its port.
+            CommandError: it ended or did not answer within a minute, or its port is taken.
 
         """
         self.stop()
         if self._answers():
             raise CommandError(
-                f"An emulator that is not of {ROOT} has port {self.port}: end it where it was"
-                " started, by `make aws-local-down`."
+                f"An emulator that was not started from {ROOT} has port {self.port}. Run `make"
+                " aws-local-down` in the checkout that started it."
             )
         if saved:
             shutil.copytree(saved, self.directory, symlinks=True)
@@ -119,16 +119,16 @@ class EmulatedAccount:
             time.sleep(0.1)
 
     def save(self, folder: Path) -> None:
-        """End the emulator, and move the account to a folder, for `start`.
+        """Stop the emulator and move the account to a folder, for `start`.
 
-        MiniStack keeps its services' records, but neither objects in buckets nor anything of
-        moto's: enough for what terraform/bootstrap makes, not for a deployment.
+        MiniStack saves its own records, but no bucket objects and nothing from moto. That is enough
+        for the resources in terraform/bootstrap, but not for a deployment.
         """
         self._end()
         shutil.move(self.directory, folder)
 
     def stop(self) -> None:
-        """End the emulator, which takes its containers along, and forget the account."""
+        """Stop the emulator and its containers, and delete the account."""
         self._end()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -140,7 +140,7 @@ class EmulatedAccount:
             os.kill(process, signal.SIGTERM)
             if child := _children.pop(process, None):
                 child.wait()
-            # Started by another command, until it is gone.
+            # Another command may have started it: poll until it is gone.
             while True:
                 os.kill(process, 0)
                 time.sleep(0.1)
@@ -148,9 +148,9 @@ class EmulatedAccount:
     # --- Deployment ---------------------------------------------------------------------------
 
     def bootstrap(self) -> str:
-        """Apply terraform/bootstrap and return what Terraform printed.
+        """Apply terraform/bootstrap and return Terraform's output.
 
-        The service's Terraform then knows where its state lies.
+        Afterwards the service's Terraform uses the bucket from bootstrap as its backend.
         """
         self._terraform(BOOTSTRAP, "init")
         given = ["-var=force_delete=true", f"-var=github_repository={EXAMPLE_REPOSITORY}"]
@@ -163,11 +163,11 @@ class EmulatedAccount:
         return printed
 
     def push(self, tag: str | None = None) -> str:
-        """Give the locally built images the names of the emulated registry; return their tag.
+        """Tag the local images, and the collector's stand-in, for the emulated registry.
 
-        That registry stores nothing: its ECS finds images in the Docker engine, by name. Unless
-        one is given, the tag follows from what is in the images, so that a changed one gets a new
-        tag. What stands in for the collector is pushed, too.
+        Return the tag. By default it is a hash of the images' ids, so that a changed image gets a
+        new tag. The emulated registry stores nothing: the emulated ECS finds images in the Docker
+        engine, by name.
         """
         urls = json.loads(self._bootstrap_output("-json", "repository_urls"))
         inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
@@ -192,9 +192,9 @@ class EmulatedAccount:
         return self._terraform(TERRAFORM, "show", path)
 
     def planned_types(self, profile: Profile) -> set[str]:
-        """Return the types of all that the last plan knows, with `data.` before data sources'."""
+        """Return the types in the last plan; those of data sources begin with `data.`."""
         plan = json.loads(self._terraform(TERRAFORM, "show", "-json", self._plan(profile)))
-        # What could be read while planning is no change.
+        # Data sources that were read during planning are not among the changes.
         read = plan.get("prior_state", {}).get("values", {}).get("root_module", {})
         return {
             "data." * (one["mode"] == "data") + one["type"]
@@ -217,18 +217,18 @@ class EmulatedAccount:
         return {name: output["value"] for name, output in outputs.items()}
 
     def state_bucket(self) -> str:
-        """Return the name of the bucket that terraform/bootstrap has made for the state."""
+        """Return the name of the state bucket that terraform/bootstrap created."""
         return self._bootstrap_output("-raw", "state_bucket")
 
     def graph(self) -> str:
-        """Return which resource needs which, in Graphviz's language."""
+        """Return the resource dependencies, in Graphviz's language."""
         return self._terraform(TERRAFORM, "graph")
 
     def wait_until_served(self, url: str) -> None:
-        """Return once the service is ready behind its load balancer.
+        """Wait until the service is ready behind its load balancer.
 
         Raises:
-            CommandError: it is not within a minute.
+            CommandError: it is not ready within a minute.
 
         """
         deadline = time.monotonic() + _START_SECONDS
@@ -238,14 +238,14 @@ class EmulatedAccount:
             time.sleep(0.5)
 
     def _readiness(self, url: str) -> str:
-        """Return the status that /readyz is answered with, or what went wrong."""
+        """Return the status of /readyz, or the error."""
         try:
             return str(HttpClient(url, connect_to=self.address(url)).send("GET", "/readyz").status)
         except NoAnswerError as error:
             return str(error)
 
     def curl(self, url: str) -> str:
-        """Return a command that calls the service by its own name, which only AWS's DNS knows."""
+        """Return a curl command that works without AWS's DNS."""
         insecure = "-k " if url.startswith("https:") else ""
         return (
             f"curl -s {insecure}--connect-to ::{self.address(url)} -H 'X-Api-Key: {EXAMPLE_KEY}'"
@@ -253,7 +253,7 @@ class EmulatedAccount:
         )
 
     def address(self, url: str) -> str:
-        """Return the host and port on which the emulator serves what AWS would serve as `url`."""
+        """Return the emulator's host and port for a URL that AWS would serve."""
         return f"127.0.0.1:{self.port + url.startswith('https:')}"
 
     # --- Terraform ----------------------------------------------------------------------------
@@ -262,12 +262,13 @@ class EmulatedAccount:
         return str(self.directory / f"{profile}.tfplan")
 
     def _variables(self, profile: Profile, variables: Mapping[str, object]) -> list[str]:
-        # What is each site's own; given here, so that no terraform.tfvars of this checkout counts.
+        # Site-specific variables, set here so that a terraform.tfvars in this checkout has no
+        # effect.
         own: dict[str, object] = {"region": self.environ()["AWS_REGION"], "tags": {}}
         if profile == "production":
             own["domain"] = {"name": _DOMAIN, "zone_id": self._zone_id()}
             own["alarm_email"] = "oncall@zama.example"
-            # So that `destroy` can.
+            # Otherwise `destroy` fails.
             own["deletion_protection_enabled"] = False
         given = [
             f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
@@ -276,7 +277,7 @@ class EmulatedAccount:
         return [f"-var-file=profiles/{profile}.tfvars", *given]
 
     def _zone_id(self) -> str:
-        """Return the id of the hosted zone that a site has before it deploys."""
+        """Return the id of the hosted zone, which a real site creates before it deploys."""
         route53 = self.client("route53")
         name = _DOMAIN.partition(".")[2]
         zones = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
@@ -300,7 +301,7 @@ class EmulatedAccount:
         except CommandError as error:
             if not self._log.exists():
                 raise
-            # Temporary accounts take it along when they end.
+            # A temporary account deletes its log when it ends.
             lines = self._log.read_text().splitlines()[-_LOG_LINES:]
             raise CommandError(
                 "\n".join([str(error), "The emulator's log ends with:", *lines])
@@ -321,7 +322,7 @@ class EmulatedAccount:
 
 @contextlib.contextmanager
 def temporary_account(saved: Path | None = None) -> Iterator[EmulatedAccount]:
-    """Run an emulator on free ports while the block runs; `saved` is as in `Account.start`."""
+    """Run an emulator on free ports during the block; for `saved` see `EmulatedAccount.start`."""
     with tempfile.TemporaryDirectory(prefix="zama-aws-") as parent:
         account = EmulatedAccount(Path(parent) / "account", free_port(_PORTS))
         account.start(saved)
@@ -332,8 +333,8 @@ def temporary_account(saved: Path | None = None) -> Iterator[EmulatedAccount]:
 
 
 def _is_emulator(process: int) -> bool:
-    """Say whether this number is an emulator's still, and not another's by now."""
-    # In full, however narrow the terminal.
+    """Say whether the process is an emulator: its id may have been reused."""
+    # -ww: do not truncate to the terminal's width.
     ps = ["ps", "-ww", "-o", "args=", "-p", str(process)]
     return _EMULATOR in subprocess.run(ps, capture_output=True, text=True, check=False).stdout
 

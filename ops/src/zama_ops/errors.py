@@ -1,5 +1,5 @@
-"""What ends a command with a message and exit code 1."""
+"""The error that ends a command with a message and exit code 1."""
 
 
 class CommandError(Exception):
-    """What went wrong, and what to do about it."""
+    """A failure; the message says what happened and what to do."""

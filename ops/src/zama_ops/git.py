@@ -1,4 +1,4 @@
-"""The commit that is checked out, and others."""
+"""Git commits and checkouts."""
 
 import contextlib
 import tempfile
@@ -9,7 +9,7 @@ from zama_ops.programs import run
 
 
 def commit() -> str:
-    """Return the commit that is checked out."""
+    """Return the checked-out commit."""
     return run("git", "rev-parse", "HEAD").strip()
 
 
@@ -20,7 +20,7 @@ def image_tag(revision: str) -> str:
 
 @contextlib.contextmanager
 def checkout(revision: str) -> Iterator[Path]:
-    """Yield a folder with the repository as it was at a commit."""
+    """Yield a temporary folder with the repository at a commit."""
     with tempfile.TemporaryDirectory(prefix="zama-checkout-") as parent:
         folder = Path(parent) / "checkout"
         run("git", "worktree", "add", "--detach", str(folder), revision)

@@ -1,4 +1,4 @@
-"""The HTTP client of all commands, tests and benchmarks."""
+"""The HTTP client that all commands, tests and benchmarks use."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ class Answer:
         """Read the response to the request that was sent last.
 
         Raises:
-            http.client.HTTPException: it is no HTTP, or has a header twice.
+            http.client.HTTPException: it is not HTTP, or a header occurs twice.
 
         """
         response = connection.getresponse()
@@ -39,7 +39,7 @@ class Answer:
         """Return the body, decoded.
 
         Raises:
-            ValueError: it is no JSON.
+            ValueError: it is not JSON.
 
         """
         return json.loads(self.body)
@@ -50,10 +50,10 @@ class HttpClient:
     """Sends requests, each on a separate connection.
 
     Arguments:
-        url: scheme, host and port; what follows is not used.
-        headers: of each request.
-        connect_to: HOST:PORT to connect to instead of the URL's. Certificates are not checked then,
-            because they are for another name.
+        url: scheme, host and port; the path is ignored.
+        headers: sent with each request.
+        connect_to: HOST:PORT to connect to instead of the URL's. Turns off certificate checks,
+            because the certificate is for another name.
         insecure: accept any certificate.
         timeout: for each part of an answer, in seconds.
 
@@ -67,7 +67,7 @@ class HttpClient:
 
     @property
     def https(self) -> bool:
-        """Whether the requests are encrypted."""
+        """Whether requests are encrypted."""
         return urlsplit(self.url).scheme == "https"
 
     def connection(self) -> http.client.HTTPConnection:
@@ -88,7 +88,7 @@ class HttpClient:
         body: bytes | None = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
-        """Send a request; the path goes out as it is. A header that is None is left out.
+        """Send a request with the path unchanged; headers with the value None are left out.
 
         Raises:
             NoAnswerError: there is no answer.
@@ -107,7 +107,7 @@ class HttpClient:
             connection.close()
 
     def is_ready(self, path: str = "/readyz") -> bool:
-        """Say whether anything answers there with any status but 503."""
+        """Say whether the server answers with any status but 503."""
         try:
             return self.send("GET", path).status != 503
         except NoAnswerError:

@@ -1,9 +1,9 @@
-"""API keys: their form, and the one parameter that holds them.
+"""API keys: their format, and the SSM parameter that holds them.
 
-A key is `zama_`, the day it was issued on (UTC, YYMMDD), `_`, 256 random bits in 43 base-62 digits,
-and 6 more with the CRC-32 of all after the prefix, as GitHub does it: whoever finds one knows what
-it is, how old it is, and whether it was copied right. ops/secrets.yaml tells a secret scanner. Keys
-of another form are kept as they are; their age is unknown.
+A key is `zama_`, the day of issue (UTC, YYMMDD), `_`, 256 random bits in 43 base-62 digits, and 6
+more digits with the CRC-32 of everything after the prefix, as in GitHub's tokens. A key that is
+found somewhere thus shows its origin, its age and whether it was copied correctly. ops/secrets.yaml
+describes the format to a secret scanner. Keys in other formats are kept; their age is unknown.
 
 https://github.blog/engineering/platform-security/behind-githubs-new-authentication-token-formats/
 """
@@ -32,9 +32,9 @@ _FORM: Final = re.compile(
     rf"zama_((\d{{6}})_[0-9A-Za-z]{{{_SECRET_DIGITS}}})([0-9A-Za-z]{{{_CHECKSUM_DIGITS}}})"
 )
 _CLIENT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# As the gateway's entrypoint checks it: tests/grammar.py.
+# The gateway's entrypoint applies the same check; tests/grammar.py compares both.
 _KEY: Final = re.compile(r"CHANGEME|(?!=)[A-Za-z0-9._~+/=-]{16,128}")
-# What Terraform writes when it is told no key.
+# The value that Terraform writes if it is given no key.
 _UNSET: Final = "unset"
 
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
@@ -47,7 +47,7 @@ _LOCK_SECONDS: Final = 60
 
 @dataclass(frozen=True)
 class Key:
-    """A client's key. What is printed of it is its fingerprint, never its secret."""
+    """A client's key. Commands print its fingerprint, never its secret."""
 
     client: str
     secret: str = field(repr=False)
@@ -57,7 +57,7 @@ class Key:
         """Make a new key.
 
         Raises:
-            CommandError: that is no client's name.
+            CommandError: the client's name is invalid.
 
         """
         if not _CLIENT.fullmatch(client):
@@ -74,12 +74,12 @@ class Key:
 
     @property
     def issued(self) -> date | None:
-        """The day it was issued on; None for a key of another form."""
+        """The day of issue; None for a key in another format."""
         return issued(self.secret)
 
     @property
     def age_days(self) -> int | None:
-        """Its age in days; None for a key of another form."""
+        """Its age in days; None for a key in another format."""
         return (_today() - self.issued).days if self.issued else None
 
 
@@ -89,7 +89,7 @@ def fingerprint(secret: str) -> str:
 
 
 def issued(secret: str) -> date | None:
-    """Return the day in a key of our form; None where form or checksum is another."""
+    """Return a key's day of issue; None if its format or checksum is wrong."""
     match = _FORM.fullmatch(secret)
     if not match or _checksum(match[1]) != match[3]:
         return None
@@ -100,7 +100,7 @@ def issued(secret: str) -> date | None:
 
 
 def has_our_form(secret: str) -> bool:
-    """Say whether this looks like a key of ours, whatever its checksum."""
+    """Say whether a key has our format; its checksum may be wrong."""
     return bool(_FORM.fullmatch(secret))
 
 
@@ -120,14 +120,14 @@ def _base62(number: int, digits: int) -> str:
     return written
 
 
-# --- Their text -----------------------------------------------------------------------------------
+# --- Text -----------------------------------------------------------------------------------------
 
 
 def parse(text: str) -> tuple[Key, ...]:
-    """Return the keys in the gateway's own form: CLIENT=KEY pairs separated by spaces.
+    """Return the keys from the gateway's format: CLIENT=KEY pairs separated by spaces.
 
     Raises:
-        CommandError: the gateway would refuse the text, which stays out of the message.
+        CommandError: the gateway would refuse the text. The message does not contain it.
 
     """
     if text == _UNSET:
@@ -139,14 +139,14 @@ def parse(text: str) -> tuple[Key, ...]:
     ):
         raise CommandError(
             "The parameter does not hold CLIENT=KEY pairs separated by spaces, with different keys"
-            " of 16 to 128 characters, so the gateway cannot start with it. Put back a version that"
-            " does: `aws ssm get-parameter-history`."
+            " of 16 to 128 characters, so the gateway cannot start. Restore a valid version from"
+            " `aws ssm get-parameter-history`."
         )
     return tuple(Key(client, key) for client, _, key in pairs)
 
 
 def joined(keys: tuple[Key, ...]) -> str:
-    """Return the keys as `parse` reads them."""
+    """Return the keys in the format that `parse` reads."""
     return " ".join(f"{key.client}={key.secret}" for key in keys)
 
 
@@ -155,12 +155,12 @@ def joined(keys: tuple[Key, ...]) -> str:
 
 @dataclass(frozen=True)
 class Keyring:
-    """The parameter with the keys.
+    """The SSM parameter with the keys.
 
     Arguments:
-        ssm: boto3's client.
-        name: of the parameter.
-        advanced: pay for the advanced tier where the standard one has no room left.
+        ssm: a boto3 client.
+        name: the parameter's name.
+        advanced: pay for the advanced tier if the standard tier is full.
 
     """
 
@@ -178,13 +178,13 @@ class Keyring:
         return parse(self._read()["Value"])
 
     def room(self) -> tuple[int, int]:
-        """Return how many bytes the keys take, and how many the parameter's tier holds."""
+        """Return the keys' size and the limit of the parameter's tier, in bytes."""
         return len(self._read()["Value"]), MOST_BYTES[self._settings()["Tier"]]
 
     def revoked(self) -> Iterator[Key]:
-        """Yield the keys that are in the parameter's history and not in it, the newest first.
+        """Yield the keys that are only in the parameter's history, newest first.
 
-        SSM keeps a hundred versions.
+        SSM keeps 100 versions.
         """
         seen = set(self.keys())
         pages = self.ssm.get_paginator("get_parameter_history").paginate(
@@ -192,21 +192,21 @@ class Keyring:
         )
         versions = [one["Value"] for page in pages for one in page["Parameters"]]
         for text in reversed(versions):
-            with contextlib.suppress(CommandError):  # a version that was malformed
+            with contextlib.suppress(CommandError):  # a malformed version
                 for key in parse(text):
                     if key not in seen:
                         seen.add(key)
                         yield key
 
     def change(self, edit: Callable[[tuple[Key, ...]], tuple[Key, ...]]) -> None:
-        """Write what `edit` makes of the keys, while nobody else changes them.
+        """Apply `edit` to the keys under a lock, and write the result.
 
-        SSM has no conditional write, but it creates a parameter only once: whoever has created
-        `NAME.lock` may write.
+        SSM has no conditional write, but only one caller can create a given parameter. The lock is
+        therefore a parameter, `NAME.lock`.
 
         Raises:
-            CommandError: `edit` raised it, the keys do not fit, or another holds the lock; nothing
-                has changed then. Or another wrote without the lock.
+            CommandError: `edit` raised it, the keys do not fit, or the lock is held; nothing was
+                written. Or another program wrote without the lock.
 
         """
         with self._lock():
@@ -219,7 +219,7 @@ class Keyring:
         return parameter
 
     def _settings(self) -> dict[str, Any]:
-        """Return all of the parameter but its value; what is not given again is lost."""
+        """Return the parameter's settings; a write without them would reset them."""
         named = [{"Key": "Name", "Option": "Equals", "Values": [self.name]}]
         (found,) = self.ssm.describe_parameters(ParameterFilters=named)["Parameters"]
         names = ("KeyId", "Tier", "Description")
@@ -231,23 +231,23 @@ class Keyring:
             settings["Tier"] = "Advanced"
         most = MOST_BYTES[settings["Tier"]]
         if len(text) > most:
-            cure = "revoke keys that nobody uses (`zama keys list`)"
+            cure = "revoke unused keys (see `zama keys list`)"
             if settings["Tier"] == "Standard":
-                cure += ", or repeat this with --advanced, for 8 KiB, which AWS charges for"
-            raise CommandError(f"{len(text)} bytes of keys do not fit into {most}: {cure}.")
+                cure += ", or repeat the command with --advanced for 8 KiB, which AWS charges for"
+            raise CommandError(f"The keys take {len(text)} bytes, but {most} fit: {cure}.")
         try:
             written = self.ssm.put_parameter(
                 Name=self.name, Value=text, Type="SecureString", Overwrite=True, **settings
             )["Version"]
         except self.ssm.exceptions.ClientError as error:
-            # Not the message: AWS's can quote what it was sent.
+            # Only the code: AWS's message can quote the request.
             code = error.response["Error"]["Code"]
             raise CommandError(f"{self.name} was not written: {code}.") from None
         if written != version + 1:
             raise CommandError(
-                f"Version {version + 1} of {self.name} was written by something else at the same"
-                f" time, and version {written}, with this change, does not have that one's. Make"
-                " that one again."
+                f"Another program wrote version {version + 1} of {self.name} at the same time, and"
+                f" version {written}, with this change, overwrote it. Repeat the overwritten"
+                " change."
             )
 
     @contextlib.contextmanager
@@ -263,8 +263,8 @@ class Keyring:
                 break
             if time.monotonic() > deadline:
                 raise CommandError(self._who_holds(lock))
-            # Seldom enough for SSM's limits, and not all at the same time.
-            time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - no secret
+            # Below SSM's request limits, and at random so that waiting commands do not collide.
+            time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - not a secret
         try:
             yield
         finally:
@@ -274,8 +274,9 @@ class Keyring:
         try:
             held = self.ssm.get_parameter(Name=lock)["Parameter"]
         except self.ssm.exceptions.ParameterNotFound:
-            return "The keys are changed by others all the time: try again."
+            return "Other commands keep changing the keys. Try again."
         return (
-            f"{held['Value']} is changing the keys since {held['LastModifiedDate']:%Y-%m-%d %H:%M}."
-            f" If that has died: `aws ssm delete-parameter --name {lock}`, and try again."
+            f"{held['Value']} has held the keys' lock since"
+            f" {held['LastModifiedDate']:%Y-%m-%d %H:%M}. If that command died, run `aws ssm"
+            f" delete-parameter --name {lock}` and try again."
         )

@@ -1,12 +1,12 @@
--- Makes wrk send on a schedule, whatever the answers (`zama load`).
+-- Makes wrk send on a fixed schedule, independent of the answers (`zama load`).
 --
--- Requests are due at fixed moments. A free connection takes the next one and waits until it is due;
--- if none was free in time, the request is late, and its latency counts from when it was due, so
--- that a slow answer does not hide how long others would have waited (coordinated omission). Each
--- request's number travels in X-Request-Id, which the service gives back with the answer.
+-- Each request is due at a fixed moment. A free connection takes the next request and waits until it
+-- is due. If no connection is free in time, the request is late, and its latency still counts from
+-- when it was due; otherwise slow answers would hide delays (coordinated omission). X-Request-Id
+-- carries the request's number, and the service returns it with the answer.
 --
--- Prints `NUMBER DUE_US STATUS LATENCY_US` for every answer. Settings come from the environment, so
--- that no list of processes shows the key.
+-- Prints `NUMBER DUE_US STATUS LATENCY_US` for every answer. Settings come from environment
+-- variables, so that no process list shows the key.
 
 local ffi = require("ffi")
 ffi.cdef([[
@@ -19,7 +19,7 @@ local moment = ffi.new("moment")
 local interval_us = 1e6 / tonumber(os.getenv("RATE"))
 local last = tonumber(os.getenv("REQUESTS"))
 local began_us, taken, sent = nil, 0, 0
--- By the request's number: from when its latency counts.
+-- The start of each request's latency, by its number.
 local since_us = {}
 
 local function now_us()
@@ -35,7 +35,7 @@ function init()
     io.stdout:setvbuf(os.getenv("BUFFERING"))
 end
 
--- A connection is free: milliseconds until it sends.
+-- Called when a connection is free: returns the milliseconds until it sends.
 function delay()
     local now = now_us()
     began_us = began_us or now
@@ -44,15 +44,15 @@ function delay()
     end
     taken = taken + 1
     local due = began_us + (taken - 1) * interval_us
-    -- Late only if no connection was free; a timer's inaccuracy is not the service's.
+    -- Late only if no connection was free: a timer's inaccuracy must not count.
     since_us[taken] = now > due and due or nil
     return math.max(0, math.floor((due - now) / 1e3))
 end
 
--- In the order in which they are due, for so are the timers.
+-- Called in the order of the timers, which is the order of the due times.
 function request()
     if not began_us then
-        -- wrk looks at one beforehand.
+        -- wrk formats one request before it starts.
         return wrk.format()
     end
     sent = sent + 1
@@ -63,7 +63,7 @@ end
 
 function response(status, headers)
     local now = now_us()
-    -- wrk leaves names as they came; the API writes them small.
+    -- wrk does not normalize header names, and the API sends them in lower case.
     local id = headers["X-Request-Id"] or headers["x-request-id"] or ""
     local number = tonumber(id:match("^load%-(%d+)$"))
     if number then

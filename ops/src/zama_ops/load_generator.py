@@ -1,4 +1,4 @@
-"""Constant load by wrk, and when and how each request was answered."""
+"""Constant load with wrk, and the answer to each request."""
 
 import math
 import os
@@ -17,13 +17,13 @@ from zama_ops.contract_checks import SUM
 _SCRIPT: Final = Path(__file__).with_name("load_generator.lua")
 _ANSWER: Final = re.compile(r"\d+ (\d+) (\d+) (\d+)\n")
 _PERCENTILES: Final = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
-# How long after the last request its answer is waited for.
+# The wait for answers after the last request.
 _GRACE_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer: when its request was due, its status, and how long after that it was there."""
+    """An answer: when its request was due, its status, and its latency from that moment."""
 
     due_seconds: float
     status: int
@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for: `rate` requests a second, at most `connections` of them at once."""
+    """A load: `rate` requests a second, at most `connections` of them at once."""
 
     url: str
     rate: float
@@ -41,17 +41,17 @@ class Plan:
 
     @property
     def requests(self) -> int:
-        """How many requests that makes."""
+        """The number of requests."""
         return max(1, round(self.rate * self.seconds))
 
 
 def measure(plan: Plan, key: str, prefix: Sequence[str] = ()) -> list[Answer]:
-    """Return the answers, which are read when all is over, so that nothing else takes CPU time.
+    """Return the answers; they are parsed afterwards, so that parsing takes no CPU time from wrk.
 
     Arguments:
-        plan: what to send.
+        plan: the load to send.
         key: a valid API key.
-        prefix: put before wrk's command, such as to choose its core.
+        prefix: a command to run wrk with, for example to pin it to a core.
 
     """
     with tempfile.TemporaryFile("w+") as output:
@@ -62,7 +62,7 @@ def measure(plan: Plan, key: str, prefix: Sequence[str] = ()) -> list[Answer]:
 
 
 def answers(plan: Plan, key: str, connect_to: str | None) -> Iterator[Answer]:
-    """Send the requests and yield the answers as they come."""
+    """Send the requests and yield the answers as they arrive."""
     with subprocess.Popen(
         _command(plan, connect_to),
         env=_environ(plan, key, "line"),
@@ -78,7 +78,7 @@ def answers(plan: Plan, key: str, connect_to: str | None) -> Iterator[Answer]:
 
 def _command(plan: Plan, connect_to: str | None) -> list[str]:
     parts = urlsplit(plan.url)
-    # Connections over the number of requests would have nothing to send.
+    # More connections than requests would be idle.
     command = ["wrk", "--threads=1", f"--connections={min(plan.connections, plan.requests)}"]
     command += [f"--duration={math.ceil(plan.seconds) + _GRACE_SECONDS}", f"--script={_SCRIPT}"]
     return [*command, f"{parts.scheme}://{connect_to or parts.netloc}/sum"]
@@ -97,7 +97,7 @@ def _environ(plan: Plan, key: str, buffering: str) -> dict[str, str]:
 
 
 def _read(lines: Iterable[str]) -> Iterator[Answer]:
-    """Yield the answers among what load.lua and wrk print."""
+    """Yield the answers from the output of wrk and load_generator.lua."""
     for line in lines:
         if match := _ANSWER.fullmatch(line):
             due, status, latency = map(int, match.groups())
@@ -105,7 +105,7 @@ def _read(lines: Iterable[str]) -> Iterator[Answer]:
 
 
 def percentiles(milliseconds: list[float]) -> dict[str, float]:
-    """Return the percentiles by their names, by nearest rank; none of nothing."""
+    """Return the percentiles by name (nearest rank); empty if there are no values."""
     ordered = sorted(milliseconds)
     return {
         name: ordered[math.ceil(len(ordered) * percent / 100) - 1]

@@ -1,4 +1,4 @@
-"""CloudWatch Logs Insights: the queries that Terraform has saved, and their answers."""
+"""CloudWatch Logs Insights: the saved queries and their results."""
 
 import time
 from typing import Any, Final
@@ -10,16 +10,16 @@ _POLL_SECONDS: Final = 0.5
 
 
 def questions(aws: Any, prefix: str) -> dict[str, dict[str, Any]]:
-    """Return the saved queries, by their names."""
+    """Return the saved queries, by name."""
     found = aws.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")
     return {one["name"].removeprefix(f"{prefix}/"): one for one in found["queryDefinitions"]}
 
 
 def ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
-    """Return what a query finds, a dictionary a row.
+    """Return a query's results, one dictionary per row.
 
     Raises:
-        CommandError: it failed, or took more than a minute.
+        CommandError: it failed or took more than a minute.
 
     """
     now = int(time.time())
@@ -35,7 +35,7 @@ def ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
         if answer["status"] == "Complete":
             break
         if answer["status"] not in {"Scheduled", "Running"} or time.monotonic() > deadline:
-            raise CommandError(f"The query ended as {answer['status']}.")
+            raise CommandError(f"The query did not complete; its status is {answer['status']}.")
         time.sleep(_POLL_SECONDS)
     rows = [{one["field"]: one["value"] for one in result} for result in answer["results"]]
     columns = {name: None for row in rows for name in row if name != "@ptr"}

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have."""
+"""Options and arguments that several commands share."""
 
 from typing import Annotated, Final
 
@@ -13,11 +13,14 @@ ConnectTo = Annotated[
     str | None,
     typer.Option(
         envvar="CONNECT_TO",
-        help="HOST:PORT to connect to instead of the URL's; certificates are not checked then.",
+        help="HOST:PORT to connect to instead of the URL's. Turns off certificate checks.",
     ),
 ]
-Url = Annotated[str, typer.Argument(help="Such as http://localhost:8081 or https://...")]
+Url = Annotated[str, typer.Argument(help="For example http://localhost:8081.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Bucket = Annotated[
-    str, typer.Option("--state-bucket", envvar="STATE_BUCKET", help="As bootstrap has named it.")
+    str,
+    typer.Option(
+        "--state-bucket", envvar="STATE_BUCKET", help="The output `state_bucket` of bootstrap."
+    ),
 ]

@@ -1,4 +1,4 @@
-"""The API and the gateway in front of it, as processes of this machine."""
+"""The API and its gateway as processes on this machine."""
 
 import shutil
 import sys
@@ -20,10 +20,10 @@ GATEWAY_METRICS: Final = (sys.executable, "-m", "zama_api.gateway_metrics")
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return `environ` with what differs on one machine from a container."""
+    """Return `environ` with the settings that differ from those in a container."""
     port = environ.get("PORT", "8080")
     return {
-        # No load balancer asks here, so there is nothing to warm up for.
+        # There is no load balancer whose health checks need a delay.
         "READY_DELAY_SECONDS": "0",
         "LISTEN_PORT": "8081",
         "API_KEY": EXAMPLE_KEY,
@@ -40,7 +40,7 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 def start_api(
     programs: Programs, port: int, environ: Mapping[str, str], command: Sequence[str] = API
 ) -> Program:
-    """Start an API on a port and return when it answers; `command` may replace or prefix API."""
+    """Start an API on a port and wait until it answers; `command` can replace or prefix API."""
     return start(programs, "api", command, port, {**environ, "PORT": str(port)})
 
 
@@ -51,13 +51,13 @@ def start_gateway(
     environ: Mapping[str, str],
     command: Sequence[str] = GATEWAY,
 ) -> Program:
-    """Start a gateway on a port, in front of the API on another; return when it answers."""
+    """Start a gateway on a port, in front of the API on another; wait until it answers."""
     own = {"LISTEN_HOST": HOST, "LISTEN_PORT": str(port), "API_PORT": str(api_port)}
     return start(programs, "gateway", command, port, {**environ, **own})
 
 
 def start_gateway_metrics(programs: Programs, port: int, environ: Mapping[str, str]) -> Program:
-    """Start the program that counts the gateway's requests, and return when it answers."""
+    """Start the program that counts the gateway's requests, and wait until it answers."""
     name = "gateway-metrics"
     return start(programs, name, GATEWAY_METRICS, port, {**environ, "PORT": str(port)})
 
@@ -65,10 +65,10 @@ def start_gateway_metrics(programs: Programs, port: int, environ: Mapping[str, s
 def start(
     programs: Programs, name: str, command: Sequence[str], port: int, environ: Mapping[str, str]
 ) -> Program:
-    """Start a server that listens on a port, and return when it answers.
+    """Start a server that listens on a port, and wait until it answers.
 
     Raises:
-        RuntimeError: it has ended; with what it printed.
+        RuntimeError: it ended; the message has its output.
         TimeoutError: it does not answer.
 
     """

@@ -1,4 +1,4 @@
-"""Where things are in the repository."""
+"""Paths in the repository."""
 
 from pathlib import Path
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[3]
 
 BUILD: Final = ROOT / "build"
-"""For files that commands make of a commit; git ignores it."""
+"""Files that commands generate; git ignores it."""
 
 TERRAFORM: Final = ROOT / "terraform"
 BOOTSTRAP: Final = TERRAFORM / "bootstrap"

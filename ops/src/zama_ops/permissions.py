@@ -1,9 +1,9 @@
-"""What Terraform calls, for each type of resource: terraform/bootstrap/actions.json.
+"""Writes terraform/bootstrap/actions.json: the IAM actions that each type of resource needs.
 
-Both profiles are planned, applied and destroyed in emulated accounts, and the provider's own log
-tells who called what. A new account is never changed, so botocore's models of the services add how
-what was made is changed, undone and tagged. What AWS demands beyond the calls themselves, and the
-emulator does not, stands in terraform/bootstrap/github.tf.
+It plans, applies and destroys both profiles in emulated accounts, and reads the API calls of each
+resource from the AWS provider's log. These runs never update a resource, so botocore's service
+models supply the related calls that update, delete and tag. terraform/bootstrap/github.tf adds the
+permissions that AWS requires beyond the calls themselves and the emulator does not.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ from zama_ops.terraform import Profile
 
 ACTIONS: Final = BOOTSTRAP / "actions.json"
 
-# Of the provider's log. A record begins with its time and may have many lines.
+# The provider's log: a record begins with its time and can have many lines.
 _RECORD: Final = re.compile(r"^(?=\d{4}-\d\d-\d\dT\S+ \[)", re.MULTILINE)
 _FIELD: Final = re.compile(
     r'\b(tf_resource_type|tf_data_source_type|rpc\.service|rpc\.method)=(?:"([^"]+)"|(\S+))'
 )
 
 _VERB_AND_NOUN: Final = re.compile(r"([A-Z][a-z]+)([A-Z]\w*)")
-# From what makes, sets or joins to what then changes, undoes or parts: of the same noun.
+# Verbs that create something, with those that later update or delete the same noun.
 _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "Associate": ("Disassociate",),
     "Attach": ("Detach",),
@@ -47,7 +47,7 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "Put": ("Delete",),
     "Register": ("Deregister",),
 }
-# What takes tags when it is made is tagged (`default_tags`), and AWS then asks for this as well.
+# `default_tags` tags every resource that supports tags; AWS requires these permissions for it.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_tags.html
 _TAGS: Final = (
     "(Tag|Untag)(Resource|{noun})"
@@ -55,7 +55,7 @@ _TAGS: Final = (
     "|(Create|Delete)Tags"
 )
 
-# Changes of another noun than what was made.
+# Updates whose noun differs from the noun of the create call.
 # https://github.com/hashicorp/terraform-provider-aws/tree/v5.100.0/internal/service
 _OTHER_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "aws_cloudwatch_log_group": ("logs:AssociateKmsKey", "logs:DisassociateKmsKey"),
@@ -71,11 +71,11 @@ _OTHER_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "aws_vpc_security_group_ingress_rule": ("ec2:ModifySecurityGroupRules",),
 }
 
-# An action's prefix is what its service's requests are signed for, but here.
+# Services whose actions have a different prefix than their signing name.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
 _PREFIXES: Final = {"monitoring": "cloudwatch"}
 
-# An action has the name of its call, but here; None is a call that nobody need be allowed.
+# Calls whose action has a different name; None: the call needs no permission.
 _NAMES: Final[Mapping[str, str | None]] = {
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
     "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
@@ -100,14 +100,14 @@ _NAMES: Final[Mapping[str, str | None]] = {
 
 @dataclass(frozen=True)
 class Call:
-    """An operation of a service, both by the names that AWS's SDKs give them."""
+    """An operation of a service, both named as in AWS's SDKs."""
 
     service: str
     operation: str
 
 
 def main() -> None:
-    """Observe, and write the file."""
+    """Observe the calls and write the file."""
     try:
         require("docker", "terraform")
         actions = _actions(_observed())
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def _observed() -> dict[str, set[Call]]:
-    """Return what was called for each type in the plans of both profiles."""
+    """Return the calls for each type in the plans of both profiles."""
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
         with step("Building the images, applying terraform/bootstrap to two accounts"):
             build_images()
@@ -138,7 +138,7 @@ def _observed() -> dict[str, set[Call]]:
 
 @contextlib.contextmanager
 def _log_of_provider() -> Iterator[Path]:
-    """Have providers log to a file, which holds all that they send, while the block runs."""
+    """Have the providers log every request to a file while the block runs."""
     with tempfile.TemporaryDirectory(prefix="zama-permissions-") as folder:
         path = Path(folder) / "provider.log"
         settings = {"TF_LOG_PROVIDER": "DEBUG", "TF_LOG_PATH": str(path)}
@@ -151,7 +151,7 @@ def _log_of_provider() -> Iterator[Path]:
 
 
 def _live(account: EmulatedAccount, profile: Profile) -> set[str]:
-    """Do all that is done to a deployment in its life; return the types in its plan."""
+    """Take a deployment through its whole life; return the types in its plan."""
     account.plan(profile, image_tag=EXAMPLE_TAG)
     kinds = account.planned_types(profile)
     tag = account.push()
@@ -162,12 +162,12 @@ def _live(account: EmulatedAccount, profile: Profile) -> set[str]:
 
 
 def _calls(log: str) -> Iterator[tuple[str, Call]]:
-    """Return which type of resource called what, as often as the log tells it."""
+    """Yield each call in the log with its type of resource."""
     for record in _RECORD.split(log):
         said = {name: quoted or plain for name, quoted, plain in _FIELD.findall(record)}
         resource, source = said.get("tf_resource_type"), said.get("tf_data_source_type")
         kind = resource or (source and f"data.{source}")
-        # The provider's own start calls, too, and for no resource.
+        # The provider also makes calls at its start, for no resource.
         if kind and {"rpc.service", "rpc.method"} <= said.keys():
             yield kind, Call(said["rpc.service"], said["rpc.method"])
 
@@ -176,7 +176,7 @@ def _calls(log: str) -> Iterator[tuple[str, Call]]:
 
 
 def _actions(observed: Mapping[str, Iterable[Call]]) -> dict[str, list[str]]:
-    """Return the IAM actions of what was called, and of what changes, undoes and tags it."""
+    """Return the IAM actions for the calls, and for those that update, delete and tag."""
     session = botocore.session.get_session()
     every = (session.get_service_model(name) for name in session.get_available_services())
     models = {str(model.service_id): model for model in every}
@@ -194,7 +194,7 @@ def _actions(observed: Mapping[str, Iterable[Call]]) -> dict[str, list[str]]:
 
 
 def _related(model: Any, operation: str) -> Iterator[str]:
-    """Return the operations of a service that change, undo or tag what this one makes."""
+    """Yield a service's operations that update, delete or tag what `operation` creates."""
     match = _VERB_AND_NOUN.fullmatch(operation)
     if match is None:
         return

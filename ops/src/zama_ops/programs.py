@@ -1,4 +1,4 @@
-"""Other programs: run to their end, or in the background while a block runs."""
+"""Runs other programs, in the foreground or in the background."""
 
 import contextlib
 import functools
@@ -21,16 +21,16 @@ from zama_ops.paths import ROOT
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 30
 
-# Below the range from which the kernel takes ports for outgoing connections.
+# Below the kernel's range for outgoing connections.
 _PORTS: Final = range(20_000, 32_000)
 _PORTS_OF_A_PROCESS: Final = 250
 
 
 def require(*commands: str) -> None:
-    """See that these commands are on the PATH, before anything is begun.
+    """Check that these commands are on the PATH.
 
     Raises:
-        CommandError: one is not.
+        CommandError: one is missing.
 
     """
     for command in commands:
@@ -40,10 +40,10 @@ def require(*commands: str) -> None:
 
 
 def run(*command: str, **environ: str) -> str:
-    """Run a command in the repository's root and return what it prints.
+    """Run a command in the repository's root and return its standard output.
 
     Raises:
-        CommandError: it failed; with all that it printed.
+        CommandError: it failed; the message has its output.
 
     """
     done = subprocess.run(
@@ -63,8 +63,8 @@ def run(*command: str, **environ: str) -> str:
 def free_port(count: int = 1) -> int:
     """Return the first of `count` consecutive free TCP ports.
 
-    Each process has a separate range. The API shares its port with its successor, so two processes
-    that chose the same port would silently talk to each other's API.
+    Each process has a separate range. An API shares its port with its successor (SO_REUSEPORT), so
+    two processes with the same port would silently call each other's API.
     """
     while True:
         ports = list(itertools.islice(_own_ports(), count))
@@ -78,7 +78,7 @@ def _own_ports() -> Iterator[int]:
         guard = socket.socket()
         with contextlib.suppress(OSError):
             guard.bind(("127.0.0.1", first))
-            # The range is this process's for as long as it holds the first port.
+            # Holding the first port reserves the range for this process.
             guard.detach()
             return itertools.cycle(range(first + 1, first + _PORTS_OF_A_PROCESS))
         guard.close()
@@ -93,7 +93,7 @@ def _is_free(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    """Return as soon as `condition` holds.
+    """Wait until `condition` holds.
 
     Raises:
         TimeoutError: it does not hold within `seconds`.
@@ -108,7 +108,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = STAR
 
 @dataclass
 class Program:
-    """A running program; what it prints goes to two files."""
+    """A running program, with its output in two files."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -116,10 +116,10 @@ class Program:
     stderr: Path
 
     def wait_until(self, answers: Callable[[], object], seconds: float = START_SECONDS) -> None:
-        """Return as soon as it answers.
+        """Wait until it answers.
 
         Raises:
-            RuntimeError: it has ended; with what it printed.
+            RuntimeError: it ended; the message has its output.
             TimeoutError: it does not answer within `seconds`.
 
         """
@@ -134,10 +134,10 @@ class Program:
 
 @dataclass
 class Programs:
-    """Starts programs; as a context manager it ends them all, come what may.
+    """Starts programs; as a context manager it always ends them all.
 
     Arguments:
-        directory: for what they print.
+        directory: for their output.
 
     """
 
@@ -151,7 +151,7 @@ class Programs:
         self.end()
 
     def start(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Program:
-        """Start a program with these settings beside those of this process."""
+        """Start a program with these settings added to this process's environment."""
         base = self.directory / f"{name}-{len(self.started)}"
         stdout, stderr = base.with_suffix(".stdout"), base.with_suffix(".stderr")
         with stdout.open("wb") as out, stderr.open("wb") as err:
@@ -161,7 +161,7 @@ class Programs:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                # A terminal's Ctrl-C is not for them; and all that they start can be ended.
+                # A session shields it from Ctrl-C and makes its children easy to kill.
                 start_new_session=True,
             )
         program = Program(name, process, stdout, stderr)
@@ -169,11 +169,11 @@ class Programs:
         return program
 
     def end(self) -> None:
-        """End what still runs: gently, and if that fails with all it started."""
+        """Terminate all programs, then kill those that ignore it and all their children."""
         processes = [program.process for program in self.started]
         for process in processes:
             process.terminate()
-            # One that was stopped in its tracks could not end.
+            # A suspended process cannot end.
             process.send_signal(signal.SIGCONT)
         for process in processes:
             try:
@@ -183,6 +183,6 @@ class Programs:
                 process.wait()
                 raise
             finally:
-                # What it started and left behind: a killed nginx leaves its worker.
+                # Children outlive their parent: a killed nginx leaves its worker behind.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Terraform, as commands and tests run it."""
+"""Runs Terraform for commands and tests."""
 
 import atexit
 import contextlib
@@ -19,16 +19,16 @@ from typing import Any, Literal
 from zama_ops.errors import CommandError
 
 Profile = Literal["minimal", "production"]
-"""Of terraform/profiles."""
+"""A profile in terraform/profiles."""
 
 
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform on one folder.
+    """Terraform in one folder.
 
     Arguments:
-        folder: with the configuration.
-        environ: settings beside those of this process. With TF_DATA_DIR, the folder stays as it is.
+        folder: holds the configuration.
+        environ: added to this process's environment. TF_DATA_DIR keeps the folder unchanged.
 
     """
 
@@ -36,15 +36,15 @@ class Terraform:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, verb: str, *words: str, codes: tuple[int, ...] = (0,)) -> int:
-        """Run Terraform, which prints as it goes; return its exit code.
+        """Run Terraform with its output shown, and return its exit code.
 
-        Ctrl-C reaches it as well, and it then stops in good order: it is waited for.
+        After Ctrl-C, wait until Terraform has shut down cleanly.
 
         Raises:
-            CommandError: it is not one of `codes`.
+            CommandError: the exit code is not one of `codes`.
 
         """
-        # Terraform hears Ctrl-C too. Handled and not ignored, because a child inherits the latter.
+        # Terraform receives Ctrl-C as well. A handler, because a child inherits an ignored signal.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             code = subprocess.run(
@@ -57,7 +57,7 @@ class Terraform:
         return code
 
     def complete(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run Terraform to its end; return its exit code and what it printed."""
+        """Run Terraform and return its exit code and output."""
         return subprocess.run(
             self._command(verb, words),
             env=self._environ(),
@@ -68,10 +68,10 @@ class Terraform:
         )
 
     def ask(self, verb: str, *words: str) -> str:
-        """Run Terraform and return what it printed.
+        """Run Terraform and return its standard output.
 
         Raises:
-            CommandError: it failed; with all that it printed.
+            CommandError: it failed; the message has its output.
 
         """
         done = self.complete(verb, *words)
@@ -81,7 +81,7 @@ class Terraform:
         return done.stdout
 
     def outputs(self) -> dict[str, Any]:
-        """Return the outputs."""
+        """Return Terraform's outputs, by name."""
         found = json.loads(self.ask("output", "-json"))
         return {name: output["value"] for name, output in found.items()}
 
@@ -95,13 +95,13 @@ class Terraform:
 
 @functools.cache
 def cli_configuration() -> dict[str, str]:
-    """Return the environment by which Terraform finds the AWS provider.
+    """Return the environment with which Terraform finds the AWS provider.
 
-    Empty where the registry answers, or where the user has configured Terraform. Else a folder
+    It is empty if the registry answers or the user has configured Terraform. Otherwise a folder
     `registry.terraform.io` on this machine serves as the mirror.
 
     Raises:
-        CommandError: there is neither registry nor mirror.
+        CommandError: neither the registry nor a mirror is available.
 
     """
     if Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser().exists():
@@ -113,8 +113,8 @@ def cli_configuration() -> dict[str, str]:
     mirror = subprocess.run(search, capture_output=True, text=True, check=False).stdout.strip()
     if not mirror:
         raise CommandError(
-            "registry.terraform.io does not answer, and there is no folder of that name to take"
-            " the AWS provider from (`terraform providers mirror` makes one)."
+            "registry.terraform.io does not answer, and this machine has no mirror of it. Create"
+            " one with `terraform providers mirror`."
         )
     directory = Path(tempfile.mkdtemp(prefix="zama-terraform-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""GitHub's workflows, read so that they can be checked, and walked, on this machine.
+"""Reads GitHub workflows, to check them and to run their steps on this machine.
 
-Of GitHub's expressions only these are understood, and the workflows keep to them: a value by its
-path, `join(needs.*.result, ' ')`, and as a condition `always()`, or comparisons of a value with a
-word or another value, joined by `&&`.
+It supports the subset of GitHub's expressions that the workflows use: a value by its path,
+`join(needs.*.result, ' ')`, and as conditions `always()` and comparisons of a value with a string
+or another value, joined by `&&`.
 https://docs.github.com/en/actions/reference/workflows-and-actions/expressions
 """
 
@@ -30,11 +30,11 @@ _TARGET: Final = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 _GITHUB: Final = {"event", "event_name", "ref", "repository", "sha", "token"}
 
 Values = Mapping[str, str]
-"""What expressions stand for, by path, such as `github.sha`."""
+"""The values of expressions, by path, such as `github.sha`."""
 
 
 class ExpressionError(ValueError):
-    """An expression that is not understood, or stands for nothing."""
+    """An expression that is not supported."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Job:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a workflow's contents; `on` is a key like others, not YAML 1.1's true."""
+    """Return a workflow's contents, with the key `on`, which YAML 1.1 reads as true."""
     contents = yaml.safe_load(path.read_text())
     return {"on" if key is True else str(key): value for key, value in contents.items()}
 
 
 def jobs(path: Path) -> Iterator[Job]:
-    """Yield a workflow's jobs as they stand, each after those that it needs."""
+    """Yield a workflow's jobs in file order, which puts each after those that it needs."""
     contents = read(path)
     for name, job in contents["jobs"].items():
         needs = job.get("needs", [])
@@ -107,11 +107,11 @@ def jobs(path: Path) -> Iterator[Job]:
 
 
 def faults(path: Path, makefile: str) -> Iterator[str]:
-    """Yield what GitHub would take and do otherwise than meant: to it an unknown name is empty.
+    """Yield the faults that GitHub would accept silently: it treats an unknown name as empty.
 
     Arguments:
-        path: of the workflow.
-        makefile: its text; a step runs one of its targets, and nothing else.
+        path: the workflow.
+        makefile: the Makefile's text; a step must run exactly one of its targets.
 
     """
     contents = read(path)
@@ -138,7 +138,7 @@ def faults(path: Path, makefile: str) -> Iterator[str]:
 
 
 def _unknown(where: str, node: Any, known: set[str]) -> Iterator[str]:
-    """Yield the paths in a part of a workflow that stand for nothing."""
+    """Yield a fault for each path in a part of a workflow that has no value."""
     for expression in expressions(node):
         try:
             named = paths(expression)
@@ -160,12 +160,12 @@ def _unknown(where: str, node: Any, known: set[str]) -> Iterator[str]:
 
 
 def bare(expression: str) -> str:
-    """Return an expression without the braces that a condition may have."""
+    """Return an expression without its optional braces."""
     return expression.strip().removeprefix("${{").removesuffix("}}").strip()
 
 
 def expressions(node: Any) -> Iterator[str]:
-    """Yield all expressions within a part of a workflow."""
+    """Yield all expressions in a part of a workflow."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "if":
@@ -184,7 +184,7 @@ def paths(expression: str) -> list[str]:
     """Return the paths in an expression.
 
     Raises:
-        ExpressionError: it is none of those that are understood.
+        ExpressionError: it is not supported.
 
     """
     if expression in {_RESULTS, ALWAYS}:
@@ -196,20 +196,20 @@ def paths(expression: str) -> list[str]:
 
 
 def fill_in(text: str, values: Values) -> str:
-    """Return a text with what its expressions stand for.
+    """Return a text with its expressions replaced by their values.
 
     Raises:
-        ExpressionError: one is not understood.
+        ExpressionError: one is not supported.
 
     """
     return _EXPRESSION.sub(lambda match: _value(match[1].strip(), values), text)
 
 
 def holds(condition: str, values: Values) -> bool:
-    """Say whether a condition holds, as long as nothing has failed.
+    """Say whether a condition holds, assuming that no step has failed.
 
     Raises:
-        ExpressionError: it is not understood.
+        ExpressionError: it is not supported.
 
     """
     if condition in {"", ALWAYS}:
@@ -227,7 +227,7 @@ def _value(expression: str, values: Values) -> str:
         results = [path for path in values if re.fullmatch(r"needs\..*\.result", path)]
         return " ".join(values[path] for path in results)
     if _PATH.fullmatch(expression):
-        # As on GitHub: what is not there is empty.
+        # As on GitHub, an unknown value is empty.
         return values.get(expression, "")
     return "true" if holds(expression, values) else "false"
 
@@ -236,9 +236,7 @@ def _comparisons(condition: str) -> Iterator[tuple[str, str, str]]:
     for clause in condition.split(" && "):
         match = _COMPARISON.fullmatch(clause.strip())
         if not match:
-            raise ExpressionError(
-                f"{clause!r} is none of the expressions that zama_ops.workflow knows"
-            )
+            raise ExpressionError(f"zama_ops.workflow does not support the expression {clause!r}")
         yield match[1], match[2], match[3]
 
 

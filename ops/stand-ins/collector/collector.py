@@ -1,4 +1,4 @@
-"""Scrapes what the collector's configuration names, and prints how many samples came."""
+"""Scrapes the targets in the collector's configuration and prints the number of samples."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import urllib.request
 def main() -> None:
     """Scrape until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # JSON is YAML, too.
+    # The configuration is YAML, but written as JSON.
     configuration = json.loads(os.environ["AOT_CONFIG_CONTENT"])
     jobs = configuration["receivers"]["prometheus"]["config"]["scrape_configs"]
     endpoint = configuration["exporters"]["prometheusremotewrite"]["endpoint"]

@@ -1,1 +1,1 @@
-"""Commands from a commit to AWS."""
+"""Commands that take a commit to AWS."""

@@ -1,4 +1,4 @@
-"""`zama deploy`: a plan is saved, and that very plan is applied, checked, and noted or undone."""
+"""`zama deploy`: save a plan, apply exactly that plan, check the service, record or roll back."""
 
 import hashlib
 import json
@@ -31,14 +31,15 @@ from zama_ops.programs import run
 from zama_ops.terraform import Profile, Terraform
 
 PLAN: Final = BUILD / "plan"
-"""What a deploy takes from the plan's job: tfplan, plan.txt, release.json."""
+"""The plan's files: tfplan, plan.txt, release.json."""
 
 _SAVED: Final = PLAN / "tfplan"
 _ISSUER: Final = "https://token.actions.githubusercontent.com"
 _READY_SECONDS: Final = 120
 
 app: Final = typer.Typer(
-    help="One way to AWS: plan, apply that plan, check, and note or undo it.", no_args_is_help=True
+    help="Deploy to AWS: plan, apply that plan, check, and record it or roll back.",
+    no_args_is_help=True,
 )
 
 
@@ -50,11 +51,12 @@ def plan(
     bucket: Bucket,
     *,
     digests: Annotated[
-        str, typer.Option(envvar="IMAGE_DIGESTS", help='Such as {"api":"sha256:…","nginx":"…"}.')
+        str,
+        typer.Option(envvar="IMAGE_DIGESTS", help='For example {"api":"sha256:…","nginx":"…"}.'),
     ] = "",
     profile: Annotated[Profile, typer.Option(envvar="PROFILE")] = "minimal",
 ) -> None:
-    """Save what `apply` would change for this commit, in build/plan."""
+    """Plan this commit's deployment and save the plan in build/plan, for `apply`."""
     with errors_told():
         revision = commit()
         release = Release(revision, image_tag(revision), _digests(digests), profile)
@@ -66,18 +68,18 @@ def plan(
         (PLAN / "plan.txt").write_text(service.ask("show", "-no-color", str(_SAVED)))
         release = replace(release, plan=_sum())
         (PLAN / "release.json").write_text(json.dumps(asdict(release), indent=2) + "\n")
-    notes.print(f"Saved in {PLAN.relative_to(ROOT)}, for `zama deploy apply`.")
+    notes.print(f"The plan is in {PLAN.relative_to(ROOT)}. Apply it with `zama deploy apply`.")
 
 
 def _digests(text: str) -> dict[str, str] | None:
-    """Return the digests by the images' names; Terraform knows their form."""
+    """Return the digests by image name; Terraform validates them."""
     if not text:
         return None
     try:
         return {name: str(json.loads(text)[name]) for name in IMAGES}
     except (ValueError, KeyError, TypeError):
         example = '{"api":"sha256:…","nginx":"sha256:…"}'
-        raise CommandError(f"IMAGE_DIGESTS is {text!r}, and not such as {example}.") from None
+        raise CommandError(f"IMAGE_DIGESTS is {text!r}; expected {example}.") from None
 
 
 def _sum() -> str:
@@ -86,9 +88,10 @@ def _sum() -> str:
 
 @app.command()
 def fetch() -> None:
-    """Download the plan that ci.yml has saved for this commit on main; needs `gh`.
+    """Download the plan that ci.yml saved for this commit on main; needs `gh`.
 
-    By the run, not by a name: anybody's pull request can upload a file of any name.
+    The plan comes from the commit's run, not by artifact name: any pull request can upload an
+    artifact of any name.
     """
     with errors_told():
         revision = commit()
@@ -97,7 +100,7 @@ def fetch() -> None:
         runs = json.loads(run("gh", "run", "list", *of_this_commit, "--json=databaseId"))
         if not runs:
             raise CommandError(
-                f"ci.yml has not passed on main for {revision}: wait for it, or mend it."
+                f"ci.yml has not passed on main for {revision}. Wait for the run, or fix it."
             )
         shutil.rmtree(PLAN, ignore_errors=True)
         # gh lists the newest first.
@@ -111,9 +114,9 @@ def verify(
         str, typer.Option(envvar="GITHUB_REPOSITORY", help="OWNER/NAME of the workflows.")
     ],
 ) -> None:
-    """Refuse the plan's images unless ci.yml on main signed them, their parts and their origin.
+    """Verify that ci.yml on main signed the plan's images, their SBOMs and their provenance.
 
-    The origin (SLSA provenance) must name the commit that is checked out. Needs `cosign` and `gh`.
+    The SLSA provenance must name the checked-out commit. Needs `cosign` and `gh`.
     """
     workflow = f"{repository}/.github/workflows/ci.yml"
     by = [
@@ -144,14 +147,14 @@ def apply(
     *,
     connect_to: ConnectTo = None,
 ) -> None:
-    """Apply the plan in build/plan, and check the service from outside, with the key in API_KEY.
+    """Apply the plan in build/plan, and check the service from outside with the key in API_KEY.
 
-    Where either fails, what was deployed before is deployed again. Exit code 1: it failed; then
-    build/deployment.json says whether the service is as it was.
+    If the apply or a check fails, the previous release is deployed again. Exit code 1: the deploy
+    failed; build/deployment.json says whether the rollback succeeded.
     """
     with errors_told():
         if not os.environ.get("API_KEY"):
-            raise CommandError("Set API_KEY to a valid key: without one no check would pass.")
+            raise CommandError("Set API_KEY to a valid key: the checks need it.")
         release = _read_release()
         service = terraform(ROOT, bucket)
         previous = last_deployed(bucket)
@@ -173,25 +176,29 @@ def apply(
 
 
 def _read_release() -> Release:
-    """Return what build/plan is the plan of.
+    """Return the release that build/plan deploys.
 
     Raises:
-        CommandError: there is none, or it is not this commit's, or it was changed.
+        CommandError: there is no plan, it is for another commit, or it was changed.
 
     """
     try:
         release = Release(**json.loads((PLAN / "release.json").read_text()))
     except FileNotFoundError:
-        raise CommandError("There is no plan: `zama deploy plan` or `fetch` first.") from None
+        raise CommandError(
+            "There is no plan. Run `zama deploy plan` or `zama deploy fetch` first."
+        ) from None
     if release.commit != commit():
-        raise CommandError(f"The plan is of {release.commit}, and {commit()} is checked out.")
+        raise CommandError(f"The plan is for {release.commit}, but {commit()} is checked out.")
     if release.plan != _sum():
-        raise CommandError("build/plan/tfplan is not the plan that release.json speaks of.")
+        raise CommandError(
+            "build/plan/tfplan does not match the checksum in release.json. Plan again."
+        )
     return release
 
 
 def _shift_and_check(deployed: Terraform, connect_to: str | None) -> list[str]:
-    """Have CodeDeploy shift the traffic where it does; return what the checks found."""
+    """Shift the traffic if the deployment uses CodeDeploy; return the faults that checks found."""
     outputs = deployed.outputs()
     if outputs.get("codedeploy_deployment"):
         shift(json.loads(outputs["codedeploy_deployment"]))
@@ -207,10 +214,10 @@ def _shift_and_check(deployed: Terraform, connect_to: str | None) -> list[str]:
 
 
 def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:
-    """Deploy again what was deployed before; return how that went."""
+    """Deploy the previous release again; return the outcome."""
     if previous is None:
-        return "there is nothing to go back to"
-    notes.print(f"Going back to {previous.tag} ...")
+        return "there is no previous release to roll back to"
+    notes.print(f"Rolling back to {previous.tag} ...")
     try:
         with checkout(previous.commit) as folder, variables(previous) as words:
             service = terraform(folder, bucket)
@@ -219,7 +226,7 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
     except CommandError as error:
         faults = [str(error)]
     if faults:
-        return f"the way back to {previous.tag} failed as well: {'; '.join(faults)}"
+        return f"the rollback to {previous.tag} failed as well: {'; '.join(faults)}"
     return f"rolled back to {previous.tag}"
 
 

@@ -1,4 +1,4 @@
-"""`zama drift`: what was changed on AWS by other hands."""
+"""`zama drift`: changes on AWS that did not come from a deploy."""
 
 import json
 from typing import Final
@@ -13,24 +13,26 @@ from zama_ops.paths import BUILD, ROOT
 from zama_ops.programs import run
 
 _FOUND: Final = BUILD / "drift.md"
-# Above it GitHub refuses the text of an issue.
+# Below GitHub's limit for the text of an issue.
 _MOST_CHARACTERS: Final = 60_000
 
-app: Final = typer.Typer(help="Is AWS still as it was deployed?", no_args_is_help=True)
+app: Final = typer.Typer(
+    help="Find and report changes on AWS since the last deploy.", no_args_is_help=True
+)
 
 
 @app.command()
 def find(bucket: Bucket) -> None:
-    """Plan what is deployed once more: what is in the plan was changed by other hands.
+    """Plan the deployed release again and write any differences to build/drift.md.
 
-    Writes build/drift.md, empty where nothing was.
+    The file is empty if there is no drift.
     """
     with errors_told():
         BUILD.mkdir(exist_ok=True)
         _FOUND.write_text("")
         deployed = last_deployed(bucket)
         if deployed is None:
-            notes.print("Nothing was deployed by `zama deploy apply` yet.")
+            notes.print("`zama deploy apply` has not deployed anything yet.")
             return
         with checkout(deployed.commit) as folder, variables(deployed) as words:
             service = terraform(folder, bucket)
@@ -39,29 +41,29 @@ def find(bucket: Bucket) -> None:
                 "plan", "-detailed-exitcode", f"-out={saved}", *words, codes=(0, 2)
             )
             if planned == 0:
-                notes.print(f"All is as {deployed.tag} says.")
+                notes.print(f"There is no drift from {deployed.tag}.")
                 return
             text = service.ask("show", "-no-color", str(saved))
         _FOUND.write_text(
-            f"What runs is not what {deployed.commit} says. Somebody or something has changed it;"
-            " take the change into `terraform/`, or deploy again to undo it.\n\n"
+            f"AWS differs from the deployed commit {deployed.commit}. Add the change to"
+            " `terraform/`, or deploy again to undo it.\n\n"
             f"```\n{text[:_MOST_CHARACTERS]}\n```\n"
         )
-        notes.print(f"There is drift: {_FOUND.relative_to(ROOT)}", style="yellow")
+        notes.print(f"There is drift; see {_FOUND.relative_to(ROOT)}.", style="yellow")
 
 
 @app.command()
 def report() -> None:
-    """Open, update or close the one issue labelled `drift`, by build/drift.md; needs `gh`."""
+    """Open, update or close the issue labelled `drift` to match build/drift.md; needs `gh`."""
     with errors_told():
         found = run("gh", "issue", "list", "--label=drift", "--state=open", "--json=number")
         numbers = [str(one["number"]) for one in json.loads(found)]
         body = f"--body-file={_FOUND}"
         if not _FOUND.read_text():
             for number in numbers:
-                run("gh", "issue", "close", number, "--comment=There is no drift any more.")
+                run("gh", "issue", "close", number, "--comment=There is no more drift.")
         elif numbers:
             run("gh", "issue", "edit", numbers[0], body)
         else:
             run("gh", "label", "create", "drift", "--force", "--color=d93f0b")
-            run("gh", "issue", "create", "--label=drift", "--title=AWS is not as deployed", body)
+            run("gh", "issue", "create", "--label=drift", "--title=AWS differs from the deploy", body)

@@ -1,4 +1,4 @@
-"""`zama images`: from a commit to images that are scanned, pushed and signed."""
+"""`zama images`: build, scan, push and sign a commit's images."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from zama_ops.programs import run
 
 _PUSHED: Final = BUILD / "images.json"
 
-app: Final = typer.Typer(help="From a commit to signed images.", no_args_is_help=True)
+app: Final = typer.Typer(help="Build, scan, push and sign the images.", no_args_is_help=True)
 
 
 @app.command()
 def build() -> None:
-    """Build zama-api:local and zama-nginx:local, which know the commit that they are of."""
+    """Build zama-api:local and zama-nginx:local, labelled with the commit."""
     with errors_told(), step("Building the images"):
         revision = commit()
         created = run("git", "show", "--no-patch", "--format=%cI", revision).strip()
@@ -33,11 +33,11 @@ def build() -> None:
 
 @app.command()
 def sbom() -> None:
-    """Write what is in the images to build/zama-*.cdx.json, in CycloneDX's form."""
+    """Write each image's SBOM to build/zama-*.cdx.json, in CycloneDX format."""
     BUILD.mkdir(exist_ok=True)
     with errors_told():
         for name in IMAGES:
-            with step(f"Listing what is in zama-{name}"):
+            with step(f"Writing the SBOM of zama-{name}"):
                 output = f"cyclonedx-json={_sbom(name)}"
                 run("syft", "scan", "--quiet", "--output", output, f"docker:zama-{name}:local")
 
@@ -45,15 +45,17 @@ def sbom() -> None:
 @app.command()
 def scan(
     *,
-    grype: Annotated[str, typer.Option(envvar="GRYPE", help="The Grype to run.")] = "grype",
+    grype: Annotated[str, typer.Option(envvar="GRYPE", help="The Grype command.")] = "grype",
 ) -> None:
-    """Look up what is in the images; write build/zama-*.sarif.
+    """Look up known vulnerabilities of the images' packages; write build/zama-*.sarif.
 
-    Exit code 1: something has a vulnerability that is high or critical; both lists are complete.
+    Exit code 1: an image has a high or critical vulnerability. Both images are always scanned.
     """
     with errors_told():
         if not shutil.which(grype):
-            raise CommandError(f"There is no {grype} on the PATH: github.com/anchore/grype.")
+            raise CommandError(
+                f"There is no {grype} on the PATH: install it from github.com/anchore/grype."
+            )
         found = [name for name in IMAGES if not _is_clean(name, grype)]
     if found:
         raise typer.Exit(1)
@@ -72,9 +74,9 @@ def _is_clean(name: str, grype: str) -> bool:
 
 @app.command()
 def push() -> None:
-    """Push the images to ECR; write build/images.json, and the same to GITHUB_OUTPUT.
+    """Push the images to ECR; write their digests to build/images.json and GITHUB_OUTPUT.
 
-    A tag that is there already stays: an earlier attempt has scanned and pushed it.
+    An existing tag is not pushed again: an earlier attempt has scanned and pushed it.
     """
     with errors_told():
         tag = image_tag(commit())
@@ -93,7 +95,7 @@ def push() -> None:
 
 
 def _push(name: str, url: str, tag: str) -> str:
-    """Return the digest of what has the tag now."""
+    """Push the image unless its tag exists; return the digest."""
     digest = _digest(name, tag)
     if digest is None:
         _refuse_stand_in(name)
@@ -101,18 +103,18 @@ def _push(name: str, url: str, tag: str) -> str:
         run("docker", "push", "--quiet", f"{url}:{tag}")
         digest = _digest(name, tag)
     if digest is None:
-        raise CommandError(f"{url}:{tag} was pushed, and is not there.")
+        raise CommandError(f"{url}:{tag} was pushed, but ECR does not have it.")
     return digest
 
 
 def _refuse_stand_in(name: str) -> None:
-    """See that an image is built on the base that its Dockerfile pins."""
+    """Raise an error unless the image has the base that its Dockerfile pins."""
     label = f'{{{{index .Config.Labels "{BASE_LABEL}"}}}}'
     base = run("docker", "image", "inspect", "--format", label, f"zama-{name}:local").strip()
     if "@sha256:" not in base:
         raise CommandError(
-            f"zama-{name}:local is built on {base or 'nobody knows what'}: no image to push."
-            " `zama images build` takes the pinned base where its registry answers."
+            f"zama-{name}:local is built on {base or 'an unknown base'} and cannot be pushed. Run"
+            " `zama images build` on a machine that can pull the pinned base."
         )
 
 
@@ -124,9 +126,9 @@ def _digest(name: str, tag: str) -> str | None:
 
 @app.command()
 def sign() -> None:
-    """Sign each pushed digest, and that the list of its parts is its; within a workflow only.
+    """Sign each pushed digest and attest its SBOM; works only in a GitHub workflow.
 
-    Keyless: GitHub vouches for the workflow, Sigstore notes it publicly.
+    Signing is keyless: GitHub confirms the workflow's identity, and Sigstore logs it publicly.
     """
     with errors_told():
         for name, image in _pushed_images().items():
@@ -137,7 +139,7 @@ def sign() -> None:
 
 
 def _pushed_images() -> dict[str, str]:
-    """Return the pushed images as REPOSITORY@DIGEST, by their names.
+    """Return the pushed images as REPOSITORY@DIGEST, by name.
 
     Raises:
         CommandError: nothing was pushed.

@@ -1,4 +1,4 @@
-"""`zama rehearse`: the steps of the workflows, walked on this machine."""
+"""`zama rehearse`: run the steps of the workflows on this machine."""
 
 import json
 import os
@@ -39,7 +39,7 @@ _MARKS: Final[dict[Outcome, str]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a step; `detail` says why it was left out, or what it printed last."""
+    """A step's outcome; `detail` is the reason it was left out, or its last output."""
 
     job: str
     step: str
@@ -48,7 +48,7 @@ class Result:
     detail: str = ""
 
 
-# --- What is different here -----------------------------------------------------------------------
+# --- Steps that are left out ----------------------------------------------------------------------
 
 
 def _osv_answers() -> bool:
@@ -60,18 +60,18 @@ def _osv_answers() -> bool:
 
 
 _LEFT_OUT: Final[dict[str, tuple[Callable[[], object], str]]] = {
-    "make packages": (lambda: False, "this machine's programs are its owner's business"),
-    "make test-all": (lambda: False, "it takes half an hour; call it by itself"),
+    "make packages": (lambda: False, "it would install packages on this machine"),
+    "make test-all": (lambda: False, "it takes half an hour; run it separately"),
     "make audit": (
         lambda: os.environ.get("OSV_URL") or _osv_answers(),
-        "api.osv.dev, which knows the vulnerabilities, does not answer",
+        "api.osv.dev, the vulnerability database, does not answer",
     ),
     "make scan": (lambda: shutil.which("grype"), "there is no grype on the PATH"),
-    "make sign": (lambda: False, "only to a workflow does GitHub give an identity to sign with"),
-    "make fetch-plan": (lambda: False, "the plan lies where its job has left it"),
-    "make verify": (lambda: False, "nothing is signed here"),
+    "make sign": (lambda: False, "only a GitHub workflow has an identity to sign with"),
+    "make fetch-plan": (lambda: False, "the plan is already in build/plan"),
+    "make verify": (lambda: False, "a rehearsal signs nothing"),
 }
-"""What a step cannot do here, or not always: whether it can now, and why not."""
+"""Steps that cannot always run here: a check whether they can, and the reason if not."""
 
 
 # --- Walk -----------------------------------------------------------------------------------------
@@ -82,10 +82,10 @@ class Rehearsal:
     """A push to main, and the deploy after it.
 
     Arguments:
-        directory: for what it needs while it runs.
-        stack: ends what it has started.
-        values: what the workflows' expressions stand for, up to now.
-        saved: an account to begin with, if any.
+        directory: for temporary files.
+        stack: ends everything that it starts.
+        values: the current values of the workflows' expressions.
+        saved: a saved account to start from, if any.
 
     """
 
@@ -135,13 +135,13 @@ class Rehearsal:
     def _run(
         self, job: Job, one: Step, environ: Mapping[str, str]
     ) -> tuple[Result, dict[str, str]]:
-        """Return what became of a step, and its outputs."""
+        """Run a step; return its result and its outputs."""
         target = " ".join(word for word in one.run.split()[:2])
         can, reason = _LEFT_OUT.get(target, (lambda: True, ""))
         if not can():
             return Result(job.name, one.name, "left out", detail=reason), {}
         if target == "make push" and self.account:
-            # The emulated registry stores nothing, and has no digests: the images get its names.
+            # The emulated registry stores nothing and has no digests: only tag the images.
             self.account.push(image_tag(commit()))
             return Result(job.name, one.name, "passed"), {}
         outputs = self.directory / "outputs"
@@ -165,7 +165,7 @@ class Rehearsal:
         return Result(job.name, one.name, "passed", seconds), found
 
     def _credentials(self) -> dict[str, str]:
-        """Return what GitHub's identity would be exchanged for: here, an account of our own."""
+        """Return the credentials of an emulated account, in place of AWS's for GitHub's OIDC."""
         if self.account is None:
             require("terraform", "docker")
             self.account = self.stack.enter_context(temporary_account(self.saved))
@@ -176,14 +176,14 @@ class Rehearsal:
             **self.account.environ(),
             **cli_configuration(),
             "TF_DATA_DIR": str(self.directory / "terraform"),
-            # The first `apply` writes the key.
+            # The first `apply` writes this key.
             "TF_VAR_api_key_value": f"default={EXAMPLE_KEY}",
             "CONNECT_TO": f"127.0.0.1:{self.account.port}",
         }
 
 
 def _outside() -> dict[str, str]:
-    """Return this shell's environment, without an AWS account that it may speak of."""
+    """Return this shell's environment without its AWS settings."""
     return {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
 
 
@@ -198,11 +198,11 @@ def rehearse(
         typer.Option("--account", help="Start from a saved account; skip terraform/bootstrap."),
     ] = None,
 ) -> None:
-    """Walk the pipeline for the checked out commit, as after a push to main, and then deploy it.
+    """Run the pipeline for the checked-out commit, as after a push to main, and deploy it.
 
-    The steps are those of .github/workflows, in order, with an emulated AWS account where they have
-    credentials; what only GitHub or the internet has is left out, and said. Stops at the first step
-    that fails, with exit code 1 and what it printed last.
+    The steps are those of .github/workflows, in order, on an emulated AWS account. Steps that need
+    GitHub or the internet are left out, with the reason. The first failed step ends the rehearsal
+    with exit code 1 and the step's last output.
     """
     with errors_told(), ExitStack() as stack:
         values = {
@@ -217,7 +217,7 @@ def rehearse(
         }
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zama-rehearse-")))
         if run("git", "status", "--porcelain"):
-            notes.print("There are changes that are in no commit; they are rehearsed as well.")
+            notes.print("The rehearsal includes uncommitted changes.")
         rehearsal = Rehearsal(directory, stack, values, saved)
         results = []
         with notes.status("Rehearsing ..."):

@@ -1,8 +1,8 @@
-"""A release: what is deployed, how Terraform is told, and what became of it.
+"""A release, its Terraform variables, and the records of past deploys.
 
-What differs between accounts comes from the environment: AWS credentials and AWS_REGION;
-STATE_BUCKET, where terraform/bootstrap keeps the state; and TFVARS, what terraform.tfvars would say
-of this site.
+Account-specific settings come from the environment: AWS credentials and AWS_REGION; STATE_BUCKET,
+the bucket that terraform/bootstrap created for the state; and TFVARS, the content of a site's
+terraform.tfvars.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ _RECORDS: Final = "service/deployments/"
 
 @dataclass(frozen=True)
 class Release:
-    """What is deployed: a commit's configuration with a commit's images.
+    """A commit's configuration with a commit's images.
 
     Arguments:
-        commit: of the configuration.
-        tag: of the images.
-        digests: by which the tasks run the images; None where a registry has none.
-        profile: of terraform/profiles.
-        plan: SHA-256 of the saved plan.
+        commit: the configuration's commit.
+        tag: the images' tag.
+        digests: the digests of the images that tasks run; None if the registry has none.
+        profile: a profile in terraform/profiles.
+        plan: the SHA-256 of the saved plan.
 
     """
 
@@ -43,7 +43,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a deploy; kept in the state's bucket, and in build/deployment.json."""
+    """The record of a deploy, kept in the state bucket and in build/deployment.json."""
 
     release: Release
     by: str
@@ -58,7 +58,7 @@ class Record:
 
 
 def terraform(folder: Path, bucket: str) -> Terraform:
-    """Return Terraform on a checkout's configuration, with the state in the account."""
+    """Return Terraform for a checkout, initialized with the state bucket."""
     service = Terraform(folder / "terraform")
     where = [f"-backend-config=bucket={bucket}", f"-backend-config=region={_region()}"]
     service.run("init", "-reconfigure", *where)
@@ -67,7 +67,7 @@ def terraform(folder: Path, bucket: str) -> Terraform:
 
 @contextlib.contextmanager
 def variables(release: Release) -> Iterator[list[str]]:
-    """Yield the words that tell Terraform what to deploy, while the files that they name exist."""
+    """Yield Terraform's arguments for a release; the files that they name exist in the block."""
     words = [f"-var=region={_region()}", f"-var=image_tag={release.tag}"]
     words.append(f"-var-file=profiles/{release.profile}.tfvars")
     if release.digests:
@@ -88,10 +88,10 @@ def _region() -> str:
 
 
 def last_deployed(bucket: str) -> Release | None:
-    """Return what was deployed last and passed its checks; None where nothing was.
+    """Return the last release that was deployed and passed its checks, if any.
 
     Raises:
-        CommandError: AWS does not answer.
+        CommandError: AWS did not answer.
 
     """
     with client("s3") as s3:
@@ -105,10 +105,10 @@ def last_deployed(bucket: str) -> Release | None:
 
 
 def write(bucket: str, record: Record) -> None:
-    """Keep a record, here and in the account.
+    """Save a record on this machine and in the state bucket.
 
     Raises:
-        CommandError: AWS does not answer.
+        CommandError: AWS did not answer.
 
     """
     text = json.dumps(asdict(record), indent=2) + "\n"

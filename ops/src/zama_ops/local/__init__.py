@@ -1,1 +1,1 @@
-"""Commands for what runs on this machine."""
+"""Commands that run on this machine."""

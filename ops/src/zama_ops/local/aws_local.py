@@ -1,4 +1,4 @@
-"""`zama aws-local`: the whole deployment on an AWS that runs on this machine."""
+"""`zama aws-local`: the whole deployment on an emulated AWS."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ PLANS: Final[dict[Profile, Path]] = {
     "minimal": ROOT / "plan.txt",
     "production": ROOT / "docs" / "plan-production.txt",
 }
-# GitHub refuses a comment of more than 65,536, and there are two plans.
+# GitHub limits a comment to 65,536 characters, and there are two plans.
 _MOST_CHARACTERS: Final = 30_000
 GRAPH: Final = ROOT / "terraform-graph.png"
 
@@ -38,22 +38,22 @@ app: Final = typer.Typer(
 @app.command()
 def up(
     *,
-    profile: Annotated[Profile, typer.Option(help="Which of terraform/profiles to apply.")] = (
+    profile: Annotated[Profile, typer.Option(help="The profile in terraform/profiles to apply.")] = (
         "minimal"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the outputs as JSON.")] = False,
 ) -> None:
-    """Build the images, start the emulator, apply bootstrap and service, say how to call it.
+    """Build the images, start the emulator, apply bootstrap and the service, and show its URL.
 
-    Again, it rolls out what has changed since. The emulator keeps everything in memory, until
-    `zama aws-local down` ends it.
+    Run it again to roll out changes. The emulator keeps everything in memory until
+    `zama aws-local down` stops it.
     """
     with errors_told():
         require("terraform", "docker")
         if not _ACCOUNT.runs():
             with step("Starting the emulator"):
                 _ACCOUNT.start()
-        # Terraform mostly waits, so the images can be built meanwhile.
+        # Terraform mostly waits, so build the images at the same time.
         with (
             step("Building the images, applying terraform/bootstrap"),
             ThreadPoolExecutor() as pool,
@@ -64,31 +64,31 @@ def up(
         with step(f"Applying terraform with the {profile} profile"):
             _ACCOUNT.apply(profile, image_tag=_ACCOUNT.push())
         outputs = _ACCOUNT.outputs()
-        with step("Waiting until the load balancer finds the tasks healthy"):
+        with step("Waiting until the tasks are healthy"):
             _ACCOUNT.wait_until_served(outputs["url"])
     if as_json:
         typer.echo(json.dumps(outputs, indent=2))
         return
     notes.print(
-        f"\nThe service answers as {outputs['url']} (`make aws-local-down` ends it). Try:\n\n"
+        f"\nThe service is ready at {outputs['url']} (`make aws-local-down` stops it). Try:\n\n"
         f"  {_ACCOUNT.curl(outputs['url'])}\n\n"
-        "aws, terraform, boto3 and zama find this AWS after:\n\n"
+        "To point aws, terraform, boto3 and zama at this AWS, run:\n\n"
         '  eval "$(.venv/bin/zama aws-local env)"\n'
     )
 
 
 @app.command()
 def down() -> None:
-    """End the emulator and all that runs in it."""
-    with errors_told(), step("Ending the emulator"):
+    """Stop the emulator and everything that runs in it."""
+    with errors_told(), step("Stopping the emulator"):
         _ACCOUNT.stop()
 
 
 @app.command()
 def env() -> None:
-    """Print the settings by which aws, terraform, boto3 and zama find the emulator, for `eval`.
+    """Print the settings that point aws, terraform, boto3 and zama at the emulator, for `eval`.
 
-    CONNECT_TO stands for AWS's DNS, which alone knows the load balancer's name.
+    They include CONNECT_TO, because only AWS's DNS can resolve the load balancer's name.
     """
     settings = _ACCOUNT.environ()
     if _ACCOUNT.runs():
@@ -102,7 +102,7 @@ def env() -> None:
 def plan() -> None:
     """Write plan.txt, docs/plan-production.txt and terraform-graph.png.
 
-    They are real plans, for an account that has nothing yet but terraform/bootstrap.
+    The plans are for an emulated account that holds only terraform/bootstrap.
     """
     with errors_told():
         require("terraform", "dot")
@@ -119,11 +119,11 @@ def plan() -> None:
 
 @app.command()
 def compare(
-    base: Annotated[str, typer.Argument(help="A commit, such as origin/main.")],
+    base: Annotated[str, typer.Argument(help="A commit, for example origin/main.")],
 ) -> None:
-    """Write to build/plan what the plans that `plan` has written change since a commit.
+    """Compare the plans that `plan` wrote with those of a commit.
 
-    comment.md says it for a pull request; the plans lie beside it.
+    Writes build/plan/comment.md, for a pull request, and copies of the plans.
     """
     with errors_told():
         folder = ROOT / "build" / "plan"
@@ -132,16 +132,16 @@ def compare(
         for profile, path in PLANS.items():
             shutil.copy(path, folder / f"{profile}.txt")
             (summary,) = re.findall(r"^Plan: .*$", path.read_text(), re.MULTILINE)
-            parts.append(f"**{profile}**, for an account that has nothing yet: {summary[6:]}\n")
+            parts.append(f"**{profile}**, for an empty account: {summary[6:]}\n")
             changed = run("git", "diff", "--unified=2", base, "--", str(path.relative_to(ROOT)))
-            parts.append(_details(changed) if changed else "The plan is as before.\n")
+            parts.append(_details(changed) if changed else "The plan has not changed.\n")
         (folder / "comment.md").write_text("\n".join(["### What Terraform would do\n", *parts]))
 
 
 def _details(changed: str) -> str:
     shown = changed[:_MOST_CHARACTERS]
-    more = "\n(and more: see the artifact `plan`)" if shown != changed else ""
+    more = "\n(truncated; the artifact `plan` has the rest)" if shown != changed else ""
     return (
-        "<details><summary>The plan changes</summary>\n\n"
+        "<details><summary>Changes to the plan</summary>\n\n"
         f"````diff\n{shown}{more}\n````\n\n</details>\n"
     )

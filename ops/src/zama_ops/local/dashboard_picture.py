@@ -1,4 +1,4 @@
-"""The Grafana dashboard, drawn to a file from what a Prometheus has measured."""
+"""Draws the Grafana dashboard to a file, with data from a running Prometheus."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from zama_ops.paths import OBSERVABILITY
 
 DASHBOARD: Final = OBSERVABILITY / "grafana" / "dashboards" / "zama.json"
 
-# What Grafana takes for $__rate_interval: four scrapes.
+# Grafana's value of $__rate_interval: four scrapes.
 _RATE_INTERVAL: Final = "1m"
 _SAMPLES: Final = 240
 _UNITS: Final = {
@@ -30,26 +30,26 @@ _UNITS: Final = {
 }
 _SCALES: Final = {"bytes": 2.0**-20, "percentunit": 100.0, "s": 1000.0}
 
-# Names to moments, as matplotlib counts them, and values.
+# Names to times, as matplotlib dates, and values.
 Series = dict[str, tuple[list[float], list[float]]]
 
 
 def expressions(panel: Mapping[str, Any]) -> list[str]:
-    """Return a panel's PromQL, with Grafana's variable replaced as Grafana would."""
+    """Return a panel's PromQL expressions, with Grafana's variable replaced."""
     return [
         target["expr"].replace("$__rate_interval", _RATE_INTERVAL) for target in panel["targets"]
     ]
 
 
 def draw(prometheus: str, since: datetime, speed: float, title: str, path: Path) -> None:
-    """Draw every panel of the dashboard, reddened while a page is out.
+    """Draw every panel of the dashboard, shaded red while a page fires.
 
     Arguments:
-        prometheus: its address.
-        since: where the pictures begin; they end now.
-        speed: what the durations of its rules are divided by.
-        title: above all panels.
-        path: of the PNG.
+        prometheus: its URL.
+        since: the start of the time range, which ends now.
+        speed: the divisor of the rules' durations.
+        title: the picture's title.
+        path: the PNG to write.
 
     """
     dashboard = json.loads(DASHBOARD.read_text())

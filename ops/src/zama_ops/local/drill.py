@@ -1,4 +1,4 @@
-"""`zama drill`: trouble on purpose, until its alert fires; then the cure, until it clears."""
+"""`zama drill`: cause an incident until its alert fires, then fix it until the alert clears."""
 
 import importlib.util
 import json
@@ -25,31 +25,31 @@ from zama_ops.errors import CommandError
 from zama_ops.local.sandbox import KEY, NO_LIMIT, Alert, Sandbox
 from zama_ops.programs import require
 
-# Beyond what an alert promises: scrapes, evaluations, and a machine that has other things to do.
+# Added to an alert's time limits, for scrapes, evaluations and a busy machine.
 _PATIENCE_SECONDS: Final = 30
 
 
 class DrillError(Exception):
-    """What did not happen as it should."""
+    """An alert that did not fire or clear as expected."""
 
 
 Cure = Callable[[], object]
-"""Does what the runbook says."""
+"""Applies the runbook's mitigation."""
 
 
 @dataclass(frozen=True)
 class Drill:
-    """A trouble and its cure.
+    """An incident and its cure.
 
     Arguments:
-        trouble: makes the trouble, and returns its cure.
-        summary: what happens.
-        mitigation: what the runbook of the first alert says to do.
-        alerts: those that must fire, and clear.
-        minutes: within which they must fire after the trouble began, and clear after the cure.
-        task_count: how many tasks there are.
-        rate: requests/s of the callers.
-        rate_limit: of the gateway, requests/s.
+        trouble: causes the incident and returns its cure.
+        summary: what happens, in one sentence.
+        mitigation: the mitigation in the first alert's runbook.
+        alerts: the alerts that must fire and clear.
+        minutes: the limits for firing after the incident began and for clearing after the cure.
+        task_count: the number of tasks.
+        rate: the callers' requests/s.
+        rate_limit: the gateway's limit in requests/s.
 
     """
 
@@ -118,28 +118,28 @@ def _close_connections(sandbox: Sandbox) -> Cure:
 DRILLS: Final = {
     "api-killed": Drill(
         _kill_api,
-        "The API is killed and nobody starts it again.",
+        "The API is killed and not restarted.",
         "start the API again",
         (Alert("AvailabilityBudgetBurn", "1h"), Alert("NoHealthyTask")),
         minutes=(4, 8),
     ),
     "api-slow": Drill(
         _starve_api,
-        "The API gets too little CPU: it stands still four fifths of the time.",
-        "give it CPU: here, stop what takes it",
+        "The API lacks CPU: it is suspended for four fifths of the time.",
+        "give the API CPU; here, stop suspending it",
         (Alert("LatencyBudgetBurn", "1h"),),
         minutes=(15, 8),
     ),
     "key-wrong": Drill(
         _replace_key,
-        "A rotation took the old key away while callers still use it.",
+        "A rotation removed the old key while callers still use it.",
         "deploy the old key beside the new one",
         (Alert("KeysRefused"),),
         minutes=(6, 6),
     ),
     "rate-limited": Drill(
         partial(_call, rate=20),
-        "A caller sends four times what it may.",
+        "A caller sends four times its rate limit.",
         "have the caller send less, or raise the limit",
         (Alert("RateLimitHit"),),
         minutes=(6, 6),
@@ -148,7 +148,7 @@ DRILLS: Final = {
     ),
     "task-unhealthy": Drill(
         _hang_task,
-        "One of two tasks hangs: it holds its port and answers nobody.",
+        "One of two tasks hangs: it keeps its port open but does not answer.",
         "replace the task",
         (Alert("UnhealthyTasks"),),
         minutes=(5, 3),
@@ -156,28 +156,28 @@ DRILLS: Final = {
     ),
     "keepalive-race": Drill(
         _close_connections,
-        "Something between gateway and API closes connections that the gateway still uses.",
-        "have the API keep idle connections for longer than the gateway does",
+        "Connections between gateway and API are closed while the gateway still uses them.",
+        "have the API keep idle connections open for longer than the gateway does",
         (Alert("UpstreamRetries"),),
         minutes=(3, 12),
     ),
     "silence": Drill(
         partial(_call, rate=0),
-        "No request comes any more, though somebody always calls.",
-        "find out what keeps requests away; here, call again",
+        "Requests stop, although someone always calls.",
+        "find out what stops the requests; here, call again",
         (Alert("NoRequests"),),
         minutes=(12, 2),
     ),
 }
 
 
-# --- Means ----------------------------------------------------------------------------------------
+# --- Tools ----------------------------------------------------------------------------------------
 
 
 class ClosingProxy(socketserver.ThreadingTCPServer):
-    """Hands on requests to the API, and closes each connection just as its second one comes.
+    """Forwards requests to the API, and closes each connection just as its second request comes.
 
-    An API whose keep-alive is shorter than the gateway's does that by bad luck; this one always.
+    An API whose keep-alive is shorter than the gateway's does this sometimes; the proxy always.
     """
 
     daemon_threads = True
@@ -189,7 +189,7 @@ class ClosingProxy(socketserver.ThreadingTCPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting connections."""
         self.shutdown()
         self.server_close()
 
@@ -198,20 +198,20 @@ class _Connection(socketserver.BaseRequestHandler):
     server: ClosingProxy
 
     def handle(self) -> None:
-        """Hand on one request and its answer; wait for the next, and close."""
+        """Forward one request and its answer, wait for the next request, and close."""
         with socket.create_connection(("127.0.0.1", self.server.api_port)) as api:
             api.sendall(self.request.recv(65536))
             self.request.sendall(api.recv(65536))
         self.request.recv(65536)
 
 
-# --- Play -----------------------------------------------------------------------------------------
+# --- Run ------------------------------------------------------------------------------------------
 
 
 def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, str | float]]:
-    """Play a drill; return for each alert after how many seconds it fired and cleared.
+    """Run a drill; return how many seconds each alert took to fire and to clear.
 
-    The seconds are as the rules count them: `speed` times those that passed.
+    The seconds are those of the rules: `speed` times the real ones.
 
     Raises:
         DrillError: an alert fired too early, or did not fire or clear in time.
@@ -219,20 +219,20 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
     """
     fire_minutes, clear_minutes = drill.minutes
     if picture and not importlib.util.find_spec("matplotlib"):
-        raise DrillError("--picture needs what the tests install: run `make test` first.")
+        raise DrillError("--picture needs matplotlib: run `make test` first, which installs it.")
     began = datetime.now(UTC)
     with ExitStack() as ends:
         with step("Starting API, gateway, Prometheus and callers"):
             sandbox = ends.enter_context(
                 Sandbox(speed, drill.task_count, drill.rate, drill.rate_limit)
             )
-        with step("All is well"):
+        with step("Running without trouble"):
             sandbox.let_pass(minutes=2)
-            # Those that wait to fire do so because the parts were just starting.
+            # Pending alerts are from the start of the parts.
             _wait(sandbox, drill, 1, "clear", lambda state: state is None)
             early = [alert for alert, state in sandbox.alerts().items() if state == "firing"]
             if early:
-                raise DrillError(f"Before the trouble fires: {_list(early)}")
+                raise DrillError(f"These alerts fired before the incident: {_list(early)}")
         with step(f"{drill.summary.rstrip('.')}: {_list(drill.alerts)}"):
             cure = drill.trouble(sandbox)
             fired = _wait(sandbox, drill, fire_minutes, "fire", lambda state: state == "firing")
@@ -240,13 +240,13 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
             cure()
             cleared = _wait(sandbox, drill, clear_minutes, "clear", lambda state: state != "firing")
         if picture:
-            from zama_ops.local.dashboard_picture import draw  # noqa: PLC0415 - needs what only tests install
+            from zama_ops.local.dashboard_picture import draw  # noqa: PLC0415 - matplotlib is optional
 
             with step(f"Drawing {picture}"):
                 sandbox.let_pass(minutes=2)
                 title = (
-                    f"{drill.summary} Measured in a drill on one machine,"
-                    f" {began:%Y-%m-%d}; the rules' durations divided by {speed:g}."
+                    f"{drill.summary} Drill on one machine, {began:%Y-%m-%d};"
+                    f" durations in the rules are divided by {speed:g}."
                 )
                 draw(sandbox.prometheus, began, speed, title, picture)
     return [
@@ -262,13 +262,15 @@ def _wait(
     verb: str,
     holds: Callable[[str | None], bool],
 ) -> dict[Alert, float]:
-    """Return after how many seconds it held for each of the drill's alerts."""
+    """Return after how many seconds the condition held for each of the drill's alerts."""
     began = time.monotonic()
     deadline = began + minutes * 60 / sandbox.speed + _PATIENCE_SECONDS
     held: dict[Alert, float] = {}
     while missing := [alert for alert in drill.alerts if alert not in held]:
         if time.monotonic() > deadline:
-            raise DrillError(f"Within {minutes} minutes did not {verb}: {_list(missing)}")
+            raise DrillError(
+                f"These alerts did not {verb} within {minutes} minutes: {_list(missing)}"
+            )
         time.sleep(0.1)
         states = sandbox.alerts()
         passed = round((time.monotonic() - began) * sandbox.speed, 1)
@@ -283,17 +285,16 @@ def _list(alerts: Iterable[Alert]) -> str:
 # --- Command --------------------------------------------------------------------------------------
 
 app: Final = typer.Typer(
-    help="Make trouble on purpose, see its alert fire, cure it, see the alert clear.\n\n"
-    "The real API and gateway run on ports of their own and are called all the time; a real"
-    " Prometheus, which must be on the PATH, evaluates the rules of observability/prometheus."
-    " Exit code 1: an alert did not fire or clear within the time that it promises, or one fired"
-    " before the trouble.",
+    help="Cause an incident, watch its alert fire, fix it, and watch the alert clear.\n\n"
+    "The real API and gateway run on separate ports under constant load. A real Prometheus, which"
+    " must be on the PATH, evaluates the rules of observability/prometheus. Exit code 1: an alert"
+    " did not fire or clear in time, or fired before the incident.",
     no_args_is_help=True,
 )
 
 
 def command(name: str, drill: Drill) -> Callable[..., None]:
-    """Return the command that plays a drill."""
+    """Return the command that runs a drill."""
 
     def play(
         *,
@@ -303,11 +304,11 @@ def command(name: str, drill: Drill) -> Callable[..., None]:
         ] = 10,
         picture: Annotated[
             Path | None,
-            typer.Option(help="Draw the dashboard to this PNG (needs `make test` to have run)."),
+            typer.Option(help="Draw the dashboard to this PNG (after `make test`)."),
         ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
-        # As Ctrl-C does: what was started is ended.
+        # End all programs on SIGTERM, as on Ctrl-C.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             require("prometheus")

@@ -1,4 +1,4 @@
-"""`zama new`: a copy of this repository under another name, as the beginning of another service."""
+"""`zama new`: start a new service from a renamed copy of this repository."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
 from zama_ops.programs import run
 
-# Short enough for the names of AWS that it becomes part of, and good as a Python module's.
+# Short enough for names of AWS resources, and valid in a Python module's name.
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
 _OLD: Final = "zama"
 
@@ -20,13 +20,13 @@ _OLD: Final = "zama"
 def new(
     name: Annotated[str, typer.Argument(help="2 to 12 lower-case letters and digits")],
     directory: Annotated[
-        Path | None, typer.Argument(help="where to; it must not be there yet  [default: ../NAME]")
+        Path | None, typer.Argument(help="a path that does not exist yet  [default: ../NAME]")
     ] = None,
 ) -> None:
-    """Begin another service: a copy of this repository under another name, and without its history.
+    """Start a new service: a copy of this repository with a new name and without its history.
 
-    It runs, is tested and deployed as this one, and still adds two numbers: docs/golden-path.md
-    says how to make it do something else.
+    The copy runs, is tested and is deployed like this service, and still adds two numbers.
+    docs/golden-path.md explains how to change that.
     """
     with errors_told():
         target = directory or ROOT.parent / name
@@ -38,19 +38,19 @@ def new(
 
 
 def copy(name: str, target: Path) -> None:
-    """Copy what git tracks, with the service's name replaced in paths and in texts.
+    """Copy the files that git tracks, with the service's name replaced in paths and texts.
 
     Raises:
-        CommandError: the name cannot be used, the target is there, this is no checkout.
+        CommandError: the name is invalid, the target exists, or this is not a git checkout.
 
     """
     if not _NAME.fullmatch(name) or _OLD in name:
         raise CommandError(
-            f"'{name}' cannot be used: it must be 2 to 12 lower-case letters and digits, a letter"
-            f" first, and without {_OLD}"
+            f"'{name}' is not a valid name. Use 2 to 12 lower-case letters and digits, starting"
+            f" with a letter, without '{_OLD}'."
         )
     if target.exists():
-        raise CommandError(f"{target} is there already: name another directory")
+        raise CommandError(f"{target} exists already. Choose another directory.")
     for path in run("git", "ls-files").splitlines():
         source, copied = ROOT / path, target / _renamed(path, name)
         copied.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def copy(name: str, target: Path) -> None:
         try:
             text = source.read_text()
         except UnicodeDecodeError:
-            continue  # A picture.
+            continue  # a picture
         copied.write_text(_renamed(text, name))
     run("git", "init", "--quiet", "--initial-branch=main", str(target))
     run("git", "-C", str(target), "add", "--all")

@@ -1,7 +1,7 @@
-"""What a drill runs on: the real API and gateway, callers, and a real Prometheus.
+"""The environment of a drill: the real API and gateway, callers, and a real Prometheus.
 
-Prometheus has the scrape configuration and the rules of observability/prometheus, with all their
-windows, waiting times and intervals divided by a speed; thresholds are as they are.
+Prometheus uses the scrape configuration and the rules of observability/prometheus. All windows,
+`for` durations and intervals are divided by a speed; thresholds do not change.
 """
 
 import re
@@ -30,18 +30,18 @@ _MILLISECONDS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Alert(NamedTuple):
-    """An alert of Prometheus': its name, and the window that it looks at if there are several."""
+    """A Prometheus alert: its name, and its window if there are several."""
 
     name: str
     window: str = ""
 
     def __str__(self) -> str:
-        """Return it as a person would say it."""
+        """Return the name, with the window in parentheses."""
         return f"{self.name} ({self.window})" if self.window else self.name
 
 
 class Task:
-    """An API, the gateway in front of it, and what counts the gateway's requests."""
+    """An API, its gateway, and the program that counts the gateway's requests."""
 
     def __init__(self, programs: Programs, rate_limit: int) -> None:
         self.api_port, self.gateway_port, self._metrics_port = (free_port() for _ in range(3))
@@ -53,7 +53,7 @@ class Task:
 
     @property
     def targets(self) -> dict[str, str]:
-        """Where Prometheus finds it, by job."""
+        """The addresses for Prometheus, by job."""
         return {"api": f"{HOST}:{self.api_port}", "gateway": f"{HOST}:{self._metrics_port}"}
 
     def start_api(self) -> None:
@@ -61,7 +61,7 @@ class Task:
         self.api = start_api(self._programs, self.api_port, self._settings())
 
     def start_gateway(self, keys: str = f"callers={KEY}", api_port: int | None = None) -> None:
-        """Start the gateway, with other keys or in front of another port if given."""
+        """Start the gateway; other keys or another API port can be given."""
         self.gateway = start_gateway(
             self._programs,
             self.gateway_port,
@@ -70,13 +70,13 @@ class Task:
         )
 
     def restart_gateway(self, keys: str = f"callers={KEY}", api_port: int | None = None) -> None:
-        """Stop the gateway, as a deployment does, and start it as told."""
+        """Stop the gateway, as a deployment does, and start it with these settings."""
         self.gateway.process.terminate()
         self.gateway.process.wait()
         self.start_gateway(keys, api_port)
 
     def _settings(self) -> Mapping[str, str]:
-        # All, so that nothing of the caller's shell counts.
+        # All settings, so that the shell's environment has no effect.
         return settings(
             {
                 "PORT": str(self.api_port),
@@ -96,13 +96,13 @@ class Task:
 
 @dataclass
 class Sandbox:
-    """The parts, running; as a context manager it ends all that it started.
+    """A running sandbox; as a context manager it ends everything that it started.
 
     Arguments:
-        speed: what the durations of Prometheus' rules are divided by.
-        task_count: how many tasks; callers call the first.
-        rate: requests/s.
-        rate_limit: of the gateway, requests/s.
+        speed: the divisor of the rules' durations.
+        task_count: the number of tasks; callers call the first.
+        rate: the callers' requests/s.
+        rate_limit: the gateway's limit in requests/s.
 
     """
 
@@ -132,7 +132,7 @@ class Sandbox:
         self._ends.close()
 
     def alerts(self) -> dict[Alert, str]:
-        """Return the alerts that Prometheus has now, each with its state: pending or firing."""
+        """Return Prometheus's current alerts, each with its state: pending or firing."""
         answer = HttpClient(self.prometheus, timeout=10).send("GET", "/api/v1/alerts")
         alerts = answer.json()["data"]["alerts"]
         return {
@@ -141,7 +141,7 @@ class Sandbox:
         }
 
     def let_pass(self, minutes: float) -> None:
-        """Let so many minutes pass, as Prometheus' rules count them."""
+        """Wait for some minutes of the rules' time."""
         time.sleep(minutes * 60 / self.speed)
 
     def _start_prometheus(self, programs: Programs) -> str:
@@ -151,7 +151,7 @@ class Sandbox:
         config["global"] = {
             name: faster(duration, self.speed) for name, duration in config["global"].items()
         }
-        # A machine that is busy with other things is no trouble of the service's.
+        # A long timeout: a scrape must not fail because this machine is busy.
         config["global"]["scrape_timeout"] = config["global"]["scrape_interval"]
         config["rule_files"] = ["*.rules.yaml"]
         for job in config["scrape_configs"]:
@@ -189,7 +189,7 @@ def faster_expression(expression: str, speed: float) -> str:
 
 
 def faster_rules(rules: Any, speed: float) -> Any:
-    """Return a file of rules with all its durations divided by `speed`."""
+    """Return the contents of a rules file with all durations divided by `speed`."""
     for group in rules["groups"]:
         group["interval"] = faster(group["interval"], speed)
         for rule in group["rules"]:

@@ -1,4 +1,4 @@
-"""`zama up`: the API and the gateway on this machine, without containers."""
+"""`zama up`: run the API and the gateway on this machine, without containers."""
 
 import fcntl
 import os
@@ -20,23 +20,23 @@ from zama_ops.pair import API, GATEWAY, HOST, settings
 def up() -> None:
     """Run the API and the gateway on this machine until Ctrl-C.
 
-    The API listens on 127.0.0.1:8080 (PORT), the gateway on 127.0.0.1:8081 (LISTEN_PORT), and the
-    key is CHANGEME unless API_KEY or API_KEYS is set. All other settings come from the environment
-    too; the README lists them. Log lines go to standard output. Ctrl-C drains both, a second one
-    ends them at once.
+    The API listens on 127.0.0.1:8080 (PORT), the gateway on 127.0.0.1:8081 (LISTEN_PORT). The key
+    is CHANGEME unless API_KEY or API_KEYS is set. The README lists all settings, which come from
+    environment variables. Logs go to standard output. Ctrl-C drains both programs; a second Ctrl-C
+    stops them at once.
     """
     environ = settings(os.environ)
     for name in ("PORT", "LISTEN_PORT"):
         if not _is_free(environ[name]):
             notes.print(
-                f"zama: {name} {environ[name]} is taken. Stop what listens there (`zama up` in"
-                f" another terminal?) or choose another: {name}=9000 make up",
+                f"zama: {name} {environ[name]} is in use. Stop the program that listens there"
+                f" (`zama up` in another terminal?) or choose another port: {name}=9000 make up",
                 style="red",
             )
             raise typer.Exit(1)
     _append_to_output()
 
-    # In sessions of their own: a terminal's Ctrl-C must reach this process only, to be passed on.
+    # Separate sessions: a terminal's Ctrl-C must reach only this process, which passes it on.
     children = [
         subprocess.Popen(command, env=environ, start_new_session=True) for command in (API, GATEWAY)
     ]
@@ -57,21 +57,21 @@ def up() -> None:
     api, gateway = (f"http://{HOST}:{environ[name]}" for name in ("PORT", "LISTEN_PORT"))
     while None in (codes := [child.poll() for child in children]):
         if codes != [None, None] and not stopping:
-            # One could not start, or died; the other is of no use alone.
+            # One program failed to start or died: stop the other as well.
             code = abs(codes[0] or codes[1] or 1)
             stop()
-        # The API first: a gateway that is asked too early logs errors that worry a newcomer.
+        # Ask the API first: a gateway that is asked too early logs errors.
         if not greeted and all(HttpClient(url).is_ready() for url in (api, gateway)):
             greeted = True
             notes.print(_greeting(gateway, environ))
         time.sleep(0.05)
-    # Who was killed has a negative code.
+    # A killed process has a negative exit code.
     raise typer.Exit(code or max(abs(child.returncode) for child in children))
 
 
 def _is_free(port: str) -> bool:
     if not port.isdigit():
-        return True  # The part that it is for says what is wrong with it.
+        return True  # the program itself reports the invalid port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -82,14 +82,14 @@ def _is_free(port: str) -> bool:
 
 
 def _append_to_output() -> None:
-    """Let both parts write to one file without overwriting each other's lines."""
+    """Set O_APPEND, so that both programs can write to one file without overwriting lines."""
     descriptor = sys.stdout.fileno()
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
 
 
 def _greeting(url: str, environ: Mapping[str, str]) -> str:
-    # A key that is not the example is a secret and not shown.
+    # Any key but the example is secret and not shown.
     shown = environ["API_KEY"] == EXAMPLE_KEY and not environ.get("API_KEYS")
     key = EXAMPLE_KEY if shown else "YOUR_KEY"
     return (

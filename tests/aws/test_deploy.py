@@ -82,7 +82,7 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     saved = workflow.checkout.path / "build" / "plan" / "tfplan"
     plan = saved.read_bytes()
     saved.write_bytes(plan + b" ")
-    assert "not the plan that release.json speaks of" in workflow.deploy("apply")[1]
+    assert "does not match the checksum in release.json" in workflow.deploy("apply")[1]
     saved.write_bytes(plan)
     workflow.checkout.git("commit", "--quiet", "--allow-empty", "--message", "Another")
     assert "is checked out" in workflow.deploy("apply")[1]
@@ -192,11 +192,11 @@ def test_an_existing_tag_is_not_pushed_again(minimal: Deployment, tmp_path: Path
     assert called[1:] == [f"docker tag zama-api:local {url}", f"docker push --quiet {url}"]
     # The stand-in for docker pushes nothing.
     assert code == 1
-    assert "was pushed, and is not there" in said
+    assert "was pushed, but ECR does not have it" in said
 
     # An image built on a base of this machine alone is not pushed.
     programs.answer("base", "zama-stand-in-python:bookworm")
     code, said, again = programs.zama("images", "push", **here)
     assert code == 1
-    assert "built on zama-stand-in-python:bookworm: no image to push" in said
+    assert "built on zama-stand-in-python:bookworm and cannot be pushed" in said
     assert len(again) == len(called) + 1

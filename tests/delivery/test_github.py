@@ -112,12 +112,12 @@ def test_a_pull_request_gets_its_changes_to_the_plans(programs: StandIns) -> Non
     code, said, _ = programs.zama("aws-local", "compare", "HEAD")
     assert code == 0, said
     comment = programs.checkout.path / "build" / "plan" / "comment.md"
-    assert comment.read_text().count("The plan is as before.") == 2
+    assert comment.read_text().count("The plan has not changed.") == 2
     programs.checkout.edit("plan.txt", '      + dashboard_name = "zama-challenge"\n', "")
     assert programs.zama("aws-local", "compare", "HEAD")[0] == 0
     text = comment.read_text()
     assert '\n-      + dashboard_name = "zama-challenge"\n' in text
-    assert text.count("The plan is as before.") == 1
+    assert text.count("The plan has not changed.") == 1
     assert text.count(" to add, 0 to change, 0 to destroy.") == 2
     plans = {path.name for path in comment.parent.iterdir()}
     assert plans == {"comment.md", "minimal.txt", "production.txt"}

@@ -91,5 +91,5 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """An existing directory is left unchanged."""
     done = begin("orders", tmp_path)
     assert done.returncode == 1
-    assert "is there already" in done.stderr
+    assert "exists already" in done.stderr
     assert not list(tmp_path.iterdir())

@@ -100,7 +100,7 @@ def test_a_taken_port_is_reported_before_anything_starts(tmp_path: Path, name: s
         port = taken.getsockname()[1]
         with Up(tmp_path, **{name: str(port)}) as up:
             assert up.process.wait(10) == 1
-    assert f"{name} {port} is taken" in up.printed()
+    assert f"{name} {port} is in use" in up.printed()
     assert "started" not in up.printed()
 
 

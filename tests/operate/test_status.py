@@ -32,8 +32,8 @@ def test_a_healthy_service_has_no_faults() -> None:
     ("changed", "told"),
     [
         ({"rollout": "FAILED"}, ["the last deployment failed: tasks failed to start"]),
-        ({"tasks": [{"state": "RUNNING"}, {"state": "PENDING"}]}, ["1 of 2 tasks run"]),
-        ({"targets": {"unhealthy": 2}}, ["the load balancer finds 0 of 2 tasks healthy"]),
+        ({"tasks": [{"state": "RUNNING"}, {"state": "PENDING"}]}, ["1 of 2 tasks are running"]),
+        ({"targets": {"unhealthy": 2}}, ["0 of 2 tasks are healthy targets"]),
         ({"firing": ["ServerErrors"]}, ["ServerErrors is firing: docs/runbooks"]),
         ({"budgets": {"latency": -0.1}}, ["the latency budget is used up: docs/slo.md"]),
     ],

@@ -1,1 +1,1 @@
-"""Commands that ask, or change, a running service."""
+"""Commands that query or change a running service."""

@@ -1,4 +1,4 @@
-"""`zama keys`: the life of an API key, from its issue until it is refused."""
+"""`zama keys`: issue, list, rotate, revoke and restore API keys."""
 
 import json
 import sys
@@ -20,22 +20,24 @@ from zama_ops.keyring import Key, Keyring, fingerprint, has_our_form, issued
 from zama_ops.logs_insights import ask, questions
 from zama_ops.options import PREFIX, AsJson, ConnectTo, Prefix
 
-# More than one for each of some tasks, as the load balancer takes them in turn.
+# Enough to reach each of several tasks, which the load balancer calls in turn.
 _PROOFS: Final = 6
 _FULL: Final = 0.8
-_NEXT: Final = "It is accepted after the next deployment: `zama keys deploy`."
+_NEXT: Final = "The key is accepted after the next deployment: run `zama keys deploy`."
 
 app: Final = typer.Typer(
-    help="Issue, list, rotate and revoke API keys. They are all in one SSM parameter, which a task"
-    " reads when it starts: what is changed there counts after the next deployment.",
+    help="Issue, list, rotate and revoke API keys. All keys are in one SSM parameter. Tasks read it"
+    " when they start, so a change takes effect with the next deployment.",
     no_args_is_help=True,
 )
 
-Client = Annotated[str, typer.Argument(metavar="CLIENT", help="Whose key; as the logs name it.")]
-Advanced = Annotated[
-    bool, typer.Option("--advanced", help="Pay for 8 KiB of keys where 4 KiB are not enough.")
+Client = Annotated[
+    str, typer.Argument(metavar="CLIENT", help="The client's name, as in the access log.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Advanced = Annotated[
+    bool, typer.Option("--advanced", help="Pay for 8 KiB of keys if 4 KiB are not enough.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 # --- Commands -------------------------------------------------------------------------------------
@@ -49,9 +51,9 @@ def issue(
     advanced: Advanced = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a new key beside those that there are, and print it this once.
+    """Add a new key and print it; it is not shown again.
 
-    It is accepted after the next deployment: `zama keys deploy`.
+    The key is accepted after the next deployment: run `zama keys deploy`.
     """
     with errors_told(), client("ssm") as ssm:
         _issue(Keyring(ssm, EcsService(prefix).parameter(), advanced), client_name, as_json=as_json)
@@ -63,13 +65,13 @@ def list_keys(
     *,
     prefix: Prefix = PREFIX,
     days: Annotated[
-        int, typer.Option(min=0, help="How far to look for a key's last use; 0: not at all.")
+        int, typer.Option(min=0, help="Days of logs to search for the keys' use; 0: none.")
     ] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """List the keys: client, fingerprint, age, and from the log how often and when last used.
+    """List the keys with client, fingerprint, age, number of requests and last use.
 
-    The log is searched for it, which AWS charges by what it reads.
+    The last two come from the log; AWS charges for the data that the search scans.
     """
     with errors_told(), client("ssm") as ssm:
         ring = Keyring(ssm, EcsService(prefix).parameter())
@@ -80,7 +82,7 @@ def list_keys(
         typer.echo(json.dumps({"keys": rows, "bytes": size, "most_bytes": most}, indent=2))
         return
     columns = ("client", "fingerprint", "issued", "days old", "requests", "last used")
-    table = Table(*columns, caption=f"{size} of {most} bytes are taken")
+    table = Table(*columns, caption=f"{size} of {most} bytes are used")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     Console().print(table)
@@ -92,17 +94,17 @@ def rotate(  # noqa: PLR0913 - a command's options
     *,
     retire: Annotated[
         bool | None,
-        typer.Option("--retire/--keep", help="Revoke the old keys without asking, or do not."),
+        typer.Option("--retire/--keep", help="Revoke or keep the old keys, without asking."),
     ] = None,
     prefix: Prefix = PREFIX,
     connect_to: ConnectTo = None,
     advanced: Advanced = False,
     as_json: AsJson = False,
 ) -> None:
-    """Issue another key for a client, deploy and prove it, then offer to revoke the old ones.
+    """Issue a new key for a client, deploy it, test it, then offer to revoke the old keys.
 
-    Until they are revoked, old and new keys are accepted alike, so that the client can change over
-    when it likes. No request is lost by it.
+    The service accepts old and new keys until you revoke the old ones, so that the client can
+    switch at any time without losing a request.
     """
     with errors_told(), client("ssm") as ssm:
         service = EcsService(prefix)
@@ -113,11 +115,12 @@ def rotate(  # noqa: PLR0913 - a command's options
         _prove(service, connect_to, [new], 200)
         prints = ", ".join(key.fingerprint for key in old)
         if retire is None:
-            # A pipe cannot be asked.
+            # Ask only in a terminal.
             retire = sys.stdin.isatty() and _offers_to_retire(old, _uses(prefix, days=1))
         if not retire:
             notes.print(
-                f"Still accepted, until `zama keys revoke {client_name}` names it: {prints}"
+                f"Still accepted until you run `zama keys revoke {client_name} FINGERPRINT`:"
+                f" {prints}"
             )
             return
         _revoke(service, ring, old, connect_to)
@@ -128,16 +131,17 @@ def revoke(
     client_name: Client,
     key_fingerprint: Annotated[
         str | None,
-        typer.Argument(metavar="[FINGERPRINT]", help="Which; without, all of the client's."),
+        typer.Argument(metavar="[FINGERPRINT]", help="One key; default: all of the client's keys."),
     ] = None,
     *,
     yes: Yes = False,
     prefix: Prefix = PREFIX,
     connect_to: ConnectTo = None,
 ) -> None:
-    """Take a client's keys away, deploy that, and see that they are refused.
+    """Revoke a client's keys, deploy the change, and check that the keys are refused.
 
-    Whoever still uses one gets 403, and nobody else notices. `zama keys restore` undoes it.
+    Requests with a revoked key get 403; other clients are not affected. Undo it with
+    `zama keys restore`.
     """
     with errors_told(), client("ssm") as ssm:
         service = EcsService(prefix)
@@ -145,7 +149,7 @@ def revoke(
         keys = _of(ring.keys(), client_name, key_fingerprint)
         prints = ", ".join(key.fingerprint for key in keys)
         if not yes:
-            typer.confirm(f"Refuse {prints} of {client_name} from now on?", abort=True, err=True)
+            typer.confirm(f"Revoke {prints} of {client_name}?", abort=True, err=True)
         _revoke(service, ring, keys, connect_to)
 
 
@@ -153,14 +157,14 @@ def revoke(
 def restore(
     client_name: Client,
     key_fingerprint: Annotated[
-        str, typer.Argument(metavar="FINGERPRINT", help="As `zama keys revoke` named it.")
+        str, typer.Argument(metavar="FINGERPRINT", help="As `zama keys revoke` showed it.")
     ],
     *,
     prefix: Prefix = PREFIX,
 ) -> None:
-    """Give a client back a key that was revoked, from the parameter's history.
+    """Restore a client's revoked key from the parameter's history.
 
-    It is accepted after the next deployment: `zama keys deploy`.
+    The key is accepted after the next deployment: run `zama keys deploy`.
     """
     with errors_told(), client("ssm") as ssm:
         ring = Keyring(ssm, EcsService(prefix).parameter())
@@ -171,7 +175,7 @@ def restore(
 
 @app.command()
 def deploy(*, prefix: Prefix = PREFIX) -> None:
-    """Replace the tasks one after the other, so that they read the keys; no request is lost."""
+    """Replace the tasks, so that they read the current keys; no request is lost."""
     with errors_told():
         _deploy(EcsService(prefix))
 
@@ -183,15 +187,15 @@ def whose(
     prefix: Prefix = PREFIX,
     as_json: AsJson = False,
 ) -> None:
-    """Say whose key this is; it is asked for, or read from standard input.
+    """Show which client a key belongs to; read the key from a prompt or standard input.
 
-    Not from an argument, which the list of processes and the shell's history would show. Exit code
-    1: it is nobody's.
+    A key as an argument would appear in process lists and in the shell's history. Exit code 1: no
+    client has this key.
     """
     if key:
         notes.print(
-            "zama: the list of processes and the shell's history have that key now. `zama keys"
-            " whose` alone asks for it, or `zama keys whose <FILE` reads it.",
+            "zama: that key is now in the process list and the shell's history. Run `zama keys"
+            " whose` without the key, or `zama keys whose <FILE`.",
             style="red",
         )
         raise typer.Exit(2)
@@ -206,7 +210,7 @@ def whose(
         typer.echo(json.dumps({**answer, "issued": str(issued(secret) or "") or None}, indent=2))
     elif match:
         typer.echo(f"{match.client} {match.fingerprint}")
-        notes.print(f"If it is in a wrong hand: `zama keys rotate {match.client} --retire`")
+        notes.print(f"If the key leaked, run `zama keys rotate {match.client} --retire`.")
     if not match:
         notes.print(f"zama: {_why_nobodys(secret)}", style="red")
         raise typer.Exit(1)
@@ -216,30 +220,30 @@ def whose(
 
 
 def _issue(ring: Keyring, client_name: str, *, as_json: bool) -> Key:
-    """Write a new key and print it."""
+    """Add a new key and print it."""
     new = Key.issue(client_name)
     ring.change(lambda keys: (*keys, new))
     if as_json:
         answer = {"client": new.client, "fingerprint": new.fingerprint, "key": new.secret}
         typer.echo(json.dumps(answer, indent=2))
     else:
-        notes.print(f"The key of {new.client}, {new.fingerprint}; it is not shown again:")
+        notes.print(f"New key of {new.client} ({new.fingerprint}), not shown again:")
         typer.echo(new.secret)
     size, most = ring.room()
     if size > _FULL * most:
-        notes.print(f"{size} of {most} bytes for keys are taken.", style="yellow")
+        notes.print(f"The keys use {size} of {most} bytes.", style="yellow")
     return new
 
 
 def _revoke(service: EcsService, ring: Keyring, keys: list[Key], connect_to: str | None) -> None:
-    """Take keys away and see that they are refused."""
+    """Remove keys, deploy, and check that the service refuses them."""
 
     def without(before: tuple[Key, ...]) -> tuple[Key, ...]:
         after = tuple(key for key in before if key not in keys)
         if not after:
             raise CommandError(
-                "No key would be left, and without one the gateway does not start: issue another"
-                f" first, or `zama keys rotate {keys[0].client} --retire`."
+                "No key would be left, and the gateway does not start without one. Issue another"
+                f" key first, or run `zama keys rotate {keys[0].client} --retire`."
             )
         return after
 
@@ -249,21 +253,21 @@ def _revoke(service: EcsService, ring: Keyring, keys: list[Key], connect_to: str
 
 
 def _deploy(service: EcsService) -> None:
-    with step(f"Deploying {service.prefix} with the keys as they are"):
+    with step(f"Deploying {service.prefix} with the current keys"):
         service.roll_out()
 
 
 def _prove(service: EcsService, connect_to: str | None, keys: Iterable[Key], status: int) -> None:
-    """See through the load balancer that these keys are accepted, or refused.
+    """Check through the load balancer that each key gets this status.
 
     Raises:
-        CommandError: one is not.
+        CommandError: a key got another status, or no answer.
 
     """
     url = service.url()
     for key in keys:
         called = caller(url, key.secret, connect_to)
-        with step(f"Asking {url} with {key.fingerprint}: {status}"):
+        with step(f"Expecting {status} from {url} with {key.fingerprint}"):
             try:
                 for _ in range(_PROOFS):
                     expect(called, status, "POST", "/sum", SUM)
@@ -272,40 +276,40 @@ def _prove(service: EcsService, connect_to: str | None, keys: Iterable[Key], sta
 
 
 def _of(keys: Iterable[Key], client_name: str, wanted: str | None = None) -> list[Key]:
-    """Return a client's keys, or the one with this fingerprint.
+    """Return a client's keys, or only the one with the wanted fingerprint.
 
     Raises:
-        CommandError: there is none.
+        CommandError: there is no such key.
 
     """
     every = list(keys)
     theirs = [key for key in every if key.client == client_name]
     if not theirs:
-        known = ", ".join(sorted({key.client for key in every})) or "nobody"
-        raise CommandError(f"{client_name} has no such key. Who has: {known}")
+        known = ", ".join(sorted({key.client for key in every})) or "none"
+        raise CommandError(f"{client_name} has no such key. Clients that have one: {known}")
     chosen = [key for key in theirs if wanted in {None, key.fingerprint}]
     if not chosen:
         known = ", ".join(key.fingerprint for key in theirs)
-        raise CommandError(f"{client_name} has no such key as {wanted}. It has: {known}")
+        raise CommandError(f"{client_name} has no key {wanted}. It has: {known}")
     return chosen
 
 
 def _offers_to_retire(old: Iterable[Key], uses: dict[str, dict[str, Any]]) -> bool:
     for key in old:
-        used = uses.get(key.fingerprint, {"last_used": "not within a day"})
-        notes.print(f"{key.fingerprint} was used last: {used['last_used']}")
-    return typer.confirm("Revoke it, now that the new one works?", err=True)
+        used = uses.get(key.fingerprint, {"last_used": "not in the last day"})
+        notes.print(f"{key.fingerprint}: last used {used['last_used']}")
+    return typer.confirm("The new key works. Revoke the old keys?", err=True)
 
 
 def _why_nobodys(secret: str) -> str:
     if issued(secret):
-        return f"nobody's now: a key of ours, {fingerprint(secret)}, which was revoked"
+        return f"this key of ours, {fingerprint(secret)}, was revoked"
     if has_our_form(secret):
-        return "nobody's: a key of ours, but not copied right, by its checksum"
-    return "nobody's, and not of the form of our keys"
+        return "this looks like a key of ours, but its checksum is wrong: was it copied completely?"
+    return "no client has this key, and it does not have the format of our keys"
 
 
-# --- What is told of them -------------------------------------------------------------------------
+# --- Description ----------------------------------------------------------------------------------
 
 
 def _described(key: Key, use: dict[str, Any] | None) -> dict[str, Any]:
@@ -319,8 +323,8 @@ def _described(key: Key, use: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _uses(prefix: str, days: int) -> dict[str, dict[str, Any]]:
-    """Return how often and when last each key was used, by its fingerprint."""
-    with step(f"Asking the log of the last {days} days"), client("logs") as aws:
+    """Return each key's number of requests and last use, by fingerprint."""
+    with step(f"Searching the log of the last {days} days"), client("logs") as aws:
         rows = ask(aws, questions(aws, prefix)["keys"], 24 * 60 * days)
     return {
         row["key"]: {"requests": int(row["requests"]), "last_used": _moment(row["last"])}
@@ -329,7 +333,7 @@ def _uses(prefix: str, days: int) -> dict[str, dict[str, Any]]:
 
 
 def _moment(text: str) -> str:
-    """Return a moment to the second; CloudWatch gives an aggregate's in milliseconds."""
+    """Return a time to the second; CloudWatch returns aggregated times in milliseconds."""
     if text.isdigit():
         text = datetime.fromtimestamp(int(text) / 1000, UTC).isoformat()
     return text[:19].replace("T", " ")

@@ -1,4 +1,4 @@
-"""`zama load`: constant load on a deployment, and how it was answered."""
+"""`zama load`: send constant load to a deployment and measure the answers."""
 
 import json
 from collections import Counter
@@ -23,10 +23,10 @@ from zama_ops.programs import require
 
 @dataclass(frozen=True)
 class Report:
-    """What became of it; latencies are those of answers with 200.
+    """The result of a load test; latencies are of answers with status 200.
 
-    Percentiles are in milliseconds, by their names, over all and for each second in which requests
-    were due.
+    Percentiles are in milliseconds, by name, for the whole test and for each second in which
+    requests were due.
     """
 
     plan: Plan
@@ -38,7 +38,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether all were answered, none with a 5xx, and some with the sum."""
+        """Whether all requests were answered, none with a 5xx, and some with the sum."""
         return not self.unanswered and 200 in self.statuses and max(self.statuses) < 500
 
 
@@ -46,9 +46,9 @@ def load(  # noqa: PLR0913 - a command's options
     url: Url,
     *,
     rate: Annotated[float, typer.Option(min=0.1, max=20_000, help="Requests a second.")] = 5,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long.")] = 30,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Duration in seconds.")] = 30,
     connections: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many requests can be on their way at once.")
+        int, typer.Option(min=1, max=1000, help="The most requests in flight at once.")
     ] = 32,
     connect_to: ConnectTo = None,
     folder: Annotated[
@@ -56,13 +56,13 @@ def load(  # noqa: PLR0913 - a command's options
     ] = BUILD / "load",
     as_json: AsJson = False,
 ) -> None:
-    """Send POST /sum at a constant rate, whatever the answers, and tell how long they took.
+    """Send POST /sum at a constant rate and measure the latency.
 
-    Each request is due at a fixed moment, from which its latency counts: a slow answer does not
-    hide how long others would have waited (coordinated omission). A valid key comes from the
-    environment, API_KEY; on this machine it is CHANGEME unless set. Certificates are not checked.
-    Needs wrk, and for the picture `make setup`. Exit code 1: a request was not answered, or with a
-    5xx, or none was answered with the sum; 2: there is no key or no URL.
+    Each request is due at a fixed moment, and its latency counts from then, so that slow answers do
+    not hide delays (coordinated omission). Set a valid key in API_KEY; for a local URL the default
+    is CHANGEME. Certificates are not checked. Needs wrk, and for the picture `make setup`. Exit
+    code 1: a request was not answered or got a 5xx, or no request got the sum; 2: the URL is
+    invalid or there is no key.
     """
     plan, key = Plan(url, rate, seconds, connections), key_for(url)
     with errors_told():
@@ -78,13 +78,13 @@ def load(  # noqa: PLR0913 - a command's options
         typer.echo(text)
     else:
         Console().print(_table(report))
-        notes.print(f"Written to {folder}")
+        notes.print(f"The report is in {folder}.")
     if not report.passed:
         raise typer.Exit(1)
 
 
 def _shown(plan: Plan, key: str, connect_to: str | None) -> Iterator[Answer]:
-    """Yield the answers as they come, and show the progress."""
+    """Yield the answers as they arrive, and show the progress."""
     with Progress(console=notes, transient=True) as progress:
         task = progress.add_task("Answers", total=plan.requests)
         for answer in answers(plan, key, connect_to):
@@ -121,11 +121,11 @@ def _table(report: Report) -> Table:
 
 
 def _draw(report: Report, path: Path) -> None:
-    """Draw latency over time, if matplotlib is there."""
+    """Draw the latency over time, if matplotlib is installed."""
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - `make up` installs none
+        from matplotlib.figure import Figure  # noqa: PLC0415 - `make up` does not install it
     except ImportError:
-        notes.print("No picture without matplotlib: `make setup` installs it.")
+        notes.print("The picture needs matplotlib: run `make setup`.")
         return
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots()
@@ -143,5 +143,5 @@ def _draw(report: Report, path: Path) -> None:
     axes.set_ylabel("milliseconds")
     axes.set_yscale("log")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(title="latency of the second, and of all")
+    axes.legend(title="latency per second (numbers: overall)")
     figure.savefig(path, dpi=120)

@@ -1,4 +1,4 @@
-"""`zama logs`: the questions that runbooks ask the log, answered."""
+"""`zama logs`: run the saved log queries that the runbooks use."""
 
 import json
 from typing import Annotated, Any
@@ -15,16 +15,16 @@ from zama_ops.options import PREFIX, AsJson, Prefix
 
 def logs(
     question: Annotated[
-        str | None, typer.Argument(help="A saved query's name; without one they are listed.")
+        str | None, typer.Argument(help="A saved query's name; default: list all names.")
     ] = None,
     *,
-    minutes: Annotated[int, typer.Option(min=1, help="How far to look back.")] = 60,
+    minutes: Annotated[int, typer.Option(min=1, help="Minutes to look back.")] = 60,
     prefix: Prefix = PREFIX,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the deployment's log a question that Terraform has saved (terraform/logs.tf).
+    """Run one of the deployment's saved log queries (terraform/logs.tf).
 
-    Needs AWS credentials that may read the log. Exit code 1: no such question, or no answer.
+    Needs AWS credentials that can read the log. Exit code 1: there is no such query, or it failed.
     """
     with errors_told(), client("logs") as aws:
         _answer(aws, question, minutes, prefix, as_json=as_json)
@@ -37,16 +37,16 @@ def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_jso
             typer.echo(name)
         return
     if question not in saved:
-        known = ", ".join(sorted(saved)) or f"none under {prefix}/: is that the name_prefix?"
-        notes.print(f"zama: there is no question {question!r}. Known: {known}", style="red")
+        known = ", ".join(sorted(saved)) or f"none for the name_prefix {prefix}"
+        notes.print(f"zama: there is no query {question!r}. Saved queries: {known}", style="red")
         raise typer.Exit(1)
-    with step(f"Asking {question} of the last {minutes} minutes"):
+    with step(f"Running {question} over the last {minutes} minutes"):
         rows = ask(aws, saved[question], minutes)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     if not rows:
-        notes.print("Nothing.")
+        notes.print("No results.")
         return
     table = Table(*rows[0])
     for row in rows:

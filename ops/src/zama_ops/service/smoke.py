@@ -1,4 +1,4 @@
-"""`zama smoke`: a deployment, seen from outside, against the contract."""
+"""`zama smoke`: check a deployment against the API contract, from outside."""
 
 import json
 from dataclasses import asdict
@@ -19,10 +19,10 @@ def smoke(
     insecure: Annotated[bool, typer.Option(help="Accept any certificate.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a deployment from outside against the contract, in some seconds.
+    """Check a deployment against the API contract from outside, in seconds.
 
-    A valid key comes from the environment, API_KEY, so that no list of processes shows it; on this
-    machine it is CHANGEME unless set. Exit code 1: a check failed; 2: there is no key or no URL.
+    Set a valid key in API_KEY; for a local URL the default is CHANGEME. Exit code 1: a check
+    failed; 2: the URL is invalid or there is no key.
     """
     service = caller(url, key_for(url), connect_to, insecure=insecure)
     results = [perform(name, service) for name in CHECKS]

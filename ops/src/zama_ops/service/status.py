@@ -1,4 +1,4 @@
-"""`zama status`: how the deployed service is, on one screen."""
+"""`zama status`: the state of the deployed service on one screen."""
 
 import json
 from collections import Counter
@@ -18,13 +18,13 @@ from zama_ops.options import PREFIX, Prefix
 from zama_ops.slo import Objective, ServiceLevels
 
 _DAY_SECONDS: Final = 86400
-# Of the greatest age; from then on a key is shown.
+# The share of the maximum age from which a key is shown.
 _SOON: Final = 0.8
 
 
 @dataclass
 class Status:
-    """What is told: of each part, and of all what is wrong now or wants doing soon."""
+    """The state of each part; `wrong` lists current faults, `soon` upcoming work."""
 
     url: str
     version: str
@@ -46,13 +46,13 @@ def status(
     *,
     prefix: Prefix = PREFIX,
     key_days: Annotated[
-        int, typer.Option(min=1, help="How old a key may get; one that nears it is named.")
+        int, typer.Option(min=1, help="Maximum age of a key; keys near it are listed.")
     ] = 90,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Show deployment, tasks, targets, alarms, error budgets and old keys on one screen.
 
-    Needs AWS credentials that may read these. Exit code 1: something is wrong now, and is named.
+    Needs AWS credentials that can read these. Exit code 1: there are faults, which are listed.
     """
     with errors_told(), notes.status("Asking AWS ..."):
         report = _ask(prefix, key_days)
@@ -64,7 +64,7 @@ def status(
         raise typer.Exit(1)
 
 
-# --- Asking ---------------------------------------------------------------------------------------
+# --- Query ----------------------------------------------------------------------------------------
 
 
 def _ask(prefix: str, key_days: int) -> Status:
@@ -73,7 +73,7 @@ def _ask(prefix: str, key_days: int) -> Status:
     newest = next(one for one in described["deployments"] if one["status"] == "PRIMARY")
     image = service.containers["api"]["image"]
     alarms = _alarms(prefix)
-    # Those that nobody is told of are parts of others.
+    # Alarms without actions are only parts of composite alarms.
     firing = [
         one["AlarmName"].removeprefix(f"{prefix}-")
         for one in alarms
@@ -121,7 +121,7 @@ def _tasks(prefix: str) -> list[dict[str, str]]:
 
 
 def _targets(balancer: dict[str, Any]) -> dict[str, int]:
-    """Return how many targets the load balancer finds in which state, over all its groups."""
+    """Return the number of targets in each state, over all target groups."""
     with client("elbv2") as elbv2:
         groups = elbv2.describe_target_groups(LoadBalancerArn=balancer["LoadBalancerArn"])
         states = Counter(
@@ -143,9 +143,9 @@ def _alarms(prefix: str) -> list[dict[str, Any]]:
 
 
 def _budgets(alarms: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Return which share of each error budget is left; None where there was nothing to count.
+    """Return the share of each error budget that is left; None if there is no data.
 
-    What is counted is what the alarms count (terraform/slo.tf), over the whole window.
+    The metrics are those of the alarms (terraform/slo.tf), over the whole window.
     """
     levels = ServiceLevels.load()
     days = int(levels.window.removesuffix("d"))
@@ -185,20 +185,20 @@ def _minute(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
-# --- Judging --------------------------------------------------------------------------------------
+# --- Faults ---------------------------------------------------------------------------------------
 
 
 def wrong(report: Status, reason: str) -> list[str]:
-    """Return what is wrong now, a line each; `reason` is ECS's for a failed deployment."""
+    """Return the current faults, one line each; `reason` is why ECS failed the deployment."""
     faults = []
     if report.rollout == "FAILED":
         faults.append(f"the last deployment failed: {reason}")
     running = sum(task["state"] == "RUNNING" for task in report.tasks)
     if running < report.desired_count:
-        faults.append(f"{running} of {report.desired_count} tasks run")
+        faults.append(f"{running} of {report.desired_count} tasks are running")
     healthy = report.targets.get("healthy", 0)
     if healthy < report.desired_count:
-        faults.append(f"the load balancer finds {healthy} of {report.desired_count} tasks healthy")
+        faults.append(f"{healthy} of {report.desired_count} tasks are healthy targets")
     faults += [f"{name} is firing: docs/runbooks" for name in report.firing]
     faults += [
         f"the {name} budget is used up: docs/slo.md"
@@ -210,14 +210,14 @@ def wrong(report: Status, reason: str) -> list[str]:
 
 def _about(key: dict[str, Any], key_days: int) -> str:
     age = (
-        f"is {key['days']} days old, of {key_days}"
+        f"is {key['days']} days old (maximum {key_days})"
         if key["days"] is not None
-        else "is not of `zama keys issue`, so its age is unknown"
+        else "has an unknown age, because `zama keys issue` did not create it"
     )
     return f"key {key['fingerprint']} of {key['client']} {age}: `zama keys rotate {key['client']}`"
 
 
-# --- Showing --------------------------------------------------------------------------------------
+# --- Screen ---------------------------------------------------------------------------------------
 
 
 def _screen(prefix: str, report: Status) -> Table:

@@ -169,7 +169,10 @@ def test_a_keys_owner_or_the_lack_of_one_is_reported(operator: Operator) -> None
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("revoke", "nobody", "--yes"), "nobody has no such key. Clients that have one: acme, default"),
+        (
+            ("revoke", "nobody", "--yes"),
+            "nobody has no such key. Clients that have one: acme, default",
+        ),
         (
             ("revoke", "acme", "0123456789ab", "--yes"),
             "acme has no key 0123456789ab. It has: ",

@@ -109,7 +109,9 @@ class EcsService:
             deployments = {one["id"]: one for one in self.describe()["deployments"]}
             ours = deployments.get(identity)
             if ours is None or ours.get("rolloutState") == "FAILED":
-                reason = (ours or {}).get("rolloutStateReason", "a newer deployment replaced this one")
+                reason = (ours or {}).get(
+                    "rolloutStateReason", "a newer deployment replaced this one"
+                )
                 raise CommandError(f"The tasks were not replaced: {reason}")
             if len(deployments) == 1 and ours["rolloutState"] == "COMPLETED":
                 return

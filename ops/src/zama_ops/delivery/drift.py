@@ -66,4 +66,4 @@ def report() -> None:
             run("gh", "issue", "edit", numbers[0], body)
         else:
             run("gh", "label", "create", "drift", "--force", "--color=d93f0b")
-            run("gh", "issue", "create", "--label=drift", "--title=AWS differs from the deploy", body)
+            run("gh", "issue", "create", "--label=drift", "--title=AWS has drifted", body)

@@ -38,9 +38,9 @@ app: Final = typer.Typer(
 @app.command()
 def up(
     *,
-    profile: Annotated[Profile, typer.Option(help="The profile in terraform/profiles to apply.")] = (
-        "minimal"
-    ),
+    profile: Annotated[
+        Profile, typer.Option(help="The profile in terraform/profiles to apply.")
+    ] = ("minimal"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the outputs as JSON.")] = False,
 ) -> None:
     """Build the images, start the emulator, apply bootstrap and the service, and show its URL.

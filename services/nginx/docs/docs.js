@@ -1,12 +1,12 @@
-// Shows the contract with Swagger UI, and mends by plugins what it lacks here: whole numbers beyond
-// 2^53, one field for the key, labels.
+// Shows the contract with Swagger UI. Plugins add exact integers beyond 2^53, a single field for
+// the key, and labels.
 
 /* global SwaggerUIBundle */
 
-// Unseen where it is shown.
+// A zero-width character.
 const MARK = "\u2060";
 
-/** Parse JSON, where an integer that JavaScript would round becomes its digits behind a mark. */
+/** Parse JSON; an integer that JavaScript would round becomes a string of MARK and its digits. */
 function parse(json) {
   return JSON.parse(json, (_, value, context) =>
     Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source
@@ -15,12 +15,12 @@ function parse(json) {
   );
 }
 
-/** Return JSON with such integers as what they are. */
+/** Return JSON with marked strings turned back into integers. */
 function unmark(json) {
   return json.replace(new RegExp(`"${MARK}([^"]*)"`, "g"), "$1");
 }
 
-/** Indent JSON; what is none stays as it is. */
+/** Indent JSON; return any other text unchanged. */
 function indent(text) {
   try {
     return unmark(JSON.stringify(parse(text), null, 2));
@@ -29,7 +29,7 @@ function indent(text) {
   }
 }
 
-/** Return a wrapper that gives an input field a name. */
+/** Return a wrapper that gives an input field a label. */
 function labelled(name) {
   return (Original, { React }) => (props) =>
     React.createElement(
@@ -46,7 +46,7 @@ function nothing() {
 
 const portal = {
   components: {
-    // The page has these in its own words.
+    // The page itself has these parts.
     InfoContainer: nothing,
     ServersContainer: nothing,
     authorizeBtn: nothing,
@@ -56,11 +56,11 @@ const portal = {
     ExamplesSelect: labelled(() => "Example"),
     JsonSchema_string: labelled(({ description }) => description),
     TextArea: labelled(() => "Body"),
-    // Anything but JSON it shows as it is.
+    // Swagger UI shows plain text unchanged.
     responseBody: (Original, { React }) => ({ content, ...props }) =>
       React.createElement(Original, { ...props, content: indent(content), contentType: "text/plain" }),
   },
-  // Where it makes an example of JSON.
+  // Wraps the function that builds the JSON examples.
   afterLoad() {
     const samples = this.fn.jsonSchema202012;
     const sample = samples.getJsonSampleSchema;
@@ -89,7 +89,7 @@ const ui = SwaggerUIBundle({
   syntaxHighlight: { theme: "monokai" },
   tryItOutEnabled: true,
   validatorUrl: null,
-  // What a problem's `type` leads to has moved down.
+  // The loaded contract has moved the target of a problem's `type` down.
   onComplete: () => document.querySelector(":target")?.scrollIntoView(),
 });
 document.getElementById("key").addEventListener("input", ({ target }) => {

@@ -1,3 +1,3 @@
-"""A tiny HTTP API, operated as if the world depended on it."""
+"""A small HTTP API, operated to production standards."""
 
 __version__ = "0.1.0"

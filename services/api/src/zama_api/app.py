@@ -1,4 +1,4 @@
-"""The WSGI application: a request's whole way through the API (PEP 3333)."""
+"""The WSGI application: the whole request path through the API (PEP 3333)."""
 
 import hmac
 import random
@@ -36,12 +36,12 @@ _is_json_media_type: Final = re.compile(
     r"application/([a-z0-9!#$&^_.+-]+\+)?json[ \t]*(;.*)?", re.IGNORECASE
 ).fullmatch
 _encode: Final = msgspec.json.Encoder().encode
-# Numbers stay text, so that whatever RFC 8259 calls JSON passes, of any size.
+# Numbers stay text, so that numbers of any size pass, as RFC 8259 allows.
 _decode_any_json: Final = msgspec.json.Decoder(float_hook=str).decode
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What goes back to the caller, but for the headers that every response has."""
+    """A response, without the headers that every response has."""
 
     status: int
     headers: tuple[Header, ...]
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Route(NamedTuple):
-    """A known path: its methods, its function, and whether it needs no key."""
+    """A known path: its methods, its function, and whether it is public."""
 
     methods: tuple[str, ...]
     answer: Callable[[WSGIEnvironment], Answer]
@@ -60,11 +60,11 @@ class Application:
     """Answers requests; called by the server from several threads at once.
 
     Arguments:
-        settings: which keys are required, if any.
-        health: read by the health routes.
-        log: gets exceptions.
+        settings: the valid keys, if any are required.
+        health: the state that the health routes return.
+        log: receives exceptions.
         metrics: shown at `/metrics`.
-        journal: gets each finished request.
+        journal: receives each finished request.
 
     """
 
@@ -95,29 +95,29 @@ class Application:
 
         request_id = environ.get("HTTP_X_REQUEST_ID", "")
         if not _is_request_id(request_id):
-            # Ids need to differ, not to be secret: no system call for randomness.
-            request_id = random.randbytes(16).hex()  # noqa: S311 - as said
+            # Ids must differ but need not be secret, so this saves a system call.
+            request_id = random.randbytes(16).hex()  # noqa: S311 - not a secret
         path = environ["PATH_INFO"]
         route = self._routes.get(path)
         try:
             answer = self._answer(route, environ)
         except Problem as problem:
             answer = _explain(problem, request_id)
-        except Exception:  # noqa: BLE001 - whatever an operation raises is a 500, not a dead thread
+        except Exception:  # noqa: BLE001 - an operation's error must not kill the thread
             self._log.event(
                 "error", "exception", request_id=request_id, traceback=traceback.format_exc()
             )
             answer = _explain(
                 Problem(
                     500,
-                    "The service made a mistake. Report it with this request_id.",
+                    "The service failed unexpectedly. Report it with this request_id.",
                 ),
                 request_id,
             )
 
         headers = [*answer.headers, ("x-request-id", request_id)]
         if self._health.draining:
-            # Callers that keep connections open move on before the listener closes.
+            # Callers with open connections leave before the listener closes.
             headers.append(("connection", "close"))
         start_response(_STATUS_LINES[answer.status], headers)
 
@@ -148,12 +148,12 @@ class Application:
         if self._keys and not (route and route.public):
             self._check_key(environ)
         if route is None:
-            raise Problem(404, "There is nothing at this path. See /docs for what there is.")
+            raise Problem(404, "This path does not exist. See /docs for the available paths.")
         if environ["REQUEST_METHOD"] not in route.methods:
             allow = ", ".join(route.methods)
             raise Problem(
                 405,
-                f"This path answers {allow} only.",
+                f"This path supports only {allow}.",
                 (("allow", allow),),
             )
         return route.answer(environ)
@@ -166,7 +166,7 @@ class Application:
                 "This path needs an API key: send it in the header X-Api-Key.",
                 (("www-authenticate", 'ApiKey header="X-Api-Key"'),),
             )
-        # Every key is compared to its end, so that the time taken tells nothing.
+        # Compare every key completely, so that the time reveals nothing.
         matches = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(matches):
             raise Problem(403, "This API key is not valid.")
@@ -213,16 +213,16 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
     try:
         body: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
     except OSError:
-        raise Problem(400, "The body broke off.") from None
+        raise Problem(400, "The body is incomplete.") from None
     if len(body) > MAX_BODY_BYTES:
         raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.")
     return body
 
 
 def _decoding_problem(body: bytes, error: Exception) -> Problem:
-    """Tell a body that is not JSON (400) from JSON of the wrong shape (422).
+    """Return 400 for a body that is not JSON, and 422 for JSON that breaks the schema.
 
-    The typed decoder stops at the first fault of either kind, so the rest may be no JSON at all.
+    The typed decoder stops at the first error of either kind, so the rest may not be JSON.
     """
     try:
         _decode_any_json(body)

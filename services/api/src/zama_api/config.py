@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, into one typed object."""
+"""Settings, read once from the environment into a typed object."""
 
 import contextlib
 import re
@@ -11,16 +11,17 @@ from zama_api import __version__
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
-# The key of the documentation's examples: accepted with a warning, although it is short.
+# The key in the documentation's examples: accepted with a warning, although it is short.
 EXAMPLE_KEY: Final = "CHANGEME"
 
-# The gateway's entrypoint, zama_ops.keyring and Terraform accept the same values: tests/grammar.py.
+# The gateway's entrypoint, zama_ops.keyring and Terraform accept the same values; tests/grammar.py
+# compares them.
 _CLIENT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Not "=" first: `acme==KEY` is a typing error.
+# Not "=" first: `acme==KEY` is a typo.
 _KEY: Final = re.compile(rf"{EXAMPLE_KEY}|(?!=)[A-Za-z0-9._~+/=-]{{16,128}}")
 # No leading zeros: a shell reads 010 as 8.
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
-# At most 20: stopping must fit into 25 seconds in all, requests in flight included.
+# At most 20: a stop, including requests in flight, must finish within 25 seconds.
 _SECONDS: Final = re.compile(r"1?[0-9](\.[0-9]{1,3})?|20(\.0{1,3})?")
 _ADDRESS: Final = re.compile(r"[0-9.]+|[0-9A-Fa-f:]+")
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+-]{1,64}")
@@ -31,17 +32,17 @@ _T = TypeVar("_T")
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message names the variable and what is allowed."""
+    """An invalid setting; the message names the variable and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says about this process; durations are in seconds."""
+    """The settings of this process; durations are in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8080
     require_api_key: bool = False
-    # Not in the repr: no log line and no traceback may show a key.
+    # Not in the repr: logs and tracebacks must not show a key.
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     ready_delay_seconds: float = 2.0
     drain_seconds: float = 5.0
@@ -51,10 +52,10 @@ class Settings:
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from `environ`; an unset or empty variable means its default.
+    """Read the settings from `environ`; an unset or empty variable means the default.
 
     Raises:
-        SettingsError: a value cannot be used.
+        SettingsError: a value is invalid.
 
     """
     default = Settings()
@@ -84,7 +85,7 @@ def _unusable(name: str, value: str, allowed: str) -> SettingsError:
 
 
 def _address(name: str, value: str) -> str:
-    # Checked first: nginx cannot listen on the other forms, such as ::1%eth0 and ::ffff:127.0.0.1.
+    # nginx cannot listen on other forms, such as ::1%eth0 and ::ffff:127.0.0.1.
     if _ADDRESS.fullmatch(value):
         with contextlib.suppress(ValueError):
             return str(ip_address(value))
@@ -124,7 +125,7 @@ def _log_level(name: str, value: str) -> str:
     return value.lower()
 
 
-# A message about a key shows no part of the value, which is a secret.
+# Messages about a key contain no part of it, because it is secret.
 _KEY_FORM: Final = "A key is 16 to 128 of A-Z a-z 0-9 . _ ~ + / = - (not = first)"
 
 
@@ -144,7 +145,7 @@ def _named_keys(name: str, value: str) -> tuple[str, ...]:
                 f" {_KEY_FORM}, and a client name is 1 to 64 of A-Z a-z 0-9 . _ -"
             )
         keys.append(key)
-    # The gateway looks keys up without regard to case.
+    # The gateway looks keys up case-insensitively.
     if len({key.lower() for key in keys}) < len(keys):
         raise SettingsError(
             f"{name} holds a key twice, or two keys that differ only in case: every key must differ"

@@ -1,8 +1,9 @@
-"""`python -m zama_api.gateway_metrics`: what the gateway's callers got, as Prometheus metrics.
+"""`python -m zama_api.gateway_metrics`: Prometheus metrics of the gateway's responses.
 
-The API cannot count what never reaches it: refused keys, callers over their limit, its own absence.
-nginx itself counts connections only, but can tell a syslog server of each request without waiting
-for it. This is that server: lines come in as UDP datagrams, metrics go out over HTTP, both on PORT.
+The API cannot count requests that never reach it: refused keys, callers over their limit, requests
+while it is down. nginx itself counts only connections, but can send a line for each request to a
+syslog server without waiting for it. This program is that server: it receives lines as UDP
+datagrams and serves metrics over HTTP, both on PORT.
 """
 
 import contextlib
@@ -30,44 +31,44 @@ from zama_api import config, problems
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _BOUNDS: Final = (*map(str, BUCKETS), "+Inf")
 
-# As nginx writes it (includes/metrics.conf): the route, the status, the seconds it took, and 1 if
-# the API was asked twice. Before that comes a syslog header, which ends with the tag.
+# nginx's line (includes/metrics.conf): route, status, duration in seconds, and 1 if the request was
+# sent to the API twice. A syslog header that ends with the tag precedes it.
 _parse: Final = re.compile(
     rb"(/[a-z.]{1,32}|probe|other) ([0-9]{1,3}) ([0-9]{1,6}\.[0-9]{3}) ([01])"
 ).fullmatch
 _TAG: Final = b" nginx: "
 _LONGEST_LINE: Final = 512
-# Different lines that are kept until somebody asks; a usual day has some hundreds.
+# The most distinct lines kept between scrapes; a normal day has a few hundred.
 _CAPACITY: Final = 10_000
-# Lines wait here while this process has no CPU; the kernel gives as much as it allows.
+# The socket's buffer, for lines that arrive while this process has no CPU; the kernel may give less.
 _WAITING_BYTES: Final = 4 * 1024 * 1024
-# Lines gather for so long before they are read: every time that this process wakes up, the gateway
-# beside it loses the CPU. The kernel keeps some 500 lines by default, 5 ms of 100,000 requests/s.
+# Let lines gather before reading them: each time this process wakes up, it takes the CPU from the
+# gateway. The kernel buffers about 500 lines by default, 5 ms at 100,000 requests/s.
 _GATHERING_SECONDS: Final = 0.005
-# How long a signal may go unseen that arrives just before the next line is waited for.
+# The longest delay of a signal that arrives just before `select`.
 _PATIENCE_SECONDS: Final = 0.5
 
 
 class GatewayMetrics(Collector):
     """Counts the gateway's requests.
 
-    Most lines are equal to many others: they are counted as they come, and understood when somebody
-    asks. A request costs a fraction of what it would if its line were taken apart at once.
+    Most lines are equal to many others. They are counted when they arrive and parsed at the next
+    scrape, which makes a request much cheaper than parsing every line.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: Counter[bytes] = Counter()
-        # There from the first scrape on: nobody sees a series grow that begins with 1.
+        # Present from the first scrape: a series that starts at 1 would hide its first increase.
         statuses = (200, 429, 502, 504, *problems.TITLES)
         self._requests = Counter({("/sum", str(status)): 0 for status in statuses})
-        # Of each route, for each bucket; only answers with 2xx have a time.
+        # By route, a count for each bucket; only 2xx answers are timed.
         self._buckets = defaultdict(lambda: [0] * len(_BOUNDS), {"/sum": [0] * len(_BOUNDS)})
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._retries = self._malformed = 0
 
     def observe(self, line: bytes) -> None:
-        """Count the request that one datagram tells of."""
+        """Count the request in a datagram."""
         with self._lock:
             self._lines[line.partition(_TAG)[2]] += 1
             if len(self._lines) >= _CAPACITY:
@@ -103,7 +104,7 @@ class GatewayMetrics(Collector):
         )
 
     def _count_lines(self) -> None:
-        """Take the lines apart; called with the lock."""
+        """Parse the lines; the caller holds the lock."""
         for line, count in self._lines.items():
             match = _parse(line)
             if match is None:
@@ -120,7 +121,7 @@ class GatewayMetrics(Collector):
 
 
 def main() -> int:
-    """Serve until told to stop; the exit code is 0 then, and 2 for settings that cannot be used."""
+    """Serve until a signal; exit code 0: stopped, 1: cannot listen, 2: invalid settings."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
@@ -136,7 +137,7 @@ def main() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lines:
             lines.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WAITING_BYTES)
             lines.settimeout(0)
-            # Whoever can send a line can invent requests, so only nginx beside it can.
+            # Only local senders: anyone who can send a line can invent requests.
             lines.bind(("127.0.0.1", port))
             start_http_server(port, host, registry)
             receive(metrics, lines)
@@ -146,7 +147,7 @@ def main() -> int:
 
 
 def receive(metrics: GatewayMetrics, lines: socket.socket) -> None:
-    """Count what arrives at `lines`, which does not block, for good."""
+    """Count the datagrams from the non-blocking socket `lines`, forever."""
     while True:
         if not select.select([lines], [], [], _PATIENCE_SECONDS)[0]:
             continue

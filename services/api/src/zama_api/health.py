@@ -4,10 +4,10 @@ import time
 
 
 class Health:
-    """Whether this process wants traffic; that it lives shows in its answering at all.
+    """Whether this process is ready for traffic; any answer shows that it is alive.
 
     Arguments:
-        ready_delay_seconds: warm-up; not ready before it is over.
+        ready_delay_seconds: the warm-up before the service is ready.
 
     """
 
@@ -17,17 +17,17 @@ class Health:
         self.draining = False
 
     def drain(self) -> None:
-        """Stop being ready, for good; called when the process is told to stop."""
+        """Become unready permanently, when the process is told to stop."""
         self.draining = True
 
     @property
     def uptime_seconds(self) -> float:
-        """Seconds since the process started, to a millisecond."""
+        """Seconds since the start, to the millisecond."""
         return round(time.monotonic() - self._started, 3)
 
     @property
     def unready_because(self) -> str | None:
-        """Why no traffic should come, or None when it should."""
+        """The reason for not being ready, or None when ready."""
         if self.draining:
             return "The service is draining: it finishes its requests and stops."
         if time.monotonic() < self._ready_at:

@@ -1,4 +1,4 @@
-"""The journal of finished requests, between a request's way and the log and the metrics."""
+"""The journal of finished requests: a buffer between the request path and log and metrics."""
 
 import threading
 from collections import deque
@@ -7,21 +7,21 @@ from typing import Final
 from zama_api.logs import Log, Request
 from zama_api.metrics import Metrics
 
-# A kill loses at most this much of the log. Shorter costs wake-ups, longer makes callers wait
-# for the interpreter while a larger batch is written: at 60,000 requests/s 1.2 ms of each 20.
+# A kill loses at most this much of the log. A shorter interval costs wake-ups. A longer one makes
+# callers wait while a larger batch holds the interpreter: at 60,000 requests/s, 1.2 ms in every 20.
 _INTERVAL_SECONDS: Final = 0.02
-# Bounds memory when standard output is slower than the requests: who finds the journal full
-# writes it out before going on, so that nothing is dropped.
+# Limits memory if standard output is slower than the requests: a thread that fills the journal
+# writes it before it continues, so that nothing is dropped.
 _CAPACITY: Final = 10_000
 
 
 class Journal:
-    """Takes finished requests in nanoseconds and writes them out in batches.
+    """Accepts finished requests in nanoseconds and writes them in batches.
 
-    A log line must not cost a system call nor a metric a lock while a caller waits.
+    While a caller waits, a log line must not cost a system call, and a metric must not cost a lock.
 
     Arguments:
-        log: gets the access lines, or None where none are wanted.
+        log: receives the access lines; None turns them off.
         metrics: counts the requests.
 
     """
@@ -35,26 +35,26 @@ class Journal:
         self._flusher = threading.Thread(target=self._flush_often, name="journal", daemon=True)
 
     def start(self) -> None:
-        """Begin to write what is added, fifty times a second."""
+        """Start writing, fifty times a second."""
         self._flusher.start()
 
     def add(self, request: Request) -> None:
-        """Take a finished request; costs one append."""
+        """Add a finished request; costs one append."""
         self._pending.append(request)
         if len(self._pending) >= _CAPACITY:
             self.flush()
 
     def flush(self) -> None:
-        """Write and count everything added so far."""
+        """Write and count all requests added so far."""
         with self._flushing:
-            # As many as there are now: others may be added meanwhile.
+            # The current number, because threads can add more during the loop.
             batch = [self._pending.popleft() for _ in range(len(self._pending))]
             self._metrics.observe(batch)
             if self._log is not None:
                 self._log.requests(batch)
 
     def close(self) -> None:
-        """Write what is left and stop."""
+        """Stop, and write the remaining requests."""
         self._closed.set()
         self._flusher.join()
         self.flush()

@@ -17,10 +17,10 @@ _STDOUT: Final = 1
 
 
 class Request(msgspec.Struct, gc=False):
-    """One finished request: encoded it is the access line, and the metrics count it.
+    """A finished request; its encoded form is the access line, and the metrics count it.
 
-    `route` is the path of a known route or "other"; `trace` is the caller's X-Ray or W3C trace
-    header. Whatever a client sends, the encoder keeps the line valid JSON.
+    `route` is a known path or "other"; `trace` is the caller's X-Ray or W3C trace header. The
+    encoder keeps the line valid JSON for any client input.
     """
 
     time: datetime
@@ -40,11 +40,11 @@ class Request(msgspec.Struct, gc=False):
 
 
 class Log:
-    """Writes events and access lines, one JSON object a line.
+    """Writes events and access lines, one JSON object per line.
 
     Arguments:
-        level: the least level that is written.
-        file_descriptor: where to.
+        level: the lowest level to write.
+        file_descriptor: the output.
 
     """
 
@@ -54,7 +54,7 @@ class Log:
         self._lock = threading.Lock()
 
     def event(self, level: str, event: str, **fields: Any) -> None:
-        """Write one event at once."""
+        """Write one event immediately."""
         if level in self._written:
             line = {
                 "time": datetime.now(UTC),
@@ -66,26 +66,26 @@ class Log:
             self._write(_ENCODER.encode(line | fields) + b"\n")
 
     def requests(self, requests: Sequence[Request]) -> None:
-        """Write the access lines of finished requests in one go."""
+        """Write the access lines of finished requests with one system call."""
         lines = [request for request in requests if request.level in self._written]
         self._write(_ENCODER.encode_lines(lines))
 
     def _write(self, data: bytes) -> None:
-        # A reader that went away, or a full disk, must not take the service with it.
+        # A closed pipe or a full disk must not stop the service.
         with self._lock, contextlib.suppress(OSError):
             while data:
                 data = data[os.write(self._file_descriptor, data) :]
 
 
 class Handler(logging.Handler):
-    """Gives what libraries log the shape of the other lines."""
+    """Writes the log records of libraries in the same format."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a library's record; its levels above error count as error."""
+        """Write a library's record; levels above error become error."""
         level = record.levelname.lower()
         self._log.event(
             level if level in LOG_LEVELS else "error",

@@ -1,4 +1,4 @@
-"""Prometheus metrics, counted off the requests' way from what the journal hands over."""
+"""Prometheus metrics, counted from the journal's batches, outside the request path."""
 
 import platform
 import threading
@@ -27,13 +27,13 @@ from zama_api.logs import Request
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-# Upper bounds in seconds. 0.1 is the latency objective; the others lie around what the service
-# takes (well under a millisecond) and what a stalled one would.
+# Upper bounds in seconds. 0.1 is the latency objective; the others cover the normal latency (well
+# under a millisecond) and that of a stalled service.
 BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _BUCKETS_MS: Final = tuple(bound * 1000 for bound in BUCKETS)
 _BOUNDS: Final = (*map(str, BUCKETS), "+Inf")
 
-# Methods are the caller's to invent; labels must not grow with input.
+# Callers can invent methods, but labels must not grow with input.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -46,11 +46,11 @@ class Metrics(Collector):
     """
 
     def __init__(self, version: str) -> None:
-        # A list as a counter: append and pop are atomic and need no lock on a request's way.
+        # A list as a counter: append and pop are atomic and need no lock in the request path.
         self.in_progress: list[None] = []
         self._version = version
         self._lock = threading.Lock()
-        # (method, route, status, index of the bucket) to count: all series come from this.
+        # (method, route, status, bucket index) to count; all series derive from it.
         self._counts: Counter[tuple[str, str, int, int]] = Counter()
         self._milliseconds: defaultdict[str, float] = defaultdict(float)
         self._registry = CollectorRegistry()
@@ -79,7 +79,7 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of the service itself."""
+        """Yield the service's own metrics."""
         answered: Counter[tuple[str, str, str]] = Counter()
         buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
         with self._lock:

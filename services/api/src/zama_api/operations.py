@@ -1,4 +1,4 @@
-"""What the API can do: one typed function for each operation, one line in `OPERATIONS`."""
+"""The API's operations: a typed function for each, and an entry in `OPERATIONS`."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, get_type_hints
@@ -16,7 +16,7 @@ class Addends(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sum(msgspec.Struct, frozen=True):
-    """Their exact sum, which may need 65 bits."""
+    """The exact sum, which can need 65 bits."""
 
     sum: int
 
@@ -29,11 +29,11 @@ def add(addends: Addends) -> Sum:
 OPERATIONS: Final[Mapping[str, Callable[[Any], msgspec.Struct]]] = {
     "/sum": add,
 }
-"""Path to function. Each is served as `POST path` with a JSON body of its parameter's type."""
+"""Path to function. Each is served as `POST path` with its parameter's type as the JSON body."""
 
 
 def parameter_type(operation: Callable[[Any], msgspec.Struct]) -> type[msgspec.Struct]:
-    """Return the type of an operation's only parameter, read from its annotations."""
+    """Return the type of an operation's only parameter, from its annotations."""
     hints = get_type_hints(operation)
     del hints["return"]
     (parameter,) = hints.values()

@@ -1,4 +1,4 @@
-"""Errors, as the caller sees them: problem details (RFC 9457)."""
+"""Problem details for errors (RFC 9457)."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,7 +9,7 @@ Header = tuple[str, str]
 
 CONTENT_TYPE: Final[Header] = ("content-type", "application/problem+json")
 
-# The reason phrases of RFC 9110; those of http.HTTPStatus differ between versions of Python.
+# RFC 9110's reason phrases; those of http.HTTPStatus differ between Python versions.
 TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -27,12 +27,12 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
-    """Raised anywhere on a request's way; answered as `application/problem+json`.
+    """Raised anywhere in the request path; returned as `application/problem+json`.
 
     Arguments:
         status: the HTTP status, one of `TITLES`.
-        detail: what is wrong with this request and what to send instead.
-        headers: response headers that belong to the status, such as `allow`.
+        detail: the error in this request, and what to send instead.
+        headers: response headers for this status, such as `allow`.
 
     """
 
@@ -44,9 +44,9 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         self.headers = headers
 
     def body(self, request_id: str) -> bytes:
-        """Encode the members of RFC 9457, section 3.1, and the request's id.
+        """Encode the members of RFC 9457, section 3.1, and the request id.
 
-        `type` is the place in the developer portal that explains the problem and its cure.
+        `type` links to the developer portal's explanation of the problem.
         """
         return _ENCODER.encode(
             {

@@ -1,4 +1,4 @@
-"""Granian in this one process, with the start and the stop that the service promises."""
+"""Granian in this process, with the service's start, drain and stop."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ from zama_api.config import Settings
 from zama_api.health import Health
 from zama_api.logs import Handler, Log
 
-# Longer than the 60 s for which the gateway keeps idle connections to the API, so that it is
-# always the gateway that closes them: a request never meets a connection that is going away.
+# Longer than the 60 s for which the gateway keeps idle connections to the API, so that the gateway
+# always closes them first: a request never meets a closing connection.
 KEEP_ALIVE_SECONDS: Final = 75
-# One would be as fast, more contend for the interpreter (docs/decisions/0001). A body that arrives
-# slowly holds one; the gateway sends only whole bodies.
+# One thread would be as fast, and more would contend for the interpreter (docs/decisions/0001). A
+# slow body blocks a thread, but the gateway sends only complete bodies.
 THREADS: Final = 2
-# Granian takes no more connections than this, the others wait. The gateway has 2,000 at most, so
-# that there is always one left for the health check.
+# Granian accepts at most this many connections; others wait. The gateway uses at most 2,000, so
+# that the health check always gets one.
 CONNECTIONS: Final = 4096
 STOP_SECONDS: Final = 25
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -31,15 +31,15 @@ _MAX_HEAD_BYTES: Final = 16 * 1024
 
 
 class Server(MTServer):
-    """Serves `application` until told to stop.
+    """Serves `application` until a signal.
 
-    SIGTERM or SIGINT: not ready at once, requests served for `drain_seconds` more, then the
-    listener closes and requests in flight finish. A second signal, or 25 seconds, forces an exit.
-    A signal during the start or the warm-up stops it without a drain.
-    Who creates it blocks `STOP_SIGNALS` before any thread starts (`pthread_sigmask`).
+    On SIGTERM or SIGINT the service becomes unready at once and serves requests for `drain_seconds`
+    more; then the listener closes and requests in flight finish. A second signal, or 25 seconds,
+    forces an exit. A signal during the start or the warm-up stops the service without a drain. The
+    caller must block `STOP_SIGNALS` before any thread starts (`pthread_sigmask`).
 
-    Granian's threaded server is used, not its default one that forks: with one process there is
-    one readiness to turn, one pid to signal, and nobody left behind when it is killed.
+    This is Granian's threaded server, not its default, which forks: a single process has one
+    readiness state and one pid to signal, and a kill leaves no child behind.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Server(MTServer):
         self._drain_seconds = settings.drain_seconds
 
     def run(self) -> None:
-        """Serve; return when stopped.
+        """Serve until stopped.
 
         Raises:
             OSError: the address cannot be bound.
@@ -78,11 +78,11 @@ class Server(MTServer):
         try:
             self.serve(target_loader=lambda: self._application, wrap_loader=False)
         except (RuntimeError, ValueError) as error:
-            # What Granian raises for an address in use, and for one that is none.
+            # Granian's errors for an address in use and for an invalid address.
             raise OSError(error) from error
 
     def startup(self, *arguments: Any) -> None:
-        """Open the listener and say so."""
+        """Open the listener and log it."""
         told_before = bool(signal.sigpending() & STOP_SIGNALS)
         super().startup(*arguments)
         threading.Thread(
@@ -91,13 +91,13 @@ class Server(MTServer):
         self._log.event("info", "started", address=f"http://{self._bind_addr_fmt}")
 
     def signal_handler_reload(self, *_arguments: Any, **_keywords: Any) -> None:
-        """Ignore SIGHUP, at which Granian would restart its worker: settings are read once."""
+        """Ignore SIGHUP, on which Granian would restart its worker: settings are read once."""
 
     def _stop_when_told(self, told_before: bool) -> None:  # noqa: FBT001 - a thread's target
-        # Waited for, not handled: Python's handlers run in the main thread, which sleeps on a lock,
-        # and a signal that comes just as it lies down would be seen at the next signal only.
+        # Wait for signals instead of handling them: Python runs handlers in the main thread, which
+        # sleeps on a lock. A signal just before it sleeps would go unnoticed until the next signal.
         signal.sigwait(STOP_SIGNALS)
-        # Nobody sends requests to a service that has never been ready.
+        # A service that has never been ready gets no requests and needs no drain.
         never_ready = told_before or self._health.unready_because is not None
         drain_seconds = 0 if never_ready else self._drain_seconds
         self._health.drain()
@@ -112,7 +112,8 @@ class Server(MTServer):
         os._exit(1)
 
     def _check_gil(self) -> None:
-        """Accept an interpreter with a lock, which Granian's threaded server refuses to.
+        """Allow an interpreter with a GIL.
 
-        It is meant for free-threaded Python, but nothing in it needs that.
+        Granian's threaded server is meant for free-threaded Python and refuses others, but does not
+        depend on it.
         """

@@ -1,4 +1,4 @@
-"""The whole service: its parts put together, from the settings to the exit code."""
+"""Assembles and runs the service, from the settings to the exit code."""
 
 import contextlib
 import os
@@ -15,14 +15,14 @@ from zama_api.server import STOP_SIGNALS, Server
 
 
 def main() -> int:
-    """Serve until told to stop; the exit code is 0 then, and 2 for settings that cannot be used."""
+    """Serve until a signal; exit code 0: stopped, 1: cannot listen, 2: invalid settings."""
     try:
         settings = config.load(os.environ)
     except config.SettingsError as error:
         print(f"zama-api: {error}", file=sys.stderr)
         return 2
     _schedule_as_batch()
-    # WSGI hands the whole environment to every request: that costs time and shows the keys.
+    # WSGI passes the whole environment to every request, which costs time and exposes the keys.
     os.environ.clear()
 
     health = Health(settings.ready_delay_seconds)
@@ -32,13 +32,13 @@ def main() -> int:
     application = Application(settings, health, log, metrics, journal)
     server = Server(settings, application, health, log)
     if settings.require_api_key and config.EXAMPLE_KEY in settings.api_keys:
-        # Worded as by the gateway: services/nginx/entrypoint.
+        # The same text as in services/nginx/entrypoint.
         log.event(
             "warning",
             "example key in use",
-            message="Everybody knows it: set API_KEY to a key of 16 characters or more.",
+            message="The example key is public: set API_KEY to a key of 16 characters or more.",
         )
-    # From here on the server waits for them. Threads inherit the mask.
+    # From now on the server waits for these signals. Threads inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     journal.start()
     try:
@@ -55,12 +55,12 @@ def main() -> int:
 
 
 def _schedule_as_batch() -> None:
-    """Run as a batch job (sched(7)), which wakes up without taking the core from another.
+    """Use the batch scheduling policy (sched(7)), under which a wake-up does not preempt.
 
-    The gateway shares the core. Else each request that it passes on would interrupt it before it
-    has read the next, with two switches for each; so the API finds several, and answers them all.
-    Threads inherit this.
+    The gateway shares the core. With the default policy, each request that it passes on would
+    interrupt it, at two context switches per request. With this policy several requests gather
+    before the API answers them all. Threads inherit the policy.
     """
-    # AttributeError: not on Linux. OSError: a sandbox does not let it.
+    # AttributeError: not on Linux. OSError: a sandbox forbids it.
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -1,4 +1,4 @@
-# `make` or `make help` lists the targets. CI calls nothing else (.ci/run).
+# `make` or `make help` lists the targets. CI runs only these targets (.ci/run).
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,26 +24,26 @@ aws-local: $(VENV)/aws.stamp ## Deploy to an AWS on this machine; needs Docker a
 	@$(BIN)/zama aws-local up
 
 .PHONY: aws-local-down
-aws-local-down: $(VENV)/aws.stamp ## End that AWS and all that runs in it
+aws-local-down: $(VENV)/aws.stamp ## Stop that AWS and everything in it
 	@$(BIN)/zama aws-local down
 
 .PHONY: plan
 plan: $(VENV)/aws.stamp ## Write plan.txt, docs/plan-production.txt and terraform-graph.png
 	@$(BIN)/zama aws-local plan
 
-# --- Prove ----------------------------------------------------------------------------------------
+# --- Test -----------------------------------------------------------------------------------------
 
-# Tests mostly wait, so more processes run them than there are cores.
+# Tests mostly wait, so use more processes than cores.
 BESIDE ?= --numprocesses 4 --dist loadscope --no-loadscope-reorder
-# Once compiled, tests start sooner.
+# Cached bytecode makes the tests start faster.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: test
 test: test-api test-parts ## Run all tests that need only Python
 
-# Separate, because measuring the coverage slows all tests of a run.
+# Separate, because measuring coverage slows down every test in a run.
 .PHONY: test-api
-test-api: $(VENV)/dev.stamp ## Run the API's own tests, which must cover all of its code
+test-api: $(VENV)/dev.stamp ## Run the API's unit tests, which must cover all of its code
 	$(BIN)/pytest services --cov=zama_api --cov-branch --cov-report=term:skip-covered \
 		--cov-fail-under=100
 
@@ -52,7 +52,7 @@ test-parts: $(VENV)/dev.stamp ## Run the other tests that need only Python
 	$(BIN)/pytest tests -m 'not needs' $(BESIDE)
 
 .PHONY: test-all
-test-all: test $(VENV)/all.stamp ## Run these and all others; says what this machine lacks, or fails if REQUIRE_ALL=1
+test-all: test $(VENV)/all.stamp ## Run all tests; lists missing tools, or fails without them if REQUIRE_ALL=1
 	$(BIN)/pytest tests -m 'needs and not alone' $(BESIDE)
 	$(BIN)/pytest tests -m alone
 	$(BIN)/pytest emulator
@@ -60,10 +60,10 @@ test-all: test $(VENV)/all.stamp ## Run these and all others; says what this mac
 DRAWN := git hash-object docs/arch_diagram.py arch_diagram.png
 
 .PHONY: lint
-lint: lint-code lint-workflows lint-containers lint-gateway lint-terraform ## Check all that is written
+lint: lint-code lint-workflows lint-containers lint-gateway lint-terraform ## Run all linters
 
 .PHONY: lint-code
-lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, YAML
+lint-code: $(VENV)/dev.stamp ## Check Python, shell scripts and YAML for style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -75,7 +75,7 @@ lint-code: $(VENV)/dev.stamp ## Check style and types of Python, shell scripts, 
 		{ echo 'arch_diagram.png and docs/arch_diagram.py do not match: run `make diagrams`.'; exit 1; }
 
 .PHONY: lint-workflows
-lint-workflows: $(VENV)/dev.stamp ## Check the workflows' form, and what in them an attacker could use
+lint-workflows: $(VENV)/dev.stamp ## Check the workflows for syntax and security
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
@@ -108,24 +108,24 @@ format: $(VENV)/dev.stamp ## Format the Python code
 	$(BIN)/ruff format
 
 .PHONY: openapi
-openapi: $(VENV)/dev.stamp ## Write the contract as JSON, as the gateway serves it
+openapi: $(VENV)/dev.stamp ## Convert the contract to the JSON that the gateway serves
 	$(BIN)/python -c 'import json, sys, yaml; \
 		json.dump(yaml.safe_load(sys.stdin), sys.stdout, indent=2); print()' \
 		<services/api/openapi.yaml >services/nginx/docs/openapi.json
 
 .PHONY: diagrams
-diagrams: $(VENV)/all.stamp ## Draw arch_diagram.png; needs dot, of Graphviz
+diagrams: $(VENV)/all.stamp ## Draw arch_diagram.png; needs Graphviz
 	@$(BIN)/python docs/arch_diagram.py
 	@$(DRAWN) >docs/arch_diagram.drawn
 
 .PHONY: slo
-slo: $(VENV)/run.stamp ## Write Prometheus' rules for observability/slo.yaml
+slo: $(VENV)/run.stamp ## Generate the Prometheus rules from observability/slo.yaml
 	$(BIN)/python -m zama_ops.slo
 
-# --- Vouch for ------------------------------------------------------------------------------------
+# --- Supply chain ---------------------------------------------------------------------------------
 
 .PHONY: secrets
-secrets: $(VENV)/all.stamp ## Look for keys and passwords in the whole history
+secrets: $(VENV)/all.stamp ## Scan the whole history for keys and passwords
 	@history=$$(mktemp -d) && trap 'rm -r "$$history"' EXIT && \
 		git clone --quiet --bare --no-local . "$$history" && \
 		$(BIN)/kingfisher scan --no-update-check --no-validate --redact --git-history full \
@@ -138,19 +138,19 @@ licences: $(VENV)/all.stamp ## Refuse dependencies whose licence is not on the l
 AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
 	--vulnerability-service osv $(if $(OSV_URL),--osv-url $(OSV_URL))
 
-# In one call, pip-audit queries each package once and refuses locks that disagree. Checkov's lock
-# disagrees with the others, so it needs a second call.
+# One call queries each package once, but refuses locks with conflicting versions. Checkov's lock
+# conflicts with the others, so it needs a second call.
 .PHONY: audit
 audit: $(VENV)/all.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
 	@git ls-files '*requirements*.txt' ':!terraform' | sed 's/^/--requirement=/' | xargs $(AUDIT) || \
 		found=1; $(AUDIT) --requirement terraform/requirements.txt && [ -z "$$found" ]
 
 .PHONY: images
-images: $(VENV)/run.stamp ## Build both images, which know their commit; needs Docker
+images: $(VENV)/run.stamp ## Build both images, labelled with their commit; needs Docker
 	@$(BIN)/zama images build
 
 .PHONY: sbom
-sbom: $(VENV)/all.stamp ## List what is in the images, as CycloneDX
+sbom: $(VENV)/all.stamp ## Write the images' SBOMs, in CycloneDX format
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/zama images sbom
 
 .PHONY: scan
@@ -158,10 +158,10 @@ scan: $(VENV)/run.stamp ## Refuse images with high or critical vulnerabilities; 
 	@$(BIN)/zama images scan
 
 # --- Deliver --------------------------------------------------------------------------------------
-# What the workflows call: AWS credentials, and GitHub's identity, come from there.
+# Targets of the workflows, which provide the AWS credentials and GitHub's identity.
 
 .PHONY: rehearse
-rehearse: setup ## Walk the workflows' steps against an AWS on this machine; needs Docker and terraform
+rehearse: setup ## Run the workflows' steps against an AWS on this machine; needs Docker and terraform
 	@$(BIN)/zama rehearse
 
 .PHONY: packages
@@ -173,27 +173,27 @@ push: $(VENV)/run.stamp ## Push the images to ECR
 	@$(BIN)/zama images push
 
 .PHONY: sign
-sign: $(VENV)/run.stamp ## Sign the pushed images and the lists of their parts
+sign: $(VENV)/run.stamp ## Sign the pushed images and their SBOMs
 	@$(BIN)/zama images sign
 
 .PHONY: deploy-plan
-deploy-plan: $(VENV)/run.stamp ## Save a plan of the commit
+deploy-plan: $(VENV)/run.stamp ## Save a plan for the commit
 	@$(BIN)/zama deploy plan
 
 .PHONY: fetch-plan
-fetch-plan: $(VENV)/run.stamp ## Download the plan that the workflow on main has saved
+fetch-plan: $(VENV)/run.stamp ## Download the plan that the workflow on main saved
 	@$(BIN)/zama deploy fetch
 
 .PHONY: verify
-verify: $(VENV)/run.stamp ## Refuse images that the workflow on main has not signed
+verify: $(VENV)/run.stamp ## Refuse images that the workflow on main did not sign
 	@$(BIN)/zama deploy verify
 
 .PHONY: deploy
-deploy: $(VENV)/run.stamp ## Apply the saved plan, check the service, or go back
+deploy: $(VENV)/run.stamp ## Apply the saved plan and check the service; roll back on failure
 	@$(BIN)/zama deploy apply
 
 .PHONY: drift
-drift: $(VENV)/run.stamp ## Plan again what is deployed
+drift: $(VENV)/run.stamp ## Plan the deployed release again to find drift
 	@$(BIN)/zama drift find
 
 .PHONY: report-drift
@@ -201,25 +201,25 @@ report-drift: $(VENV)/run.stamp ## Open, update or close the issue about drift
 	@$(BIN)/zama drift report
 
 .PHONY: plan-comment
-plan-comment: $(VENV)/run.stamp ## Say what the last `make plan` changed since BASE, for a pull request
+plan-comment: $(VENV)/run.stamp ## Write a pull request comment with the changes to the plans since BASE
 	@$(BIN)/zama aws-local compare "$(BASE)"
 
 .PHONY: comment
-comment: ## Write or update the comment on PULL_REQUEST
+comment: ## Post or update the comment on PULL_REQUEST
 	@gh pr comment "$(PULL_REQUEST)" --edit-last --create-if-none --body-file build/plan/comment.md
 
 .PHONY: succeeded
-succeeded: ## Fail unless all of RESULTS are successes
+succeeded: ## Fail unless all RESULTS are `success`
 	@for result in $(RESULTS); do [ "$$result" = success ] || exit 1; done; [ -n "$(RESULTS)" ]
 
 # --- Measure --------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/all.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; eight minutes
+bench: $(VENV)/all.stamp ## Compare with the same service in Go and FastAPI, and with nginx itself; takes eight minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/compare.py
 
 .PHONY: bench-task
-bench-task: $(VENV)/run.stamp ## Compare a pair of Fargate's smallest size with the same pair unlimited
+bench-task: $(VENV)/run.stamp ## Compare the smallest Fargate task with the same task without CPU limits
 	@$(BIN)/python bench/fargate.py
 
 .PHONY: lines
@@ -231,8 +231,8 @@ lines: ## Print the hand-written lines by area
 
 # --- Keep up to date ------------------------------------------------------------------------------
 
-# With extras (`coverage[toml]`), for without them pip 23 asks the index for the newest release of
-# such a package and refuses it, for want of its hash.
+# --no-strip-extras: without extras such as `coverage[toml]`, pip 23 looks up the newest release of
+# the package in the index and refuses it because it has no hash.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-annotate \
 	--custom-compile-command 'make lock'
@@ -241,7 +241,7 @@ EMULATOR := emulator/pyproject.toml
 
 # One resolution covers everything in $(VENV); each smaller lock is a subset of it.
 .PHONY: lock
-lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
+lock: $(VENV)/dev.stamp ## Pin the newest allowed versions of the dependencies, with hashes
 	$(LOCK) $(PACKAGES) $(EMULATOR) --all-extras --group all -o requirements-all.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) --extra picture --group dev -o requirements-dev.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) $(EMULATOR) --group aws -o requirements-aws.txt
@@ -251,19 +251,19 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed dependencies, with hashes
 	$(LOCK) --group checkov -o terraform/requirements.txt
 
 .PHONY: permissions
-permissions: $(VENV)/aws.stamp ## Write what the workflows' role may do; needs Docker and terraform
+permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; needs Docker and terraform
 	@$(BIN)/python -m zama_ops.permissions
 
 # --- Set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(VENV)/all.stamp $(VENV)/checkov.stamp ## Install all that the other targets would when called
+setup: $(VENV)/all.stamp $(VENV)/checkov.stamp ## Install everything that the other targets need
 
 $(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml \
 		services/nginx/bundle services/nginx/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
-		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
-		". Name another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+		"Python 3.11 or newer is required, but this is " + sys.version.split()[0] + \
+		". Choose another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	@echo 'Setting up $(VENV) ...' >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --require-hashes -r requirements-run.txt

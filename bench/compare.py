@@ -1,7 +1,7 @@
-"""Compare this service with its like in Go and FastAPI, and with what nginx itself can do.
+"""Compare this service with equivalents in Go and FastAPI, and with the limits of nginx itself.
 
-All answer on one core, the load generator has another; they take turns round by round, so that the
-ratio of a round holds however the machine's speed drifts. Logs go to files.
+All contestants run on one core and the load generator on another. They take turns in each round, so
+that the ratios within a round do not depend on drift in the machine's speed. Logs go to files.
 
 Needs `wrk` and `taskset` on the PATH; the Go toolchain and FastAPI come from the package index.
 Writes bench/results/DATE.json, .md and .png. Takes about eight minutes.
@@ -44,10 +44,10 @@ RESULTS: Final = Path(__file__).parent / "results"
 STARTS: Final = 5
 HALF_LOAD_SECONDS: Final = 10
 CONNECTIONS: Final = (1, 8, 32, 128, 512, 1000)
-# With the 17 bytes of the JSON, the largest body that is taken.
+# With the 17 bytes of the JSON, this is the largest body that the service accepts.
 PADDING: Final = 1024 - 17
 
-# Name to who is divided by whom.
+# Name to the contestants in numerator and denominator.
 RATIOS: Final = {
     "api_vs_go": ("api", "go"),
     "gateway_vs_original": ("gateway", "original"),
@@ -57,15 +57,15 @@ RATIOS: Final = {
 
 
 def main() -> int:
-    """Run the comparison, write and print it; the exit code is 0 when it could be run."""
-    # So that the contestants end as well.
+    """Run the comparison, write and print it; exit code 0: the comparison was run."""
+    # End the contestants on SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = measure.options(__doc__, rounds=5, seconds=3, tools=("wrk", "taskset", "go"))
     if len(os.sched_getaffinity(0)) <= LOAD_CORE:
-        print("two cores are needed: one for the servers, one for the load", file=sys.stderr)
+        print("bench needs two cores: one for the servers, one for the load", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="zama-bench-") as directory:
-        Path(directory).chmod(0o711)  # nginx' workers are another user.
+        Path(directory).chmod(0o711)  # nginx's workers run as another user
         result = Comparison(Path(directory), options.rounds, options.seconds).run()
     text = json.dumps(result, indent=2)
     RESULTS.mkdir(exist_ok=True)
@@ -78,12 +78,12 @@ def main() -> int:
 
 
 class Comparison:
-    """One run.
+    """A run of the comparison.
 
     Arguments:
-        directory: for what the contestants print.
-        rounds: how often each takes its turn.
-        seconds: of load a turn.
+        directory: for the contestants' output.
+        rounds: the number of turns of each contestant.
+        seconds: the load's duration per turn.
 
     """
 
@@ -134,7 +134,7 @@ class Comparison:
         }
 
     def _turns(self, what: str, loads: Mapping[str, "Load"]) -> dict[str, "Turns"]:
-        """Let each have its turn in each round, after a warm-up that does not count."""
+        """Run each load once per round, after a warm-up that does not count."""
         for load in loads.values():
             self._turn(load, 1)
         turns: dict[str, Turns] = {name: Turns() for name in loads}
@@ -162,7 +162,7 @@ class Comparison:
         )
 
     def _ready_ms(self, start: Callable[[Starter], Contestant]) -> float:
-        """Return the median time from the start of a process to its first answer."""
+        """Return the median time from a process's start to its first answer."""
         taken = []
         for _ in range(STARTS):
             with Programs(self._directory) as programs:
@@ -172,7 +172,7 @@ class Comparison:
         return round(statistics.median(taken))
 
     def _half_load(self, contestant: Contestant, turns: "Turns") -> dict[str, float]:
-        """Return the latencies at half of what it can do, by `zama load`'s schedule."""
+        """Return the latencies at half the contestant's throughput, on `zama load`'s schedule."""
         rate = round(statistics.median(turns.rates) / 2)
         print(f"{contestant.name}: {rate} requests/s ...", file=sys.stderr)
         plan = Plan(contestant.url, rate, HALF_LOAD_SECONDS, measure.CONNECTIONS)
@@ -185,7 +185,7 @@ class Comparison:
     def _growth(
         self, starter: Starter, api: Contestant, gateway: Contestant
     ) -> dict[str, dict[str, Any]]:
-        """Return throughput as a share of the usual: more connections, keys, bytes."""
+        """Return the throughput with more connections, keys or bytes, as a share of the default."""
         keys = [f"client-{number}={secrets.token_hex(32)}" for number in range(999)]
         many = starter.gateway(api, "1,000 keys", API_KEYS=" ".join([*keys, f"client={KEY}"]))
         loads = {
@@ -204,7 +204,7 @@ class Comparison:
     def _features(
         self, starter: Starter, api: Contestant, gateway: Contestant
     ) -> dict[str, dict[str, Any]]:
-        """Return throughput with each feature, as a share of that without it."""
+        """Return the throughput with each feature, as a share of the throughput without it."""
         found = {}
         for with_all, others in (
             (api, {name: starter.api(name) for name in API_FEATURES}),
@@ -220,7 +220,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Load:
-    """A load on a contestant; spaces after the JSON make its body larger."""
+    """A load on a contestant; `padding` is the number of spaces after the JSON."""
 
     on: Contestant
     connections: int = measure.CONNECTIONS
@@ -229,7 +229,7 @@ class Load:
 
 @dataclass
 class Turns:
-    """The results and the costs of one contestant's turns."""
+    """The results and costs of a contestant's turns."""
 
     rates: list[float] = field(default_factory=list)
     requests: int = 0
@@ -237,7 +237,7 @@ class Turns:
     log_bytes: int = 0
 
     def summary(self) -> dict[str, Any]:
-        """Return requests/s of each turn, and what one request takes."""
+        """Return the requests/s of each turn, and the cost of a request."""
         return {
             "requests_per_second": [round(rate) for rate in self.rates],
             "cpu_us_per_request": round(self.cpu_seconds / self.requests * 1e6, 1),
@@ -246,7 +246,7 @@ class Turns:
 
 
 def ratio(one: Turns, other: Turns) -> dict[str, float]:
-    """Return the median, least and largest ratio of a round."""
+    """Return the median, smallest and largest ratio within a round."""
     return measure.spread([a / b for a, b in zip(one.rates, other.rates, strict=True)])
 
 

@@ -1,6 +1,6 @@
-"""Who is compared: this service, its like in Go and in FastAPI, and nginx by itself as the limit.
+"""The contestants: this service, equivalents in Go and FastAPI, and nginx alone as the limit.
 
-All run on one core; each is as many processes as it needs, which print into files.
+All run on one core. Each has as many processes as it needs, with their output in files.
 """
 
 import grp
@@ -22,17 +22,17 @@ from zama_ops.programs import Program, Programs, free_port
 REFERENCES: Final = ROOT / "bench" / "references"
 SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
-# Put before the command that loads them.
+# The prefix of the load generator's command.
 ON_LOAD_CORE: Final = ("taskset", "-c", str(LOAD_CORE))
 KEY: Final = "CHANGEME"
 
-# The one that every machine can have; one built with another C library is faster.
+# The wheel's nginx runs on every machine; builds with another C library are faster.
 NGINX: Final = os.environ.get("NGINX_BINARY") or str(nginx_binary())
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 
-# What the gateway does for a request, and how its rendered configuration does without: file,
-# pattern, replacement.
+# The gateway's features, and how to remove each from its rendered configuration: file, pattern,
+# replacement.
 GATEWAY_FEATURES: Final = {
     "log line": ("includes/access_log.conf", r"^access_log .*;", "access_log off;"),
     "key check": ("default.conf", r"^ *auth_request .*;", ""),
@@ -49,7 +49,7 @@ API_FEATURES: Final = ("log line", "metrics", "request id")
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who answers at `url`, and the processes that it takes."""
+    """A server at `url`, and its processes."""
 
     name: str
     url: str
@@ -64,7 +64,7 @@ class Contestant:
         return ticks / _TICKS
 
     def memory_mib(self) -> float:
-        """Return the memory that its processes take, what they share counted once (PSS)."""
+        """Return its processes' memory, with shared memory counted once (PSS)."""
         kib = 0
         for process, _ in self._processes():
             rollup = (process / "smaps_rollup").read_text()
@@ -72,7 +72,7 @@ class Contestant:
         return kib / 1024
 
     def log_bytes(self) -> int:
-        """Return how much its processes have printed so far."""
+        """Return the number of bytes that its processes have printed so far."""
         return sum(program.stdout.stat().st_size for program in self.programs)
 
     def _processes(self) -> list[tuple[Path, str]]:
@@ -82,7 +82,7 @@ class Contestant:
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 stat = (process / "stat").read_text()
-            except OSError:  # Ended meanwhile.
+            except OSError:  # the process has ended
                 continue
             if stat.rpartition(")")[2].split()[3] in sessions:
                 found.append((process, stat))
@@ -109,7 +109,7 @@ class Starter:
         return self._start("fastapi alone", command, port, {})
 
     def api(self, without: str = "") -> Contestant:
-        """Start this service's API, without one of its features if told so."""
+        """Start this service's API, optionally without one of its features."""
         settings = {"READY_DELAY_SECONDS": "0", "DRAIN_SECONDS": "0"}
         command = list(API)
         if without == "log line":
@@ -125,7 +125,7 @@ class Starter:
         without: str = "",
         **settings: str,
     ) -> Contestant:
-        """Start this service's gateway in front of another, without one of its features if told."""
+        """Start this service's gateway in front of an API, optionally without a feature."""
         port = free_port()
         own = {
             "NGINX_BINARY": NGINX,
@@ -147,7 +147,7 @@ class Starter:
         file, pattern, replacement = GATEWAY_FEATURES[without]
         text, count = re.subn(pattern, replacement, (folder / file).read_text(), flags=re.MULTILINE)
         if not count:
-            raise ValueError(f"{file} has no {without} like {pattern}")
+            raise ValueError(f"{file} does not match the pattern of {without}: {pattern}")
         (folder / file).write_text(text)
         return self._nginx(f"{name} without {without}", folder, "nginx.conf", port, behind)
 
@@ -158,7 +158,7 @@ class Starter:
         return self._reference("nginx alone", "static.conf")
 
     def proxy(self, behind: Contestant) -> Contestant:
-        """Start an nginx that does nothing but proxy."""
+        """Start an nginx that only proxies."""
         return self._reference("nginx to static nginx", "proxy.conf", behind)
 
     def _reference(self, name: str, file: str, behind: Contestant | None = None) -> Contestant:

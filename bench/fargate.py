@@ -1,7 +1,7 @@
-"""Compare a Fargate-sized pair with the same pair unlimited.
+"""Compare a pair with the limits of a Fargate task with the same pair without CPU limits.
 
 The compose stack has the limits of the smallest task, 0.25 vCPU and 512 MiB for both containers.
-Rounds alternate between them and no limit on the CPU; load comes over the loopback address.
+Each round measures the pair with these limits and without CPU limits, over the loopback address.
 
 Needs `wrk`, `docker` and `docker-compose` on the PATH.
 """
@@ -24,12 +24,12 @@ ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final = "zama-bench"
 PORT: Final = "18081"
 URL: Final = f"http://127.0.0.1:{PORT}"
-# Of a vCPU, as docker-compose.yaml says.
+# Shares of a vCPU, as in docker-compose.yaml.
 TASK: Final = {"api": 0.15, "nginx": 0.10}
 
 
 def main() -> int:
-    """Run the comparison and print it; the exit code is 0 when it could be run."""
+    """Run the comparison and print it; exit code 0: the comparison was run."""
     tools = ("wrk", "docker", "docker-compose")
     options = measure.options(__doc__, rounds=5, seconds=5, tools=tools)
     compose("up", "-d", "--build")
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def compose(*words: str) -> str:
-    """Run docker-compose on the project's file and return what it prints."""
+    """Run docker-compose on the project's file and return its output."""
     settings = {
         **base_images(),
         "GATEWAY_PORT_PUBLISHED": PORT,
@@ -66,7 +66,7 @@ def compose(*words: str) -> str:
 
 
 def limit(cpus: dict[str, float]) -> None:
-    """Give each container so much of a vCPU."""
+    """Limit each container to a share of a vCPU."""
     for service, share in cpus.items():
         container = compose("ps", "-q", service).strip()
         command = ["docker", "update", "--cpus", str(share), container]
@@ -74,7 +74,7 @@ def limit(cpus: dict[str, float]) -> None:
 
 
 def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[measure.Turn]]:
-    """Load the pair in turn with and without its limits."""
+    """Load the pair alternately with and without its limits."""
     cores = float(os.cpu_count() or 1)
     limits = {"task": TASK, "unlimited": dict.fromkeys(TASK, cores)}
     turns: dict[str, list[measure.Turn]] = {name: [] for name in limits}
@@ -82,13 +82,13 @@ def alternate(rounds: int, seconds: int, directory: Path) -> dict[str, list[meas
         print(f"round {number} of {rounds} ...", file=sys.stderr)
         for name, cpus in limits.items():
             limit(cpus)
-            measure.load(URL, 1, directory)  # Let the limit settle.
+            measure.load(URL, 1, directory)  # let the limit take effect
             turns[name].append(measure.load(URL, seconds, directory))
     return turns
 
 
 def summary(turns: dict[str, list[measure.Turn]]) -> dict[str, Any]:
-    """Return medians, and the median, least and largest ratio of a round."""
+    """Return the medians, and the median, smallest and largest ratio within a round."""
     medians: dict[str, dict[str, float]] = {name: {} for name in turns}
     ratios = {}
     for figure in ("requests_per_second", "p99_ms"):

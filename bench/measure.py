@@ -1,6 +1,6 @@
-"""What the comparisons share: their options, the load, and the spread of ratios.
+"""Shared parts of the comparisons: options, load, and the spread of ratios.
 
-The load is `POST /sum` on kept-alive connections, by wrk.
+The load is `POST /sum` on keep-alive connections, sent by wrk.
 """
 
 import argparse
@@ -25,7 +25,7 @@ _MILLISECONDS: Final = {"us": 0.001, "ms": 1, "s": 1000}
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn of load gave: requests, throughput, and the 99th percentile of latency."""
+    """The result of one turn: requests, throughput, and 99th percentile of latency."""
 
     requests: int
     requests_per_second: float
@@ -35,11 +35,11 @@ class Turn:
 def options(
     description: str, rounds: int, seconds: int, tools: Sequence[str]
 ) -> argparse.Namespace:
-    """Read `--rounds`, `--seconds` and `--json`; end with a message if a tool is missing."""
+    """Read `--rounds`, `--seconds` and `--json`; exit with a message if a tool is missing."""
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     for name, default, what in (
-        ("--rounds", rounds, "rounds counted"),
-        ("--seconds", seconds, "load per turn"),
+        ("--rounds", rounds, "number of rounds"),
+        ("--seconds", seconds, "seconds of load per turn"),
     ):
         parser.add_argument(name, type=int, default=default, help=f"{what} (default {default})")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -51,7 +51,7 @@ def options(
 
 
 def spread(ratios: Sequence[float]) -> dict[str, float]:
-    """Return the median, least and largest ratio of the rounds, and how many there were."""
+    """Return the median, smallest and largest ratio of the rounds, and their number."""
     return {
         "median": statistics.median(ratios),
         "min": min(ratios),
@@ -72,12 +72,12 @@ def load(  # noqa: PLR0913 - each but the first three has a plain default
     """Load a service.
 
     Arguments:
-        url: of the service.
-        seconds: of load.
+        url: the service's URL.
+        seconds: the load's duration.
         directory: for wrk's script.
-        prefix: put before the command, to choose its core.
-        connections: kept alive, each with one request at a time.
-        padding: spaces after the JSON, for a larger body.
+        prefix: a command to run wrk with, to choose its core.
+        connections: the number of keep-alive connections, each with one request at a time.
+        padding: the number of spaces after the JSON, for a larger body.
 
     Raises:
         RuntimeError: some requests failed.

@@ -1,4 +1,4 @@
-"""A comparison's result as a Markdown table and as pictures."""
+"""A comparison's result as Markdown tables and pictures."""
 
 import statistics
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Name to what it compares, and the goal.
+# Each ratio's name, with its label and its goal.
 _GOALS: Final = {
     "api_vs_go": ("the API alone / the same in Go", 1.0),
     "gateway_vs_original": ("gateway and API / a plain nginx and Go", 2.0),
@@ -72,7 +72,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def ratios(result: Mapping[str, Any]) -> str:
-    """Return how the contestants compare, in a table, as README.md has it."""
+    """Return the table of ratios that README.md shows."""
     return _table(
         ["", "median of paired rounds", "least", "most", "goal"],
         [
@@ -100,7 +100,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
-    """Draw throughput, latency at half of it, and growth."""
+    """Draw throughput, latency at half load, and growth."""
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     figure.suptitle(f"POST /sum, {result['date']}, {result['machine']['cpu']}")
     throughput, latency, growth = figure.subplots(1, 3)
@@ -128,7 +128,7 @@ def _draw_latency(axes: Axes, half_load: Mapping[str, Any]) -> None:
         percentiles = [percentile for percentile in one if percentile != "rate"]
         axes.plot(percentiles, [one[percentile] for percentile in percentiles], ".-", label=name)
     axes.set_yscale("log")
-    axes.set_title("latency at half of that, ms")
+    axes.set_title("latency at half that rate, ms")
     axes.legend()
     axes.grid(visible=True, alpha=0.3)
 

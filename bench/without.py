@@ -14,10 +14,10 @@ if feature == "metrics":
     def observe(_metrics: Metrics, _requests: Sequence[Request]) -> None:
         """Count nothing."""
 
-    # Taken away from outside, so that the service needs no switch for it.
+    # Patched from outside, so that the service needs no setting for it.
     Metrics.observe = observe  # type: ignore[method-assign, assignment]
 elif feature == "request id":
-    # As above: whatever the caller sent is taken, be it nothing.
+    # Also patched: accepts any request id, even an empty one.
     app._is_request_id = re.compile("").match  # type: ignore[misc]  # noqa: SLF001
 else:
     sys.exit(f"there is no feature {feature}")

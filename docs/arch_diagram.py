@@ -1,4 +1,4 @@
-"""Draw the architecture on AWS, in both profiles, to arch_diagram.png."""
+"""Draw the AWS architecture, with both profiles, to arch_diagram.png."""
 
 from html import escape
 from itertools import pairwise
@@ -22,7 +22,7 @@ from diagrams.onprem.iac import Terraform
 from diagrams.onprem.network import Nginx
 from diagrams.programming.language import Python
 
-# What the picture says of each variable of terraform/profiles: of minimal, of production.
+# The label of each variable in terraform/profiles: for minimal, for production.
 OPTIONS: Final = {
     "access_logs_enabled": ("", "requests to S3,\nflows to Logs"),
     "autoscaling": ("up to 10 tasks, by\nCPU and requests", "up to 30, by CPU"),
@@ -38,7 +38,7 @@ OPTIONS: Final = {
     "task_size": ("256 CPU units, 512 MiB", "512 CPU units, 1024 MiB"),
     "vpc": (
         "default VPC, to AWS\nover the internet",
-        "own VPC, three zones;\ntasks in private\nsubnets, no way out",
+        "own VPC, three zones;\nprivate subnets, no\ninternet egress",
     ),
     "waf": ("", "managed rules,\nrate by address"),
 }
@@ -47,14 +47,14 @@ _PICTURE: Final = Path(__file__).resolve().parents[1] / "arch_diagram"
 
 _BOTH, _MINIMAL, _PRODUCTION, _FRAME = "#1e293b", "#1d4ed8", "#b45309", "#94a3b8"
 
-# In inches: a column, a row, an icon with some air around it, a line of text.
+# In inches: a column, a row, an icon with its margin, a line of text.
 _COLUMN, _ROW, _ICON, _LINE = 1.9, 2.1, 0.9, 0.227
 
 
 def draw() -> None:
-    """Write the picture."""
+    """Draw and save the picture."""
     page = {"bgcolor": "white", "dpi": "150", "pad": "0.25"}
-    # Each thing has its place. Texts come over the arrows, and hide what would cross them.
+    # Every node has a fixed place. Texts are drawn over the arrows that would cross them.
     layout = {"layout": "neato", "outputorder": "edgesfirst", "splines": "line"}
     font = {"fontname": "DejaVu Sans Condensed", "fontsize": "14"}
     with Diagram(filename=str(_PICTURE), show=False, graph_attr=page | layout, node_attr=font):
@@ -67,7 +67,7 @@ def _draw() -> None:
         -0.2,
         "Black: both profiles.",
         "Blue: the minimal profile.",
-        "Orange: the production profile. Where what is dashed\nis missing, arrows go straight on.",
+        "Orange: the production profile. Without the\ndashed parts, traffic passes through.",
     )
 
     github = _icon(
@@ -125,7 +125,7 @@ def _draw() -> None:
 def _icon(
     kind: type[Node], column: float, row: float, title: str, *options: str, added: bool = False
 ) -> Node:
-    """Draw an icon over its title and what the profiles make of it; `added`: production only."""
+    """Draw an icon above its title and its options; `added`: only in production."""
     _option(column, row + _ICON / 2 / _ROW, title, *options, added=added)
     kind(pos=_place(column, row), width="0.72", height="0.72")
     border = {"style": "rounded,dashed" if added else "invis", "color": _PRODUCTION}

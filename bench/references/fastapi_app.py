@@ -1,4 +1,4 @@
-"""The service as most Python teams would write it: FastAPI on uvicorn, a JSON line a request."""
+"""The service as most Python teams would write it: FastAPI on uvicorn, a JSON line per request."""
 
 import logging
 import sys
@@ -38,7 +38,7 @@ class Sum(BaseModel):
 
 @app.middleware("http")
 async def log(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Write a line about each request, and give it an id."""
+    """Log each request, and give it an id."""
     began = time.perf_counter()
     request_id = request.headers.get("x-request-id") or uuid.uuid4().hex
     response = await call_next(request)
@@ -59,7 +59,7 @@ async def log(request: Request, call_next: Callable[[Request], Awaitable[Respons
 
 @app.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that it lives."""
+    """Report that the service is alive."""
     return {"status": "ok"}
 
 

@@ -50,7 +50,7 @@ def test_another_release_of_a_corrected_package_is_refused(
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     monkeypatch.setattr(sys, "argv", ["zama-emulator"])
-    with pytest.raises(SystemExit, match=rf"{package} .* is needed, this is 99\.1"):
+    with pytest.raises(SystemExit, match=rf"needs {package} .*, but found 99\.1"):
         program.main()
 
 

@@ -162,14 +162,14 @@ def _leak(checkout: Checkout, text: str) -> None:
         (a_failing_test, "Test", "FAILED"),
         (
             a_vulnerable_dependency,
-            "Find no known vulnerability in dependencies",
+            "Scan dependencies for known vulnerabilities",
             "GHSA-8q59-q68h-6hv4",
         ),
         (a_container_of_root, "Check the Dockerfiles", "DL3002"),
         (an_open_security_group, "Check Terraform against the policies", "CKV_AWS_24"),
         (an_unpinned_action, "Check the workflows", "unpinned-uses"),
-        (a_leaked_key, "Find no secret in the history", "deploy.env"),
-        (a_leaked_setting, "Find no secret in the history", "deploy.env"),
+        (a_leaked_key, "Scan the history for secrets", "deploy.env"),
+        (a_leaked_setting, "Scan the history for secrets", "deploy.env"),
     ],
 )
 def test_a_broken_commit_is_stopped(
@@ -206,7 +206,7 @@ def test_a_failed_step_ends_the_rehearsal(tmp_path: Path) -> None:
     code, results = rehearse(checkout, "two_numbers_are_added")
     assert code == 1
     (result,) = results
-    assert (result["outcome"], result["step"]) == ("failed", "Install what is locked")
+    assert (result["outcome"], result["step"]) == ("failed", "Install the locked dependencies")
     assert "django>=5" in result["detail"]
 
 
@@ -232,10 +232,10 @@ def test_a_good_commit_is_deployed(
     assert left_out <= {
         "Install Debian's packages",
         "Test everything",
-        "Find no high or critical vulnerability in them",
-        "Sign the images and the lists",
+        "Scan the images for high and critical vulnerabilities",
+        "Sign the images and the SBOMs",
         "Download the commit's plan",
-        "Verify who signed the images, and their origin",
+        "Verify the images' signatures and provenance",
     }
     plan = (checkout.path / "build" / "plan" / "plan.txt").read_text()
     assert "CHANGEME" not in plan

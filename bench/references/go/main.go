@@ -1,5 +1,5 @@
-// The service as it would be written in Go: net/http and the standard library, a JSON access line
-// for each request. It exists to be compared with; bench/compare.py builds and runs it.
+// The service as most teams would write it in Go: net/http from the standard library, with a JSON
+// access line for each request. It is a reference for bench/compare.py, which builds and runs it.
 package main
 
 import (

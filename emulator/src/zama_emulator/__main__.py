@@ -24,15 +24,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="zama-emulator",
         description="Run AWS on this machine until SIGTERM or SIGINT.",
-        epilog=f"It listens on {_HOST}, on {PORTS} ports in a row. Everything ends with it, its"
-        " containers included.",
+        epilog=f"Listens on {PORTS} consecutive ports of {_HOST}. At the end, everything is"
+        " deleted, including containers.",
     )
     parser.add_argument("--port", type=int, default=4566, help="the first port (default: 4566)")
-    parser.add_argument("--state", help="a folder to read records from and to write them to")
+    parser.add_argument("--state", help="a folder to load records from and save them to")
     parser.add_argument(
         "--environment",
         action="store_true",
-        help="only print, as JSON, the settings by which AWS clients find it",
+        help="only print the settings that point AWS clients at it, as JSON",
     )
     given = parser.parse_args()
     if given.environment:
@@ -44,12 +44,12 @@ def main() -> None:
 
 
 def _check_releases() -> None:
-    """See that the packages to correct are of the releases that pyproject.toml pins."""
+    """Check that the corrected packages have the versions that pyproject.toml pins."""
     for requirement in importlib.metadata.requires("zama-emulator") or ():
         if pinned := re.match(r"([\w-]+).*==([\w.]+)", requirement):
             installed = importlib.metadata.version(pinned[1])
             if installed != pinned[2]:
-                sys.exit(f"zama-emulator: {pinned[1]} {pinned[2]} is needed, this is {installed}")
+                sys.exit(f"zama-emulator: needs {pinned[1]} {pinned[2]}, but found {installed}")
 
 
 def _check_ports(first: int) -> None:
@@ -64,14 +64,14 @@ def _check_ports(first: int) -> None:
 
 
 async def _serve(port: int, state: str | None) -> None:
-    # MiniStack reads its settings when it is imported.
+    # MiniStack reads its settings at import.
     os.environ |= {
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": _HOST,
         "MINISTACK_REGION": environment(port)["AWS_REGION"],
         "LOG_LEVEL": "WARNING",
         "MOTO_ACCOUNT_ID": ACCOUNT,
-        # They would listen for the whole network.
+        # These servers would listen on all interfaces.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         **({"PERSIST_STATE": "1", "STATE_DIR": state} if state else {}),
@@ -92,7 +92,7 @@ async def _serve(port: int, state: str | None) -> None:
     config.insecure_bind = [f"{_HOST}:{port}"]
     config.bind = [f"{_HOST}:{port + 1}"]
     config.certfile, config.keyfile = tls.resolve_tls_material()
-    # As a load balancer's.
+    # The idle timeout of a load balancer.
     config.keep_alive_timeout = 60
     config.loglevel = "WARNING"
 
@@ -107,8 +107,7 @@ async def _serve(port: int, state: str | None) -> None:
         ecs.close()
 
     try:
-        # At its end MiniStack removes the containers that it started; then those that were just
-        # being started.
+        # MiniStack removes its containers when it ends; reap_all removes those that were starting.
         await serve(_application(ministack.app), config, shutdown_trigger=told_to_stop)
         container_reaper.reap_all(docker.from_env())
     finally:
@@ -134,7 +133,7 @@ def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
             await send({"type": "http.response.start", "status": status, "headers": content})
             await send({"type": "http.response.body", "body": answer})
             return
-        # A listener is chosen by its port, which MiniStack takes from the Host header.
+        # MiniStack chooses a listener by the port in the Host header.
         if scope["scheme"] == "https":
             host = headers[b"host"].partition(b":")[0] + b":443"
             scope = {

@@ -1,4 +1,4 @@
-"""CloudWatch as AWS describes it."""
+"""CloudWatch as AWS documents it."""
 
 import json
 import operator
@@ -17,7 +17,7 @@ _COMPARE: Final = {
     "LessThanThreshold": operator.lt,
 }
 
-# Members of a metric query that are no strings.
+# Members of a metric query that are not strings.
 _SCALARS: Final[dict[str, Callable[[str], Any]]] = {
     "Period": int,
     "ReturnData": lambda word: word == "true",
@@ -30,7 +30,7 @@ _SCALARS: Final[dict[str, Callable[[str], Any]]] = {
 def put_metric_alarm(
     original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
 ) -> Any:
-    """An alarm may be about several metrics and an expression."""
+    """An alarm can have several metrics and an expression."""
     answer = original(params, body, is_cbor, is_json)
     given = body if is_cbor or is_json else params
     name = cloudwatch._p(given, "AlarmName")
@@ -41,7 +41,7 @@ def put_metric_alarm(
 
 
 def _members(params: Any, path: str) -> list[dict[str, Any]]:
-    """Return a list of structures, which the query protocol spreads over many parameters."""
+    """Return a list of structures, which the query protocol splits into many parameters."""
     members: list[dict[str, Any]] = []
     while fields := [key for key in params if key.startswith(f"{path}.member.{len(members) + 1}.")]:
         prefix = f"{path}.member.{len(members) + 1}."
@@ -69,9 +69,9 @@ def _structure(params: Any, prefix: str, keys: list[str]) -> dict[str, Any]:
 def describe_alarms(
     original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
 ) -> Any:
-    """An alarm has all its fields in each of the protocols, also in XML, which Terraform reads.
+    """An alarm has all its fields in each protocol, including XML, which Terraform reads.
 
-    Its state is that of this moment, also where data went missing since it was last put.
+    Its state is current, even if data has gone missing since the last datapoint.
     """
     cloudwatch._evaluate_all_alarms()
     if is_cbor or is_json:
@@ -83,7 +83,7 @@ def describe_alarms(
     _, _, answer = original(params, asked, False, True)
     alarms = {name: value for name, value in json.loads(answer).items() if name != "NextToken"}
     for alarm in alarms["MetricAlarms"]:
-        # MiniStack fills them in where they do not belong: with metric math, with percentiles.
+        # MiniStack sets these fields even for metric math and percentiles.
         if not alarm["MetricName"]:
             alarm["Period"] = alarm["Statistic"] = None
         if alarm.get("ExtendedStatistic"):
@@ -100,7 +100,7 @@ def _xml(value: Any) -> str:
         return "".join(
             f"<{name}>{_xml(one)}</{name}>"
             for name, one in value.items()
-            # Numbers in JSON, dates in XML, and nobody here asks when.
+            # JSON and XML have different formats of timestamps, and no client here reads them.
             if one is not None and not name.endswith("Timestamp")
         )
     if isinstance(value, list):
@@ -114,7 +114,7 @@ def _xml(value: Any) -> str:
 
 
 def evaluate_alarm(_original: Original, alarm: dict[str, Any]) -> None:
-    """An alarm looks at its own dimensions, period by period; what is missing counts as it says.
+    """An alarm evaluates its dimensions period by period and treats missing data as configured.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
     """
@@ -141,7 +141,7 @@ def evaluate_alarm(_original: Original, alarm: dict[str, Any]) -> None:
 
 
 def _value(alarm: dict[str, Any], number: int) -> float | None:
-    """Return what the alarm is about, `number` periods ago, or None where there is no data."""
+    """Return the alarm's value `number` periods ago, or None if there is no data."""
     metrics = alarm.get("Metrics")
     if not metrics:
         own = {name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")}
@@ -156,8 +156,8 @@ def _value(alarm: dict[str, Any], number: int) -> float | None:
         "IF": lambda condition, then, other: then if condition else other,
     }
     try:
-        # CloudWatch's arithmetic is Python's, as far as terraform/ uses it; none but the
-        # account's own alarms are read here.
+        # The metric math in terraform/ is also valid Python. The expressions are trusted: they
+        # come from the account's own alarms.
         return float(eval(expression, {"__builtins__": {}}, {**functions, **known}))  # noqa: S307
     except (TypeError, ZeroDivisionError):
         return None
@@ -180,7 +180,7 @@ def _statistic(stat: dict[str, Any], number: int) -> float | None:
 
 
 def stat_value(original: Original, stats: Any, name: str, points: Any = None) -> Any:
-    """A statistic can also be how many values were at most so great, such as TC(:0.1)."""
+    """A statistic can also be the number of values up to a bound, such as TC(:0.1)."""
     if name.startswith("TC(:"):
         most = float(name.removeprefix("TC(:").removesuffix(")"))
         return sum(float(one.get("Count", 1)) for one in points if one["Value"] <= most)

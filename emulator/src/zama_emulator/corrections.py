@@ -1,7 +1,7 @@
-"""Each function of MiniStack, moto and Hypercorn that this package replaces, adds or serialises.
+"""Every function of MiniStack, moto and Hypercorn that this package replaces, adds or serialises.
 
-They are private to those packages, and another release may lack them: `zama-emulator` refuses any
-release but those that pyproject.toml pins.
+These functions are private and can change in any release, so `zama-emulator` accepts only the
+versions that pyproject.toml pins.
 """
 
 import threading
@@ -26,17 +26,16 @@ from zama_emulator.patching import add, add_actions, answer_in_turn, replace
 
 
 def correct() -> None:
-    """Replace, add and serialise all of them, and begin to check the load balancers' targets.
+    """Apply all corrections and start the load balancers' health checks.
 
     Raises:
-        AttributeError: a function is not there.
+        AttributeError: a package lacks a function.
 
     """
     _correct_ministack()
     _correct_moto()
     replace(H11Protocol, "_send_h11_event", transport.head_with_body)
-    # It is flushed at the end of each answer. The head of one with more bytes than this would still
-    # go first.
+    # Flushed at the end of each answer. An answer over this size would still send its head first.
     MotoRequestHandler.wbufsize = 2**20
     threading.Thread(
         target=load_balancer.check_targets, daemon=True, name="zama-health-checks"
@@ -84,7 +83,7 @@ def _correct_ministack() -> None:
             "DeleteQueryDefinition": logs.delete,
         },
     )
-    # A thread brings the lines of each container.
+    # A separate thread delivers each container's lines.
     answer_in_turn(
         cloudwatch_logs,
         "_create_log_group",
@@ -110,9 +109,9 @@ def _correct_ministack() -> None:
 
 
 def _correct_moto() -> None:
-    # A thread serves each request.
+    # Each request has a thread.
     answer_in_turn(DomainDispatcherApplication, "__call__")
-    # The service is in MiniStack's ECS, where moto cannot look.
+    # The service is in MiniStack's ECS, which moto does not know.
     replace(ApplicationAutoscalingBackend, "_ecs_service_exists_for_target", lambda *_: True)
     replace(
         ApplicationAutoScalingResponse, "register_scalable_target", moto_services.register_with_tags

@@ -1,6 +1,6 @@
 """ECS as Fargate runs it.
 
-Each function says what AWS does; what MiniStack does instead is why it is here.
+Each function's docstring describes AWS's behaviour, which MiniStack lacks.
 """
 
 import time
@@ -19,7 +19,7 @@ _STOP_LABEL: Final = "stop-timeout"
 
 
 def close() -> None:
-    """Forget services and tasks, so that none of those which end now is replaced."""
+    """Forget services and tasks, so that ECS does not replace the tasks that end now."""
     ecs._services._data.clear()
     ecs._tasks._data.clear()
 
@@ -28,20 +28,20 @@ def close() -> None:
 
 
 def plaintext(original: Original, name: str, version: Any = None, **_: Any) -> Any:
-    """A secret reaches the container decrypted."""
+    """A container receives its secrets decrypted."""
     return original(name, version, decrypt=True)
 
 
 def no_registry(*_: Any) -> None:
-    """A first task finds the images' digests; here the engine has the images or it has not."""
+    """Do nothing: AWS resolves digests in a registry; here the engine already has the images."""
 
 
 def container_options(
     original: Original, cdef: dict[str, Any], td: dict[str, Any], *rest: Any
 ) -> dict[str, Any]:
-    """A container has the user, file system, capabilities, health check that its definition says.
+    """A container has the user, file system, capabilities and health check of its definition.
 
-    And all containers of a task share one network namespace.
+    All containers of a task share a network namespace.
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html
     """
     options: dict[str, Any] = original(cdef, td, *rest)
@@ -91,7 +91,7 @@ def _sibling(name: str, own: str, other: str) -> str:
 def after_dependencies(
     original: Original, docker: Any, cdef: dict[str, Any], options: dict[str, Any], **rest: Any
 ) -> Any:
-    """A container starts once those that it depends on have started, or are healthy.
+    """A container starts once its dependencies have started or are healthy.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDependency.html
     """
@@ -103,7 +103,7 @@ def after_dependencies(
         while (health := _health(docker.containers.get(name))) != "healthy":
             if health in {"unhealthy", "exited"} or time.monotonic() > deadline:
                 raise RuntimeError(
-                    f"{cdef['name']} waits for {dependency['containerName']}, {health}"
+                    f"{cdef['name']} needs {dependency['containerName']}, which is {health}"
                 )
             time.sleep(_POLL_SECONDS)
     return original(docker, cdef, options, **{**rest, "refresh_image": False})
@@ -116,11 +116,11 @@ def _health(container: Any) -> str:
     return str(state.get("Health", {}).get("Status", "none"))
 
 
-# --- Life -----------------------------------------------------------------------------------------
+# --- Run ------------------------------------------------------------------------------------------
 
 
 def create_service(original: Original, data: dict[str, Any]) -> Any:
-    """A service says whether its tasks are spread over the zones again after a failure."""
+    """A service's description includes its availability zone rebalancing."""
     answer = original(data)
     service = ecs._services.get(
         f"{ecs._resolve_cluster_name(data['cluster'])}/{data['serviceName']}"
@@ -131,16 +131,16 @@ def create_service(original: Original, data: dict[str, Any]) -> Any:
 
 
 def deployment_in_progress(original: Original, *arguments: Any, **rest: Any) -> dict[str, Any]:
-    """A deployment is under way until its tasks are healthy; also a service's first."""
+    """A deployment is in progress until its tasks are healthy, including a service's first one."""
     deployment: dict[str, Any] = original(*arguments, **rest)
     deployment |= {"rolloutState": "IN_PROGRESS", "rolloutStateReason": ""}
     return deployment
 
 
 def keep_the_healthy(original: Original, cluster: str, service_key: str) -> None:
-    """A deployment that supersedes another takes the place of its tasks that are not healthy yet.
+    """A deployment that supersedes another replaces the tasks that are not healthy yet.
 
-    Only healthy tasks count for the least that must run.
+    Only healthy tasks count towards the minimum.
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
     """
     service = ecs._services.get(service_key)
@@ -165,9 +165,9 @@ def complete_once_healthy(
     region: str,
     healthy_task: dict[str, Any] | None = None,
 ) -> None:
-    """A deployment is complete once its tasks are healthy in the target group, too.
+    """A deployment is complete once its tasks are also healthy in the target group.
 
-    Only then do the old tasks stop, and only such a task counts for the circuit breaker as good.
+    Only then do the old tasks stop, and only then does the circuit breaker count a task as good.
     """
 
     def wait() -> None:
@@ -227,12 +227,12 @@ def watch(
 
 
 def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:
-    """Note each container's health; return why the task must go, if it must."""
+    """Record each container's health; return the reason to stop the task, if any."""
     bad = ""
     for number, identity in enumerate(list(task["_docker_ids"])):
         try:
             health = _health(docker.containers.get(identity))
-        except Exception:  # noqa: BLE001, S112 - gone, or a busy engine: no evidence
+        except Exception:  # noqa: BLE001, S112 - gone, or the engine is busy
             continue
         container = task["containers"][number]
         container["healthStatus"] = health.upper() if health.endswith("healthy") else "UNKNOWN"
@@ -255,7 +255,7 @@ def _unhealthy_target(service: dict[str, Any], task: dict[str, Any], age: float)
 
 
 def forget_failed_deployments(original: Original, cluster: str, group: str) -> None:
-    """A deployment without tasks is no longer listed, also one that failed."""
+    """A deployment without tasks is no longer listed, even if it failed."""
     original(cluster, group)
     service = ecs._services.get(f"{cluster}/{group.partition(':')[2]}")
     if service and any(
@@ -275,9 +275,9 @@ def forget_failed_deployments(original: Original, cluster: str, group: str) -> N
 def stop_gracefully(
     _original: Original, task: dict[str, Any], docker: Any, extra_container: Any = None
 ) -> None:
-    """A task first leaves its target groups; then who depends on others gets SIGTERM first.
+    """A task leaves its target groups; then dependent containers get SIGTERM before the others.
 
-    Each container has its stopTimeout before SIGKILL. Callers do not wait for it.
+    Each container has its stopTimeout before SIGKILL. This function returns immediately.
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
     """
     with concurrency.resource_lock("ecs-task", task["taskArn"]):
@@ -296,7 +296,7 @@ def stop_gracefully(
                 container = docker.containers.get(identity)
                 container.stop(timeout=int(container.labels[_STOP_LABEL]))
                 container.remove(v=True, force=True)
-            except Exception as error:  # noqa: BLE001 - the next one is to be stopped as well
+            except Exception as error:  # noqa: BLE001 - stop the next one as well
                 ecs.logger.warning("ECS: container %s: %s", identity[:12], error)
         if task["desiredStatus"] == "STOPPED":
             task["lastStatus"] = "STOPPED"

@@ -1,4 +1,4 @@
-"""Amazon Managed Grafana, as far as a workspace can be made, described and deleted.
+"""Amazon Managed Grafana: workspaces can be created, described and deleted.
 
 https://docs.aws.amazon.com/grafana/latest/APIReference/API_Operations.html
 """
@@ -18,7 +18,7 @@ def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
     elif method == "GET" and path.startswith("/tags/"):
         return 200, json.dumps({"tags": {}}).encode()
     elif identity not in _workspaces:
-        return 404, b'{"__type": "ResourceNotFoundException", "message": "There is none."}'
+        return 404, b'{"__type": "ResourceNotFoundException", "message": "Not found."}'
     elif path.endswith("/configuration"):
         return 200, json.dumps({"configuration": "{}"}).encode()
     elif method == "DELETE":

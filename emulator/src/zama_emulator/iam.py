@@ -1,4 +1,4 @@
-"""Policy simulation, which MiniStack does without what the caller says of the request.
+"""Policy simulation with ContextEntries, which MiniStack ignores.
 
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
@@ -10,12 +10,12 @@ from ministack.services import iam
 
 from zama_emulator.patching import Original
 
-# Values by their keys in lower case, while a simulation runs.
+# The running simulation's values, by lower-case key.
 _given: Final[ContextVar[dict[str, Any]]] = ContextVar("given")
 
 
 def with_entries(original: Original, parameters: dict[str, Any]) -> Any:
-    """ContextEntries are what the request knows, and go before what the emulator knows."""
+    """ContextEntries describe the request and override the emulator's own values."""
     token = _given.set(_entries(parameters))
     try:
         return original(parameters)

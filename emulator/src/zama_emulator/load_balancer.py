@@ -1,6 +1,6 @@
 """Application Load Balancers as AWS runs them.
 
-Each function says what AWS does; what MiniStack does instead is why it is here.
+Each function's docstring describes AWS's behaviour, which MiniStack lacks.
 """
 
 import concurrent.futures
@@ -21,20 +21,20 @@ _TICK_SECONDS: Final = 0.25
 
 
 def state(group: str, address: str | None) -> str:
-    """Return a target's state in a target group, "" if it is not in it."""
+    """Return a target's state in a target group, or "" if the group does not have it."""
     targets = alb._targets.get(group, [])
     return next((one.get("State", "") for one in targets if one["Id"] == address), "")
 
 
 def is_registered(address: str | None) -> bool:
-    """Say whether a target is in any target group still, perhaps draining."""
+    """Say whether any target group still has a target, even if it is draining."""
     return any(state(group, address) for group in list(alb._tgs))
 
 
 def register(
     _original: Original, group: str, targets: list[tuple[str, int]], previous: list[str]
 ) -> bool:
-    """A new target begins as `initial`; one that goes drains before it is gone.
+    """A new target starts as `initial`; a deregistered target drains before it is removed.
 
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
     """
@@ -73,7 +73,7 @@ def check_targets() -> None:
 
 
 def _check(group: dict[str, Any], target: dict[str, Any]) -> None:
-    """Ask a target once; so many answers of one kind in a row change its state."""
+    """Check a target once; enough equal results in a row change its state."""
     if _passes(group, target):
         target |= {"Passed": target.get("Passed", 0) + 1, "Failed": 0}
     else:
@@ -102,7 +102,7 @@ def _passes(group: dict[str, Any], target: dict[str, Any]) -> bool:
 
 
 def describe_target_health(_original: Original, params: Any) -> Any:
-    """The state is what the health checks found."""
+    """The state is the result of the health checks."""
     arn = alb._p(params, "TargetGroupArn")
     if arn not in alb._tgs:
         return alb._error("TargetGroupNotFound", f"Target group '{arn}' not found.")
@@ -122,7 +122,7 @@ def describe_target_health(_original: Original, params: Any) -> Any:
 
 
 async def forward_to_healthy(original: Original, arn: str, *request: Any) -> Any:
-    """A request goes to a healthy target; if all are unhealthy, to any of these.
+    """A request goes to a healthy target, or to any target if all are unhealthy.
 
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
     """
@@ -130,7 +130,7 @@ async def forward_to_healthy(original: Original, arn: str, *request: Any) -> Any
     for wanted in ("healthy", "unhealthy"):
         candidates = [one for one in targets if one.get("State") == wanted]
         if candidates:
-            target = random.choice(candidates)  # noqa: S311 - no secret
+            target = random.choice(candidates)  # noqa: S311 - not a secret
             method, path, headers, body, query, raw_query, raw_path = request
             return await alb._proxy_http_target(
                 target, alb._tgs[arn], method, raw_path or path, headers, body, query, raw_query
@@ -173,13 +173,13 @@ def weights_xml(original: Original, action: dict[str, Any]) -> str:
 async def choose_by_weight(original: Original, action: dict[str, Any], *request: Any) -> Any:
     weights = action.get("Weights")
     if weights:
-        (arn,) = random.choices([*weights], [*weights.values()])  # noqa: S311 - no secret
+        (arn,) = random.choices([*weights], [*weights.values()])  # noqa: S311 - not a secret
         action = {**action, "TargetGroupArn": arn}
     return await original(action, *request)
 
 
 def is_for_load_balancer(original: Original, host: str, path: str) -> bool:
-    """A load balancer also answers under names of its owner's."""
+    """A load balancer also answers under custom host names."""
     name = host.split(":", maxsplit=1)[0].lower()
     own = ("localhost", "127.0.0.1")
     return bool(original(host, path)) or not name.endswith((*own, ".localhost", ".amazonaws.com"))

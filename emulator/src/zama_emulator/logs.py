@@ -1,4 +1,4 @@
-"""CloudWatch Logs: saved queries, which MiniStack lacks, and as much of their language as is used.
+"""CloudWatch Logs: saved queries, which MiniStack lacks, and the parts of their language in use.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
 """
@@ -19,7 +19,7 @@ from zama_emulator.patching import Original
 
 Row = dict[str, Any]
 
-# By id.
+# By query id.
 _definitions: Final[dict[str, dict[str, Any]]] = {}
 
 _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -50,7 +50,7 @@ def delete(given: dict[str, Any]) -> Any:
 
 
 def start_query(original: Original, given: dict[str, Any]) -> Any:
-    """Fields of JSON lines are known by name, can be compared and counted; else it is an error."""
+    """Queries can compare and count the fields of JSON lines; an unknown query is an error."""
     status, headers, body = original(given)
     if status == 200:
         groups = cloudwatch_logs._resolve_query_log_groups(given)
@@ -76,7 +76,7 @@ def _row(record: dict[str, Any]) -> Row:
 
 
 def _answer(query: str, rows: list[Row]) -> list[Row]:
-    # Of what is not shown one can still ask.
+    # Later stages can still use fields that are not shown.
     shown: list[str] | None = None
     for stage in query.split(" | "):
         verb, _, rest = stage.strip().partition(" ")
@@ -92,7 +92,7 @@ def _answer(query: str, rows: list[Row]) -> list[Row]:
         elif verb == "limit":
             rows = rows[: int(rest)]
         else:
-            raise ValueError(f"{verb} is not known")
+            raise ValueError(f"unknown command: {verb}")
     if shown is None:
         return rows
     return [{name: row[name] for name in shown if name in row} for row in rows]
@@ -101,18 +101,18 @@ def _answer(query: str, rows: list[Row]) -> list[Row]:
 def _holds(condition: str, row: Row) -> bool:
     match = re.fullmatch(r"([@\w]+) (=|!=|>=|in) (.+)", condition.strip())
     if not match:
-        raise ValueError(f"{condition} is not understood")
+        raise ValueError(f"unsupported condition: {condition}")
     name, compare, value = match.groups()
     return name in row and _COMPARE[compare](row[name], ast.literal_eval(value))
 
 
 def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
-    """Count rows, or take the greatest of something, for each group."""
+    """Count the rows, or return a field's maximum, for each group."""
     what, _, by = aggregation.partition(" by ")
     groups: dict[tuple[Any, ...], list[Row]] = {}
     names = by.split(", ")
     for row in rows:
-        # A minute is what is left of a time without its seconds.
+        # The first 16 characters of a time end with the minute.
         known = {**row, "bin(1m)": row["@timestamp"][:16]}
         groups.setdefault(tuple(known.get(name, "") for name in names), []).append(row)
     counted = []
@@ -121,7 +121,7 @@ def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
         for one in what.split(", "):
             match = re.fullmatch(r"(count\(\*\)|max\(([@\w]+)\))(?: as (\w+))?", one)
             if not match:
-                raise ValueError(f"{one} is not understood")
+                raise ValueError(f"unsupported aggregation: {one}")
             function, field, name = match.groups()
             value = max(row[field] for row in members) if field else len(members)
             result[name or function] = value

@@ -1,4 +1,4 @@
-"""What moto's services lack of what Terraform calls."""
+"""Calls from Terraform that moto's services lack."""
 
 import json
 from typing import Any, Final
@@ -7,7 +7,7 @@ from typing import Any, Final
 _scaling_tags: Final[dict[str, dict[str, str]]] = {}
 # By workspace.
 _metrics_keys: Final[dict[str, str | None]] = {}
-# By workspace, as given: in base64.
+# By workspace, in base64, as given.
 _alert_managers: Final[dict[str, str]] = {}
 
 

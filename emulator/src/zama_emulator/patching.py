@@ -1,4 +1,4 @@
-"""Replacing functions of other packages."""
+"""Replaces functions of other packages."""
 
 import functools
 import json
@@ -11,12 +11,12 @@ Original = Callable[..., Any]
 
 
 def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]) -> None:
-    """Have `owner.name` call `replacement`, whose first argument is the function that was there.
+    """Have `owner.name` call `replacement`, with the original function as the first argument.
 
-    Tables of the owner's, from an action's name to its function, are corrected as well.
+    The owner's tables from action names to functions are corrected as well.
 
     Raises:
-        AttributeError: there is no such function in this release of the package.
+        AttributeError: this version of the package has no such function.
 
     """
     original: Original = getattr(owner, name)
@@ -32,15 +32,15 @@ def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]
 
 
 def answer_in_turn(owner: ModuleType | type, *names: str) -> None:
-    """Let no thread begin one of these functions while another thread is in one of them.
+    """Let only one thread at a time run any of these functions.
 
-    Else one fails, where they share tables without a lock, over what another changes meanwhile.
+    They share tables without a lock, so one would fail if another changed a table.
 
     Raises:
-        AttributeError: there is no such function in this release of the package.
+        AttributeError: this version of the package has no such function.
 
     """
-    # They call one another.
+    # Reentrant, because they call one another.
     lock = threading.RLock()
 
     def in_turn(original: Original, *arguments: Any, **named: Any) -> Any:
@@ -52,24 +52,24 @@ def answer_in_turn(owner: ModuleType | type, *names: str) -> None:
 
 
 def add(owner: type, name: str, method: Callable[..., Any]) -> None:
-    """Give a class a method that it lacks.
+    """Add a method that a class lacks.
 
     Raises:
-        AttributeError: it has one, in this release of the package.
+        AttributeError: this version of the package has such a method.
 
     """
     if hasattr(owner, name):
-        raise AttributeError(f"{owner.__name__} has {name} by now: use it")
+        raise AttributeError(f"{owner.__name__} already has {name}: remove the correction")
     setattr(owner, name, method)
 
 
 def add_actions(
     service: ModuleType, actions: Mapping[str, Callable[[dict[str, Any]], Any]]
 ) -> None:
-    """Give a service of MiniStack's that speaks JSON the actions that it lacks, by name.
+    """Add missing actions, by name, to one of MiniStack's JSON services.
 
     Raises:
-        AttributeError: the service has no such entry in this release of the package.
+        AttributeError: this version of the service has no `handle_request`.
 
     """
 

@@ -1,8 +1,8 @@
-"""An answer leaves in one piece.
+"""Sends each answer in one piece.
 
-Both servers send its head and its body one after the other. Terraform's AWS provider, when it is
-quick enough to see the head alone, at times closes that connection and asks again (seen of 5.100.0,
-for one request in a hundred); what it asked for is there by then, and it fails.
+Both servers send an answer's head and body separately. Terraform's AWS provider sometimes receives
+the head alone, closes the connection and retries (seen with 5.100.0, for one request in a hundred).
+The retry fails because the first request has already created the resource.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ async def head_with_body(_original: Original, protocol: Any, event: Any) -> None
     try:
         data = protocol.connection.send(event)
     except h11.LocalProtocolError:
-        # As the original: who has sent nonsense is told nothing more.
+        # Like the original: a client that sent nonsense gets no further answer.
         if protocol.connection.their_state is not h11.ERROR:
             raise
         return

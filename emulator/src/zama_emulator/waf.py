@@ -1,4 +1,4 @@
-"""The calls of WAF that MiniStack lacks: where a web ACL logs to."""
+"""WAF's calls for the logging of a web ACL, which MiniStack lacks."""
 
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ def put(given: dict[str, Any]) -> Any:
 def get(given: dict[str, Any]) -> Any:
     configuration = _configurations.get(given["ResourceArn"])
     if configuration is None:
-        return error_response_json("WAFNonexistentItemException", "There is none.", 400)
+        return error_response_json("WAFNonexistentItemException", "Not found.", 400)
     return json_response({"LoggingConfiguration": configuration})
 
 

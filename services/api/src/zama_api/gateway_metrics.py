@@ -40,7 +40,7 @@ _TAG: Final = b" nginx: "
 _LONGEST_LINE: Final = 512
 # The most distinct lines kept between scrapes; a normal day has a few hundred.
 _CAPACITY: Final = 10_000
-# The socket's buffer, for lines that arrive while this process has no CPU; the kernel may give less.
+# The buffer for lines that arrive while this process has no CPU; the kernel can limit it.
 _WAITING_BYTES: Final = 4 * 1024 * 1024
 # Let lines gather before reading them: each time this process wakes up, it takes the CPU from the
 # gateway. The kernel buffers about 500 lines by default, 5 ms at 100,000 requests/s.

@@ -107,7 +107,7 @@ async def _serve(port: int, state: str | None) -> None:
         ecs.close()
 
     try:
-        # MiniStack removes its containers when it ends; reap_all removes those that were starting.
+        # MiniStack removes its containers when it ends; reap_all removes any that just started.
         await serve(_application(ministack.app), config, shutdown_trigger=told_to_stop)
         container_reaper.reap_all(docker.from_env())
     finally:

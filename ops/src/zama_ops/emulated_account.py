@@ -192,7 +192,7 @@ class EmulatedAccount:
         return self._terraform(TERRAFORM, "show", path)
 
     def planned_types(self, profile: Profile) -> set[str]:
-        """Return the types in the last plan; those of data sources begin with `data.`."""
+        """Return the types in the last plan; types of data sources begin with `data.`."""
         plan = json.loads(self._terraform(TERRAFORM, "show", "-json", self._plan(profile)))
         # Data sources that were read during planning are not among the changes.
         read = plan.get("prior_state", {}).get("values", {}).get("root_module", {})

@@ -37,7 +37,7 @@ _FIELD: Final = re.compile(
 )
 
 _VERB_AND_NOUN: Final = re.compile(r"([A-Z][a-z]+)([A-Z]\w*)")
-# Verbs that create something, with those that later update or delete the same noun.
+# Verbs that create something, with the verbs that later update or delete the same noun.
 _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "Associate": ("Disassociate",),
     "Attach": ("Detach",),
@@ -176,7 +176,7 @@ def _calls(log: str) -> Iterator[tuple[str, Call]]:
 
 
 def _actions(observed: Mapping[str, Iterable[Call]]) -> dict[str, list[str]]:
-    """Return the IAM actions for the calls, and for those that update, delete and tag."""
+    """Return the IAM actions for the calls, and for related updates, deletes and tagging."""
     session = botocore.session.get_session()
     every = (session.get_service_model(name) for name in session.get_available_services())
     models = {str(model.service_id): model for model in every}

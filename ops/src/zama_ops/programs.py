@@ -169,7 +169,7 @@ class Programs:
         return program
 
     def end(self) -> None:
-        """Terminate all programs, then kill those that ignore it and all their children."""
+        """Terminate all programs, then kill any that still run, and all their children."""
         processes = [program.process for program in self.started]
         for process in processes:
             process.terminate()

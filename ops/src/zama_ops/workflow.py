@@ -76,7 +76,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def jobs(path: Path) -> Iterator[Job]:
-    """Yield a workflow's jobs in file order, which puts each after those that it needs."""
+    """Yield a workflow's jobs in file order, which puts each job after its `needs`."""
     contents = read(path)
     for name, job in contents["jobs"].items():
         needs = job.get("needs", [])

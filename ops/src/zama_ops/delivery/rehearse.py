@@ -200,9 +200,9 @@ def rehearse(
 ) -> None:
     """Run the pipeline for the checked-out commit, as after a push to main, and deploy it.
 
-    The steps are those of .github/workflows, in order, on an emulated AWS account. Steps that need
-    GitHub or the internet are left out, with the reason. The first failed step ends the rehearsal
-    with exit code 1 and the step's last output.
+    Runs the steps of .github/workflows in order, on an emulated AWS account. Steps that need GitHub
+    or the internet are left out, with the reason. The first failed step ends the rehearsal with
+    exit code 1 and the step's last output.
     """
     with errors_told(), ExitStack() as stack:
         values = {

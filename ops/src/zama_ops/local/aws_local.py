@@ -121,7 +121,7 @@ def plan() -> None:
 def compare(
     base: Annotated[str, typer.Argument(help="A commit, for example origin/main.")],
 ) -> None:
-    """Compare the plans that `plan` wrote with those of a commit.
+    """Compare the plans that `plan` wrote with a commit's plans.
 
     Writes build/plan/comment.md, for a pull request, and copies of the plans.
     """

@@ -211,7 +211,7 @@ class _Connection(socketserver.BaseRequestHandler):
 def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, str | float]]:
     """Run a drill; return how many seconds each alert took to fire and to clear.
 
-    The seconds are those of the rules: `speed` times the real ones.
+    Seconds are in the rules' time: `speed` times the real seconds.
 
     Raises:
         DrillError: an alert fired too early, or did not fire or clear in time.

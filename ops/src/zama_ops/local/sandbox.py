@@ -141,7 +141,7 @@ class Sandbox:
         }
 
     def let_pass(self, minutes: float) -> None:
-        """Wait for some minutes of the rules' time."""
+        """Wait for this many minutes of the rules' time."""
         time.sleep(minutes * 60 / self.speed)
 
     def _start_prometheus(self, programs: Programs) -> str:

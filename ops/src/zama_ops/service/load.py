@@ -25,8 +25,8 @@ from zama_ops.programs import require
 class Report:
     """The result of a load test; latencies are of answers with status 200.
 
-    Percentiles are in milliseconds, by name, for the whole test and for each second in which
-    requests were due.
+    Percentiles are in milliseconds, by name, for the whole test and for each second that had
+    requests due.
     """
 
     plan: Plan

@@ -145,7 +145,7 @@ def _alarms(prefix: str) -> list[dict[str, Any]]:
 def _budgets(alarms: list[dict[str, Any]]) -> dict[str, float | None]:
     """Return the share of each error budget that is left; None if there is no data.
 
-    The metrics are those of the alarms (terraform/slo.tf), over the whole window.
+    It uses the alarms' metrics (terraform/slo.tf) over the whole window.
     """
     levels = ServiceLevels.load()
     days = int(levels.window.removesuffix("d"))

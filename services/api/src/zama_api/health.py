@@ -17,7 +17,7 @@ class Health:
         self.draining = False
 
     def drain(self) -> None:
-        """Become unready permanently, when the process is told to stop."""
+        """Become unready permanently; called at the start of a stop."""
         self.draining = True
 
     @property

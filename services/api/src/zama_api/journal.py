@@ -11,7 +11,7 @@ from zama_api.metrics import Metrics
 # callers wait while a larger batch holds the interpreter: at 60,000 requests/s, 1.2 ms in every 20.
 _INTERVAL_SECONDS: Final = 0.02
 # Limits memory if standard output is slower than the requests: a thread that fills the journal
-# writes it before it continues, so that nothing is dropped.
+# writes it before it continues, so no line is dropped.
 _CAPACITY: Final = 10_000
 
 

@@ -9,7 +9,7 @@ Header = tuple[str, str]
 
 CONTENT_TYPE: Final[Header] = ("content-type", "application/problem+json")
 
-# RFC 9110's reason phrases; those of http.HTTPStatus differ between Python versions.
+# RFC 9110's reason phrases; http.HTTPStatus has different ones in different Python versions.
 TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",

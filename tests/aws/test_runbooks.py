@@ -99,5 +99,5 @@ def test_missing_credentials_are_reported() -> None:
     command = [str(ZAMA), "logs", "errors"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("zama: AWS does not answer:")
+    assert done.stderr.startswith("zama: The AWS request failed:")
     assert done.stderr.count("\n") == 1

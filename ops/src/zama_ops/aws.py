@@ -32,4 +32,4 @@ def client(service: str) -> Iterator[Any]:
     try:
         yield connect(service)
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"AWS does not answer: {error}") from None
+        raise CommandError(f"The AWS request failed: {error}") from None

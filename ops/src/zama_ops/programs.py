@@ -82,7 +82,7 @@ def _own_ports() -> Iterator[int]:
             guard.detach()
             return itertools.cycle(range(first + 1, first + _PORTS_OF_A_PROCESS))
         guard.close()
-    raise RuntimeError(f"All TCP ports from {_PORTS[0]} to {_PORTS[-1]} are taken.")
+    raise RuntimeError(f"All TCP ports from {_PORTS[0]} to {_PORTS[-1]} are in use.")
 
 
 def _is_free(port: int) -> bool:
@@ -126,7 +126,7 @@ class Program:
 
         def has_started() -> bool:
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.name} ended at once: {self.stderr.read_text()}")
+                raise RuntimeError(f"{self.name} failed to start: {self.stderr.read_text()}")
             return bool(answers())
 
         wait_until(has_started, f"{self.name} answers", seconds)

@@ -74,7 +74,7 @@ _LEFT_OUT: Final[dict[str, tuple[Callable[[], object], str]]] = {
 """Steps that cannot always run here: a check whether they can, and the reason if not."""
 
 
-# --- Walk -----------------------------------------------------------------------------------------
+# --- Rehearse -------------------------------------------------------------------------------------
 
 
 @dataclass

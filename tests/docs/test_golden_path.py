@@ -93,3 +93,15 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "exists already" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_git_is_one_line(tmp_path: Path) -> None:
+    """It names the program to install."""
+    command = [str(ZAMA), "new", "orders", str(tmp_path / "orders")]
+    done = subprocess.run(
+        command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "zama: There is no git on the PATH: install git.\n",
+    )

@@ -157,10 +157,17 @@ def test_a_wrong_key_is_forbidden(pair: Pair, key: str) -> None:
     problem(post_sum(pair, SUM, {**JSON, "X-Api-Key": key}), 403)
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/sum/", "/healthz/", "//sum", "/x/../sum"])
+@pytest.mark.parametrize("path", ["/nothing", "/sum/", "/healthz/", "//sum", "/x/../sum"])
 def test_an_unknown_path_is_not_found(pair: Pair, path: str) -> None:
     """Callers with a key get 404 for an unknown path."""
     problem(send(pair.gateway.url, "POST", path, AUTHORISED, SUM), 404)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+def test_the_front_door_leads_to_the_portal(pair: Pair, path: str) -> None:
+    """A relative redirect, without a key, works behind every name and port."""
+    answer = send(pair.gateway.url, path=path)
+    assert (answer.status, answer.headers["location"]) == (308, "/docs")
 
 
 def test_an_unknown_path_needs_a_key(pair: Pair) -> None:

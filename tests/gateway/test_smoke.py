@@ -86,8 +86,13 @@ def test_a_dead_api_fails(processes: ProcessStack) -> None:
 
 
 def test_no_server_fails() -> None:
-    """Each check reports the missing answer."""
-    done = smoke(f"http://127.0.0.1:{free_port()}", "--json")
+    """One line for a person; in the report for scripts, each check failed."""
+    url = f"http://127.0.0.1:{free_port()}"
+    done = smoke(url)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"zama: {url} does not answer:")
+    done = smoke(url, "--json")
     assert done.returncode == 1
     assert all(detail.startswith("no answer:") for detail in failed(done).values())
 

@@ -104,6 +104,25 @@ def test_a_taken_port_is_reported_before_anything_starts(tmp_path: Path, name: s
     assert "started" not in up.printed()
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"PORT": "abc"}, "PORT='abc' cannot be used"),
+        ({"PORT": "²"}, "PORT='²' cannot be used"),
+        ({"LISTEN_PORT": "65536"}, "LISTEN_PORT='65536' cannot be used"),
+        ({"PORT": "20999", "LISTEN_PORT": "20999"}, "PORT and LISTEN_PORT are both 20999"),
+    ],
+)
+def test_an_invalid_port_is_one_line(
+    tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
+    """Nothing is started."""
+    with Up(tmp_path, **settings) as up:
+        assert up.process.wait(10) == 1
+    (line,) = up.printed().splitlines()
+    assert line.startswith(f"zama: {message}")
+
+
 def test_a_part_that_refuses_to_start_ends_the_other(tmp_path: Path) -> None:
     """An invalid setting is reported once, and nothing is left running."""
     with Up(tmp_path, RATE_LIMIT="fast") as up:

@@ -46,6 +46,7 @@ def run(*command: str, **environ: str) -> str:
         CommandError: it failed; the message has its output.
 
     """
+    require(command[0])
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,8 +12,9 @@ from collections.abc import Mapping
 
 import typer
 
-from zama_ops.console import notes
+from zama_ops.console import errors_told, notes
 from zama_ops.contract_checks import EXAMPLE_KEY
+from zama_ops.errors import CommandError
 from zama_ops.http_client import HttpClient
 from zama_ops.pair import API, GATEWAY, HOST, settings
 
@@ -21,19 +23,13 @@ def up() -> None:
     """Run the API and the gateway on this machine until Ctrl-C.
 
     The API listens on 127.0.0.1:8080 (PORT), the gateway on 127.0.0.1:8081 (LISTEN_PORT). The key
-    is CHANGEME unless API_KEY or API_KEYS is set. The README lists all settings, which come from
-    environment variables. Logs go to standard output. Ctrl-C drains both programs; a second Ctrl-C
-    stops them at once.
+    is CHANGEME unless API_KEY or API_KEYS is set. docs/settings.md lists all settings, which come
+    from environment variables. Logs go to standard output. Ctrl-C drains both programs; a second
+    Ctrl-C stops them at once.
     """
     environ = settings(os.environ)
-    for name in ("PORT", "LISTEN_PORT"):
-        if not _is_free(environ[name]):
-            notes.print(
-                f"zama: {name} {environ[name]} is in use. Stop the program that listens there"
-                f" (`zama up` in another terminal?) or choose another port: {name}=9000 make up",
-                style="red",
-            )
-            raise typer.Exit(1)
+    with errors_told():
+        _check_ports(environ)
     _append_to_output()
 
     # Separate sessions: a terminal's Ctrl-C must reach only this process, which passes it on.
@@ -69,14 +65,32 @@ def up() -> None:
     raise typer.Exit(code or max(abs(child.returncode) for child in children))
 
 
-def _is_free(port: str) -> bool:
-    if not port.isdigit():
-        return True  # the program itself reports the invalid port
+def _check_ports(environ: Mapping[str, str]) -> None:
+    """Raise a CommandError unless both ports are valid, different and free."""
+    for name in ("PORT", "LISTEN_PORT"):
+        port = environ[name]
+        if not re.fullmatch("[1-9][0-9]{0,4}", port) or int(port) > 65535:
+            raise CommandError(
+                f"{name}={port!r} cannot be used: it must be a whole number from 1 to 65535"
+            )
+        if not _is_free(int(port)):
+            raise CommandError(
+                f"{name} {port} is in use. Stop the program that listens there (`zama up` in"
+                f" another terminal?) or choose another port: {name}=9000 make up"
+            )
+    if environ["PORT"] == environ["LISTEN_PORT"]:
+        raise CommandError(
+            f"PORT and LISTEN_PORT are both {environ['PORT']}: the API and the gateway need"
+            " different ports"
+        )
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, int(port)))
-        except (OSError, OverflowError):
+            probe.bind((HOST, port))
+        except OSError:
             return False
     return True
 
@@ -96,4 +110,5 @@ def _greeting(url: str, environ: Mapping[str, str]) -> str:
         f"\nThe gateway is ready at {url} (Ctrl-C stops it). Try:\n\n"
         f"  curl -s -H 'X-Api-Key: {key}' -H 'Content-Type: application/json'"
         f""" -d '{{"a": 2, "b": 40}}' localhost:{environ["LISTEN_PORT"]}/sum\n"""
+        f"\nThe developer portal is at http://localhost:{environ['LISTEN_PORT']}/docs\n"
     )

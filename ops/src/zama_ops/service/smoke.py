@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from zama_ops.console import notes
 from zama_ops.contract_checks import CHECKS, Result, caller, key_for, perform
 from zama_ops.options import AsJson, ConnectTo, Url
 
@@ -25,7 +26,12 @@ def smoke(
     failed; 2: the URL is invalid or there is no key.
     """
     service = caller(url, key_for(url), connect_to, insecure=insecure)
-    results = [perform(name, service) for name in CHECKS]
+    results = []
+    for name in CHECKS:
+        results.append(perform(name, service))
+        if not as_json and results[0].detail.startswith("no answer"):
+            notes.print(f"zama: {url} does not answer: {results[0].detail}", style="red")
+            raise typer.Exit(1)
     passed = all(result.passed for result in results)
     if as_json:
         report = {"url": url, "passed": passed, "checks": [asdict(one) for one in results]}

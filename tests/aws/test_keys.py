@@ -152,7 +152,7 @@ def test_a_keys_owner_or_the_lack_of_one_is_reported(operator: Operator) -> None
     assert (code, stdout) == (0, f"acme {key.fingerprint}\n")
     miscopied = key.secret[:-1] + ("1" if key.secret[-1] != "1" else "2")
     for secret, reason in (
-        (revoked.secret, f"a key of ours, {revoked.fingerprint}, was revoked"),
+        (revoked.secret, f"this key of ours, {revoked.fingerprint}, was revoked"),
         (miscopied, "its checksum is wrong"),
         ("password", "no client has this key"),
     ):

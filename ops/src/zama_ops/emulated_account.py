@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,9 @@ _PORTS: Final = 3
 _COLLECTOR_TAG: Final = "v0.45.0"
 _DOMAIN: Final = "api.zama.example"
 _START_SECONDS: Final = 60
+_PROGRESS: Final = re.compile(
+    r"\S+: (Refreshing state|Reading|Still reading|Read complete)|(Acquiring|Releasing) state lock"
+)
 _LOG_LINES: Final = 40
 
 
@@ -188,8 +192,12 @@ class EmulatedAccount:
     def plan(self, profile: Profile, **variables: object) -> str:
         """Plan the service and return the plan as text."""
         path = self._plan(profile)
-        self._terraform(TERRAFORM, "plan", f"-out={path}", *self._variables(profile, variables))
-        return self._terraform(TERRAFORM, "show", path)
+        printed = self._terraform(
+            TERRAFORM, "plan", f"-out={path}", *self._variables(profile, variables)
+        )
+        # The rest is what `terraform show` would print, which takes as long as the plan.
+        lines = printed.splitlines(keepends=True)
+        return "".join(line for line in lines if not _PROGRESS.match(line))
 
     def planned_types(self, profile: Profile) -> set[str]:
         """Return the types in the last plan; types of data sources begin with `data.`."""

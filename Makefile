@@ -52,7 +52,10 @@ test-parts: $(VENV)/dev.stamp ## Run the other tests that need only Python
 	$(BIN)/pytest tests -m 'not needs' $(BESIDE)
 
 .PHONY: test-all
-test-all: test $(VENV)/all.stamp ## Run all tests; lists missing tools, or fails without them if REQUIRE_ALL=1
+test-all: test test-rest ## Run all tests
+
+.PHONY: test-rest
+test-rest: $(VENV)/all.stamp ## Run the tests that need more; lists missing tools, or fails without them if REQUIRE_ALL=1
 	$(BIN)/pytest tests -m 'needs and not alone' $(BESIDE)
 	$(BIN)/pytest tests -m alone
 	$(BIN)/pytest emulator

@@ -1,6 +1,7 @@
 """The real API and gateway, and functions to send them requests."""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -46,7 +47,16 @@ def send(
     timeout: float = 15,
 ) -> Answer:
     """Send one request on a separate connection, without normalising the path."""
-    return HttpClient(url, timeout=timeout).send(method, path, body, headers)
+    answer = HttpClient(url, timeout=timeout).send(method, path, body, headers)
+    assert not answer.repeated
+    return answer
+
+
+def read(connection: http.client.HTTPConnection) -> Answer:
+    """Read the response to the request that was sent last on a kept connection."""
+    answer = Answer.read(connection)
+    assert not answer.repeated
+    return answer
 
 
 def status(url: str, path: str) -> int:

@@ -7,8 +7,7 @@ import subprocess
 from typing import Any
 
 from deployment import Deployment, on_production, zama
-from stack import KEY
-from zama_ops.http_client import Answer
+from stack import KEY, read
 from zama_ops.programs import wait_until
 
 
@@ -53,7 +52,7 @@ def test_the_load_balancer_terminates_https(deployment: Deployment) -> None:
     host = deployment.outputs["url"].removeprefix("https://")
     with contextlib.closing(connection):
         connection.request("GET", "/readyz", headers={"Host": host})
-        answer = Answer.read(connection)
+        answer = read(connection)
     assert answer.status == 200
     assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stack import AUTHORISED, JSON, KEY, Pair, exchange, send
+from stack import AUTHORISED, JSON, KEY, Pair, exchange, read, send
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 
@@ -230,7 +230,7 @@ def test_a_chunked_body_over_the_limit_is_refused(
     """The gateway measures a body of undeclared length while it arrives."""
     chunks = (b" " * 512 for _ in range(3))
     connection.request("POST", "/sum", chunks, AUTHORISED, encode_chunked=True)
-    answer = Answer.read(connection)
+    answer = read(connection)
     problem(answer, 413)
     assert_not_passed_on(pair, answer)
 
@@ -240,7 +240,7 @@ def test_a_chunked_body_within_the_limit_is_accepted(
 ) -> None:
     """JSON may be sent in chunks."""
     connection.request("POST", "/sum", iter([SUM[:5], SUM[5:]]), AUTHORISED, encode_chunked=True)
-    assert Answer.read(connection).body == b'{"sum":42}'
+    assert read(connection).body == b'{"sum":42}'
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])

@@ -26,10 +26,10 @@ from stack import (
     ProcessStack,
     connect,
     constant_load,
+    read,
     send,
 )
 from zama_ops.contract_checks import SUM
-from zama_ops.http_client import Answer
 from zama_ops.programs import STOP_SECONDS, wait_until
 
 DRAIN_SECONDS = 1.0
@@ -191,11 +191,11 @@ def test_open_connections_are_asked_to_close_while_draining(draining: Pair) -> N
     connection = http.client.HTTPConnection(urlsplit(draining.api.url).netloc, timeout=5)
     with contextlib.closing(connection):
         connection.request("GET", "/healthz")
-        assert "connection" not in Answer.read(connection).headers
+        assert "connection" not in read(connection).headers
         draining.api.signal(signal.SIGTERM)
         wait_until(lambda: draining.api.status("/readyz") == 503, "unready")
         connection.request("GET", "/healthz")
-        assert Answer.read(connection).headers["connection"] == "close"
+        assert read(connection).headers["connection"] == "close"
 
 
 def test_a_dead_nginx_ends_the_entrypoint(processes: ProcessStack) -> None:

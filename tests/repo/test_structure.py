@@ -1,4 +1,4 @@
-"""Return the full name of a module of `zama`."""
+"""Which modules import which: arrows point from commands to shared modules."""
 
 import ast
 import re

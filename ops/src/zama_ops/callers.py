@@ -23,8 +23,12 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the caller got the sum."""
-        return self.answer is not None and self.answer.body == b'{"sum":42}'
+        """Whether the caller got the sum, and no header twice."""
+        return (
+            self.answer is not None
+            and self.answer.body == b'{"sum":42}'
+            and not self.answer.repeated
+        )
 
 
 @dataclass

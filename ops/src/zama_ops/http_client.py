@@ -1,8 +1,10 @@
 """The HTTP client that all commands, tests and benchmarks use."""
 
+import functools
 import http.client
 import json
 import ssl
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,25 +17,26 @@ class NoAnswerError(OSError):
 
 @dataclass(frozen=True)
 class Answer:
-    """A response: status, headers by lower-case name, body."""
+    """A response: status, headers by lower-case name, body, names of headers that are repeated."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    repeated: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, connection: http.client.HTTPConnection) -> Self:
         """Read the response to the request that was sent last.
 
         Raises:
-            http.client.HTTPException: it is not HTTP, or a header occurs twice.
+            http.client.HTTPException: it is not HTTP.
 
         """
         response = connection.getresponse()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        if len(headers) != len(response.getheaders()):
-            raise http.client.HTTPException(f"a header occurs twice: {response.getheaders()}")
-        return cls(response.status, headers, response.read())
+        fields = [(name.lower(), value) for name, value in response.getheaders()]
+        counts = Counter(name for name, _ in fields)
+        repeated = frozenset(name for name, count in counts.items() if count > 1)
+        return cls(response.status, dict(fields), response.read(), repeated)
 
     def json(self) -> Any:
         """Return the body, decoded.
@@ -75,11 +78,15 @@ class HttpClient:
         address = self.connect_to or urlsplit(self.url).netloc
         if not self.https:
             return http.client.HTTPConnection(address, timeout=self.timeout)
+        return http.client.HTTPSConnection(address, timeout=self.timeout, context=self._context)
+
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
         if self.insecure or self.connect_to:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(address, timeout=self.timeout, context=context)
+        return context
 
     def send(
         self,

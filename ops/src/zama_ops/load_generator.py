@@ -22,7 +22,7 @@ _GRACE_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedAnswer:
     """An answer: when its request was due, its status, and its latency from that moment."""
 
     due_seconds: float
@@ -45,7 +45,7 @@ class Plan:
         return max(1, round(self.rate * self.seconds))
 
 
-def measure(plan: Plan, key: str, prefix: Sequence[str] = ()) -> list[Answer]:
+def measure(plan: Plan, key: str, prefix: Sequence[str] = ()) -> list[TimedAnswer]:
     """Return the answers; they are parsed afterwards, so that parsing takes no CPU time from wrk.
 
     Arguments:
@@ -61,7 +61,7 @@ def measure(plan: Plan, key: str, prefix: Sequence[str] = ()) -> list[Answer]:
         return list(_read(output))
 
 
-def answers(plan: Plan, key: str, connect_to: str | None) -> Iterator[Answer]:
+def answers(plan: Plan, key: str, connect_to: str | None) -> Iterator[TimedAnswer]:
     """Send the requests and yield the answers as they arrive."""
     with subprocess.Popen(
         _command(plan, connect_to),
@@ -96,12 +96,12 @@ def _environ(plan: Plan, key: str, buffering: str) -> dict[str, str]:
     }
 
 
-def _read(lines: Iterable[str]) -> Iterator[Answer]:
+def _read(lines: Iterable[str]) -> Iterator[TimedAnswer]:
     """Yield the answers from the output of wrk and load_generator.lua."""
     for line in lines:
         if match := _ANSWER.fullmatch(line):
             due, status, latency = map(int, match.groups())
-            yield Answer(due / 1e6, status, latency / 1e3)
+            yield TimedAnswer(due / 1e6, status, latency / 1e3)
 
 
 def percentiles(milliseconds: list[float]) -> dict[str, float]:

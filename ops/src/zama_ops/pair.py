@@ -37,23 +37,17 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def start_api(
-    programs: Programs, port: int, environ: Mapping[str, str], command: Sequence[str] = API
-) -> Program:
-    """Start an API on a port and wait until it answers; `command` can replace or prefix API."""
-    return start(programs, "api", command, port, {**environ, "PORT": str(port)})
+def start_api(programs: Programs, port: int, environ: Mapping[str, str]) -> Program:
+    """Start an API on a port and wait until it answers."""
+    return start(programs, "api", API, port, {**environ, "PORT": str(port)})
 
 
 def start_gateway(
-    programs: Programs,
-    port: int,
-    api_port: int,
-    environ: Mapping[str, str],
-    command: Sequence[str] = GATEWAY,
+    programs: Programs, port: int, api_port: int, environ: Mapping[str, str]
 ) -> Program:
     """Start a gateway on a port, in front of the API on another; wait until it answers."""
     own = {"LISTEN_HOST": HOST, "LISTEN_PORT": str(port), "API_PORT": str(api_port)}
-    return start(programs, "gateway", command, port, {**environ, **own})
+    return start(programs, "gateway", GATEWAY, port, {**environ, **own})
 
 
 def start_gateway_metrics(programs: Programs, port: int, environ: Mapping[str, str]) -> Program:

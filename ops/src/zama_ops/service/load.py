@@ -15,7 +15,7 @@ from rich.table import Table
 
 from zama_ops.console import errors_told, notes
 from zama_ops.contract_checks import key_for
-from zama_ops.load_generator import Answer, Plan, answers, percentiles
+from zama_ops.load_generator import Plan, TimedAnswer, answers, percentiles
 from zama_ops.options import AsJson, ConnectTo, Url
 from zama_ops.paths import BUILD
 from zama_ops.programs import require
@@ -83,7 +83,7 @@ def load(  # noqa: PLR0913 - a command's options
         raise typer.Exit(1)
 
 
-def _shown(plan: Plan, key: str, connect_to: str | None) -> Iterator[Answer]:
+def _shown(plan: Plan, key: str, connect_to: str | None) -> Iterator[TimedAnswer]:
     """Yield the answers as they arrive, and show the progress."""
     with Progress(console=notes, transient=True) as progress:
         task = progress.add_task("Answers", total=plan.requests)
@@ -92,7 +92,7 @@ def _shown(plan: Plan, key: str, connect_to: str | None) -> Iterator[Answer]:
             progress.advance(task)
 
 
-def _summary(plan: Plan, began: str, answers: list[Answer]) -> Report:
+def _summary(plan: Plan, began: str, answers: list[TimedAnswer]) -> Report:
     by_second: dict[int, list[float]] = {}
     for answer in answers:
         if answer.status == 200:

@@ -85,7 +85,6 @@ lint-workflows: $(VENV)/dev.stamp ## Check the workflows for syntax and security
 		.github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config \
 		.github/ISSUE_TEMPLATE/config.yml
-	$(BIN)/python -m zama_ops.workflow
 	$(BIN)/zizmor $(if $(GH_TOKEN),,--offline) --no-progress --persona pedantic .github
 
 .PHONY: lint-containers

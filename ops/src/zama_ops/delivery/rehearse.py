@@ -110,22 +110,22 @@ class Rehearsal:
         credentials: dict[str, str] = {}
         for one in job.steps:
             values = {**self.values, **outputs}
-            if not workflow.holds(one.condition, values):
-                continue
-            if one.action == _CREDENTIALS:
-                credentials = self._credentials()
-            if not one.run:
-                continue
-            environ = {
-                name: workflow.fill_in(str(text), values)
-                for name, text in {**job.environ, **one.environ}.items()
-            }
-            result, found = self._run(job, one, {**credentials, **environ})
+            # As on GitHub, the outputs of a step that does not run are empty.
+            found = {"*": ""}
+            if workflow.holds(one.condition, values):
+                if one.action == _CREDENTIALS:
+                    credentials = self._credentials()
+                if one.run:
+                    environ = {
+                        name: workflow.fill_in(str(text), values)
+                        for name, text in {**job.environ, **one.environ}.items()
+                    }
+                    result, found = self._run(job, one, {**credentials, **environ})
+                    yield result
+                    if result.outcome == "failed":
+                        self.failed = True
+                        return
             outputs |= {f"steps.{one.identity}.outputs.{key}": text for key, text in found.items()}
-            yield result
-            if result.outcome == "failed":
-                self.failed = True
-                return
         self.values[f"needs.{job.name}.result"] = "success"
         for name, text in job.outputs.items():
             self.values[f"needs.{job.name}.outputs.{name}"] = workflow.fill_in(
@@ -139,11 +139,11 @@ class Rehearsal:
         target = " ".join(word for word in one.run.split()[:2])
         can, reason = _LEFT_OUT.get(target, (lambda: True, ""))
         if not can():
-            return Result(job.name, one.name, "left out", detail=reason), {}
+            return Result(job.name, one.name, "left out", detail=reason), {"*": ""}
         if target == "make push" and self.account:
             # The emulated registry stores nothing and has no digests: only tag the images.
             self.account.push(image_tag(commit()))
-            return Result(job.name, one.name, "passed"), {}
+            return Result(job.name, one.name, "passed"), {"*": ""}
         outputs = self.directory / "outputs"
         outputs.write_text("")
         began = time.monotonic()
@@ -210,10 +210,13 @@ def rehearse(
             "github.ref": "refs/heads/main",
             "github.repository": EXAMPLE_REPOSITORY,
             "github.sha": commit(),
+            "github.token": "",
             "vars.AWS_ROLE_ARN": "arn:aws:iam::000000000000:role/zama-challenge-deploy",
             "vars.AWS_REGION": "eu-west-1",
             "vars.PROFILE": "minimal",
             "secrets.API_KEY": EXAMPLE_KEY,
+            # Without a value they are empty on GitHub as well.
+            **dict.fromkeys(("github.event.*", "vars.*", "secrets.*"), ""),
         }
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zama-rehearse-")))
         if run("git", "status", "--porcelain"):

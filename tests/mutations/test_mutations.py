@@ -37,8 +37,9 @@ class Break:
 
 
 BREAKS: Final = [
-    Break(name, **fields)
-    for name, fields in yaml.safe_load(Path(__file__).with_name("breaks.yaml").read_text()).items()
+    Break(name, file, **fields)
+    for file, breaks in yaml.safe_load(Path(__file__).with_name("breaks.yaml").read_text()).items()
+    for name, fields in breaks.items()
 ]
 
 Outcomes = dict[str, set[str]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from zama_ops.paths import ROOT
+from zama_ops.programs import run
 
 _LEFT_BEHIND: Final = shutil.ignore_patterns(
     ".git", ".venv", ".aws-local", ".terraform", ".hypothesis", ".*_cache", "__pycache__", "build"
@@ -19,9 +20,8 @@ _PACKAGES: Final = ("ops", "emulator", "services/api")
 
 def pages() -> list[Path]:
     """Return the Markdown files that git tracks or would add."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return [ROOT / line for line in done.stdout.splitlines() if (ROOT / line).exists()]
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md")
+    return [ROOT / line for line in listed.splitlines() if (ROOT / line).exists()]
 
 
 @dataclass(frozen=True)

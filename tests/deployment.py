@@ -1,7 +1,6 @@
 """The service, deployed to an emulated AWS account."""
 
 import json
-import os
 import socket
 import subprocess
 from contextlib import ExitStack
@@ -11,7 +10,8 @@ from typing import Any, Final, Self
 
 import pytest
 
-from stack import AUTHORISED, ZAMA, send
+import stack
+from stack import AUTHORISED, send
 from zama_ops.contract_checks import SUM
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
 from zama_ops.http_client import Answer
@@ -30,14 +30,7 @@ def zama(
     account: EmulatedAccount, *words: str, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `zama` on an account, with `given` on standard input and additional variables."""
-    return subprocess.run(
-        [str(ZAMA), *words],
-        env={**os.environ, **account.environ(), **environ},
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return stack.zama(*words, given=given, **{**account.environ(), **environ})
 
 
 @dataclass

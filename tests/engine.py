@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import Final
 
 from zama_ops.container_images import base_images
 from zama_ops.paths import ROOT
-from zama_ops.programs import run
+from zama_ops.programs import complete, run
 
 API_IMAGE: Final = "zama-api:local"
 NGINX_IMAGE: Final = "zama-nginx:local"
@@ -30,7 +29,7 @@ def is_there() -> bool:
     """Return whether this machine has a running engine and docker-compose."""
     if not (shutil.which("docker") and shutil.which("docker-compose")):
         return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    return complete("docker", "info").returncode == 0
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Final
 from engine import Images
 from zama_ops.emulated_account import temporary_account
 from zama_ops.paths import ROOT
+from zama_ops.programs import complete
 from zama_ops.terraform import cli_configuration
 
 # Differences for a shell on this machine: it builds on local base images, pushes nowhere, finds the
@@ -56,15 +57,9 @@ def run_commands_for_aws(images: Images, folder: Path) -> subprocess.CompletedPr
         shutil.copytree(ROOT / part, folder / part)
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "-m", "first"]):
         git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", *command]
-        subprocess.run(git, cwd=folder, check=True)
+        assert complete(*git, cwd=folder).returncode == 0
     with temporary_account() as account:
         helpers = HELPERS.format(bases=" ".join(images.arguments()), port=account.port)
-        environ = {**os.environ, **account.environ(), **cli_configuration()}
-        return subprocess.run(
-            ["sh", "-c", helpers + commands_for_aws()],
-            cwd=folder,
-            env={**environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environ = {**account.environ(), **cli_configuration()}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return complete("sh", "-c", helpers + commands_for_aws(), cwd=folder, **environ, PATH=path)

@@ -19,7 +19,7 @@ from zama_ops import pair
 from zama_ops.callers import Callers
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.http_client import Answer, HttpClient, NoAnswerError
-from zama_ops.programs import STOP_SECONDS, Program, Programs, free_port, wait_until
+from zama_ops.programs import STOP_SECONDS, Program, Programs, complete, free_port, wait_until
 
 # The command installed beside this Python.
 ZAMA: Final = Path(sys.executable).with_name("zama")
@@ -36,6 +36,11 @@ UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 
 # The sources of the tests' requests: this machine or a Docker network.
 TESTER: Final = "127.0.0.1/32 172.16.0.0/12 192.168.0.0/16"
+
+
+def zama(*words: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run `zama`, with `given` on standard input and additional environment variables."""
+    return complete(str(ZAMA), *words, given=given, **environ)
 
 
 def send(

@@ -1,19 +1,12 @@
 """`zama aws-local`, as far as it needs no AWS."""
 
-import subprocess
-
-from stack import ZAMA
-
-
-def zama(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with only the given environment."""
-    command = [str(ZAMA), "aws-local", *words]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+from stack import ZAMA, zama
+from zama_ops.programs import run
 
 
 def test_help_explains_each_subcommand() -> None:
     """Every subcommand states its purpose and its requirements."""
-    shown = " ".join(zama("--help").stdout.split())
+    shown = " ".join(zama("aws-local", "--help").stdout.split())
     for phrase in ("without an account", "Docker and terraform", "Write plan.txt", "for eval"):
         assert phrase in shown
 
@@ -21,12 +14,11 @@ def test_help_explains_each_subcommand() -> None:
 def test_the_environment_can_be_evaluated() -> None:
     """`eval` exports the variables to the shell."""
     script = f'eval "$({ZAMA} aws-local env)"; echo "$AWS_ENDPOINT_URL $AWS_REGION"'
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "http://127.0.0.1:4566 eu-west-1\n"
+    assert run("sh", "-c", script) == "http://127.0.0.1:4566 eu-west-1\n"
 
 
 def test_a_missing_program_is_named_before_anything_starts() -> None:
     """Without terraform, one line names it, and nothing has started."""
-    done = zama("up", PATH=str(ZAMA.parent))
+    done = zama("aws-local", "up", PATH=str(ZAMA.parent))
     assert done.returncode == 1
     assert done.stderr == "zama: There is no terraform on the PATH: install terraform.\n"

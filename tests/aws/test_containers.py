@@ -46,14 +46,8 @@ def test_only_nginx_reaches_the_api(minimal: Deployment) -> None:
     """The API listens on the loopback address of the task's network namespace."""
     for container in containers(minimal, "api"):
         address = container["NetworkSettings"]["IPAddress"]
-        listening = run(
-            "docker",
-            "exec",
-            container["Id"],
-            "python3",
-            "-c",
-            "print(open('/proc/net/tcp').read())",
-        )
+        read = ("python3", "-c", "print(open('/proc/net/tcp').read())")
+        listening = run("docker", "exec", container["Id"], *read)
         locals_ = [
             line.split()[1] for line in listening.splitlines()[1:] if line.split()[3:4] == ["0A"]
         ]

@@ -14,6 +14,7 @@ from stack import ZAMA
 from zama_ops.emulated_account import EmulatedAccount, temporary_account
 from zama_ops.errors import CommandError
 from zama_ops.keyring import MOST_BYTES, Key, Keyring, joined, parse
+from zama_ops.programs import complete
 
 PREFIX: Final = "zama-challenge"
 PARAMETER: Final = "/zama/api/api_key"
@@ -276,13 +277,7 @@ def test_a_crash_shows_no_key(operator: Operator) -> None:
         "zama_ops.service.keys.EcsService.roll_out = lambda self: 1 / 0\n"
         "zama_ops.cli.app(['keys', 'rotate', 'default', '--keep'])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, **operator.account.environ()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = complete(sys.executable, "-c", script, **operator.account.environ())
     _, new = parse(operator.text())
     assert done.returncode == 1
     assert done.stdout == new.secret + "\n"

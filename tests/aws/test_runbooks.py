@@ -13,7 +13,7 @@ import pytest
 from deployment import Deployment, zama
 from stack import ZAMA
 from zama_ops.paths import ROOT
-from zama_ops.programs import wait_until
+from zama_ops.programs import complete, wait_until
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 
@@ -35,21 +35,9 @@ COMMANDS: Final = commands()
 def test_a_command_runs(minimal: Deployment, command: str) -> None:
     """Pasted into a shell in the repository's root, it succeeds without error output."""
     minimal.sum(X_Api_Key="wrong")
-    programs = Path(sys.executable).parent
-    environ = {
-        **os.environ,
-        **minimal.account.environ(),
-        "PATH": f"{programs}:{os.environ['PATH']}",
-    }
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=ROOT,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = ("bash", "-euo", "pipefail", "-c")
+    done = complete(*shell, command, **minimal.account.environ(), PATH=path)
     assert done.returncode == 0, done.stderr
     # `zama logs` may report its progress.
     assert [line for line in done.stderr.splitlines() if line[:1] not in "✓N"] == []

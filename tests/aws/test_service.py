@@ -3,12 +3,11 @@
 import contextlib
 import http.client
 import ssl
-import subprocess
 from typing import Any
 
 from deployment import Deployment, on_production, zama
 from stack import KEY, read
-from zama_ops.programs import wait_until
+from zama_ops.programs import run, wait_until
 
 
 def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> None:
@@ -24,8 +23,7 @@ def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> Non
 def test_the_printed_curl_works(deployment: Deployment) -> None:
     """The command that `make aws-local` prints returns the sum."""
     command = deployment.account.curl(deployment.outputs["url"])
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stdout == '{"sum":42}'
+    assert run("sh", "-c", command) == '{"sum":42}'
 
 
 def test_the_deployment_follows_the_contract(deployment: Deployment) -> None:

@@ -1,6 +1,5 @@
 """The README's `docker` and `docker-compose` commands work unchanged."""
 
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -12,37 +11,33 @@ from readme import block
 from stack import send
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import HttpClient
-from zama_ops.paths import ROOT
-from zama_ops.programs import wait_until
+from zama_ops.programs import complete, run, wait_until
 
 
 @pytest.fixture
 def environ(images: Images) -> Iterator[dict[str, str]]:
-    """Return compose's environment, with base images and a separate project name."""
-    environ = {**os.environ, **images.bases, "COMPOSE_PROJECT_NAME": stamp()}
+    """Return compose's settings: base images and a separate project name."""
+    environ = {**images.bases, "COMPOSE_PROJECT_NAME": stamp()}
     yield environ
-    subprocess.run(["docker-compose", "down"], cwd=ROOT, env=environ, check=True)
+    run("docker-compose", "down", **environ)
 
 
 def test_the_compose_commands_work_in_order(environ: dict[str, str]) -> None:
     """Start, three requests and stop, pasted one by one, give the documented results."""
 
     def sh(line: str) -> str:
-        done = subprocess.run(
-            ["sh", "-c", line], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-        )
+        done = complete("sh", "-c", line, **environ)
         return done.stdout if done.returncode == 0 else ""
 
     up, healthz, readyz, post_sum, down = block("docker-compose up").splitlines()
     assert up == "docker-compose up -d --build"
     assert down == "docker-compose down"
-    subprocess.run(shlex.split(up), cwd=ROOT, env=environ, check=True)
+    run(*shlex.split(up), **environ)
     wait_until(lambda: '"ok"' in sh(healthz), healthz)
     wait_until(lambda: sh(readyz) == '{"status":"ready"}', readyz)
     assert sh(post_sum) == '{"sum":42}'
-    subprocess.run(shlex.split(down), cwd=ROOT, env=environ, check=True)
-    left = ["docker", "ps", "-aq", "--filter", f"name={environ['COMPOSE_PROJECT_NAME']}"]
-    assert subprocess.run(left, capture_output=True, check=True).stdout == b""
+    run(*shlex.split(down), **environ)
+    assert run("docker", "ps", "-aq", f"--filter=name={environ['COMPOSE_PROJECT_NAME']}") == ""
 
 
 @pytest.mark.usefixtures("images")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from compose import ComposeStack, Container
 from stack import UNLIMITED, kernel_says
-from zama_ops.programs import run, wait_until
+from zama_ops.programs import complete, run, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +88,11 @@ def test_every_process_is_unprivileged(container: Container) -> None:
 def test_the_root_file_system_is_read_only(container: Container) -> None:
     """Only the gateway's rendered configuration, in memory, is writable."""
     for folder in ("/", "/app", "/gateway", "/etc", "/var", "/home", "/usr/bin"):
-        attempt = ["docker", "exec", container.id, "sh", "-c", f"echo x > {folder}/x"]
-        done = subprocess.run(attempt, capture_output=True, text=True, check=False)
-        assert done.returncode != 0
+        attempt = ("docker", "exec", container.id, "sh", "-c", f"echo x > {folder}/x")
+        assert complete(*attempt).returncode != 0
     mounts = run("docker", "exec", container.id, "cat", "/proc/mounts").splitlines()
     for mount, kind in (line.split()[1:3] for line in mounts):
-        test = ["docker", "exec", container.id, "test", "-w", mount]
-        if subprocess.run(test, check=False).returncode == 0:
+        if complete("docker", "exec", container.id, "test", "-w", mount).returncode == 0:
             assert kind == "tmpfs" or mount.startswith("/dev")
 
 

@@ -11,7 +11,7 @@ import pytest
 from engine import API_IMAGE, NGINX_IMAGE, Images, stamp
 from stack import JSON, KEY, send
 from zama_ops.http_client import HttpClient
-from zama_ops.programs import free_port, run, wait_until
+from zama_ops.programs import complete, free_port, run, wait_until
 
 pytestmark = pytest.mark.usefixtures("images")
 both = pytest.mark.parametrize("image", [API_IMAGE, NGINX_IMAGE])
@@ -93,17 +93,8 @@ def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) ->
     folder = "api" if image == API_IMAGE else "nginx"
     dockerfile = f"services/{folder}/Dockerfile"
     tag = f"{image}-canary"
-    build = [
-        "docker",
-        "build",
-        "-t",
-        tag,
-        *images.arguments(),
-        "-f",
-        dockerfile,
-        f"./services/{folder}",
-    ]
-    run(*build, API_KEY=canary, API_KEYS=f"acme={canary}")
+    build = ["docker", "build", "-t", tag, *images.arguments(), "-f", dockerfile]
+    run(*build, f"./services/{folder}", API_KEY=canary, API_KEYS=f"acme={canary}")
     history = run("docker", "history", "--no-trunc", tag)
     assert "API_KEY" not in history.replace("REQUIRE_API_KEY", "")
     assert "API_KEY" not in json.dumps(config(tag))
@@ -147,9 +138,7 @@ def test_the_gateway_does_not_serve_without_a_rendered_configuration(
     options: list[str], said: str
 ) -> None:
     """Without a rendered configuration it exits and names the reason."""
-    done = subprocess.run(
-        ["docker", "run", "--rm", *options], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = complete("docker", "run", "--rm", *options)
     assert done.returncode != 0
     assert said in done.stderr
 

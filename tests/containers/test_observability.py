@@ -1,10 +1,8 @@
 """The compose profile `observability` watches the API and the gateway."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +64,7 @@ def watched(
         run(*COMPOSE, "up", "-d", "--no-build", *services, **environ)
         yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     finally:
-        subprocess.run([*COMPOSE, "down"], cwd=ROOT, env={**os.environ, **environ}, check=True)
+        run(*COMPOSE, "down", **environ)
 
 
 def ask(watched: dict[str, str], path: str) -> Any:

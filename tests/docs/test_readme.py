@@ -17,7 +17,7 @@ from checkout import Checkout
 from readme import BLOCKS, block, commands_for_aws
 from zama_ops.emulated_account import EmulatedAccount
 from zama_ops.paths import ROOT
-from zama_ops.programs import STOP_SECONDS, wait_until
+from zama_ops.programs import STOP_SECONDS, complete, run, wait_until
 
 NOT_PASTED: Final = {
     "METRICS_PORT=9113 docker-compose": (
@@ -53,19 +53,13 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clone(origin: Path, tmp_path: Path) -> Path:
     """Return a fresh clone without installed packages."""
-    subprocess.run(["git", "clone", "--quiet", str(origin), str(tmp_path / "zama")], check=True)
+    run("git", "clone", "--quiet", str(origin), str(tmp_path / "zama"))
     return tmp_path / "zama"
 
 
 def paste(clone: Path, commands: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run commands in a shell in the clone, which must exit with `code`."""
-    done = subprocess.run(
-        ["sh", "-c", f"set -e\n{commands}"],
-        cwd=clone,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = complete("sh", "-c", f"set -e\n{commands}", cwd=clone)
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
@@ -130,5 +124,4 @@ def test_from_a_clone_to_a_local_aws(clone: Path) -> None:
     finally:
         paste(clone, block("make aws-local-down"))
     account = f"{socket.gethostname()}:{EmulatedAccount(clone).port}"
-    left = ["docker", "ps", "--quiet", "--filter", f"label=ministack.instance={account}"]
-    assert subprocess.run(left, capture_output=True, check=True).stdout == b""
+    assert run("docker", "ps", "--quiet", f"--filter=label=ministack.instance={account}") == ""

@@ -1,7 +1,6 @@
 """README's scorecard: each row names a test, and a command that works."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from stack import UNLIMITED, ProcessStack
 from zama_ops import workflow
 from zama_ops.delivery import rehearse
 from zama_ops.paths import ROOT
+from zama_ops.programs import run
 
 README: Final = (ROOT / "README.md").read_text()
 # What was asked, where it is, the test that holds it, the command that shows it.
@@ -77,8 +77,7 @@ def test_readiness_is_shown(gateway: str) -> None:
     """The command prints that the service is ready."""
     (command,) = (one for one in QUICK if one.startswith("curl"))
     here = command.replace("localhost:8081", gateway.removeprefix("http://"))
-    done = subprocess.run(["sh", "-c", here], capture_output=True, check=True)
-    assert done.stdout == b'{"status":"ready"}'
+    assert run("sh", "-c", here) == '{"status":"ready"}'
 
 
 def test_the_rules_are_generated(tmp_path: Path) -> None:

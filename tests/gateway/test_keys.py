@@ -1,7 +1,5 @@
 """Several keys of several clients, and the places that must not contain a key."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 from zama_ops.keyring import fingerprint
 from zama_ops.pair import ENTRYPOINT
+from zama_ops.programs import complete
 
 KEYS = "acme=first-long-Key_1 acme=second.long.Key~2 globex=third+long+Key/3=="
 
@@ -168,18 +167,9 @@ def test_rendering_keeps_the_key_out_of_process_arguments(
 ) -> None:
     """Rendering passes keys only to the shell's built-in commands."""
     key = "Sehr-Geheim-0123456789"
-    trace = subprocess.run(
-        ["sh", "-x", str(ENTRYPOINT), "check"],
-        env={
-            **os.environ,
-            "API_KEY": key,
-            "NGINX_BINARY": processes.nginx_binary,
-            "TMPDIR": str(processes.directory),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(processes.directory)}
+    trace = complete("sh", "-x", str(ENTRYPOINT), "check", API_KEY=key, **here)
+    assert trace.returncode == 0
     with_key = [line for line in trace.stderr.splitlines() if key in line]
     assert with_key
     commands = {line.lstrip("+ ").split()[0] for line in with_key}

@@ -30,7 +30,7 @@ from stack import (
     send,
 )
 from zama_ops.contract_checks import SUM
-from zama_ops.programs import STOP_SECONDS, wait_until
+from zama_ops.programs import STOP_SECONDS, complete, wait_until
 
 DRAIN_SECONDS = 1.0
 
@@ -212,14 +212,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        refused = subprocess.run(
-            [sys.executable, "-m", "zama_api"],
-            env={**os.environ, "PORT": port},
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        refused = complete(sys.executable, "-m", "zama_api", PORT=port)
     assert refused.returncode == 1
     (line,) = refused.stderr.splitlines()
     assert line.startswith(f"zama-api: cannot listen on 127.0.0.1:{port}: ")

@@ -1,8 +1,6 @@
 """Invalid settings stop the start with one clear line."""
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from grammar import KEY, KEYS, SECRET, SETTINGS, Grammar
 from zama_ops.pair import ENTRYPOINT
+from zama_ops.programs import complete
 
 # Cases that the table cannot have: no key, and values that depend on this machine.
 ELSEWHERE = [
@@ -24,17 +23,10 @@ ELSEWHERE = [
 
 def refused(command: list[str], settings: dict[str, str], *told: str) -> None:
     """Start `command` and check that it ends with one line that has these words and no secret."""
-    done = subprocess.run(
-        command,
-        env={**os.environ, **settings},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=10,
-        check=False,
-    )
+    done = complete(*command, **settings)
     assert done.returncode == 2, settings
-    assert done.stdout == b""
-    (line,) = done.stderr.decode().splitlines()
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
     assert all(words in line for words in told), line
     assert not SECRET.search(line)
 
@@ -73,15 +65,8 @@ def test_the_gateway_accepts_the_same_values_as_the_api(
     for value, meaning in values.items():
         # An invalid API_KEY does not matter if API_KEYS is set.
         key = "unused" if name == "API_KEYS" else KEY
-        done = subprocess.run(
-            [str(ENTRYPOINT), "check"],
-            env=os.environ
-            | {"NGINX_BINARY": nginx, "TMPDIR": str(tmp_path), "API_KEY": key, name: value},
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        given = {"NGINX_BINARY": nginx, "TMPDIR": str(tmp_path), "API_KEY": key, name: value}
+        done = complete(str(ENTRYPOINT), "check", **given)
         # nginx tries to listen, which this machine may not allow for each address and port.
         assert done.returncode == 0 or re.search(r"(bind|socket)\(\)", done.stderr), value
         if name == "REQUIRE_API_KEY":
@@ -106,11 +91,6 @@ def test_a_path_that_would_become_configuration_is_refused(nginx: str, tmp_path:
 def test_nginx_does_not_start_with_the_template(nginx: str, tmp_path: Path) -> None:
     """The template itself is not a valid configuration."""
     template = ENTRYPOINT.with_name("nginx.conf")
-    done = subprocess.run(
-        [nginx, "-t", "-e", "stderr", "-p", f"{tmp_path}", "-c", str(template)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = complete(nginx, "-t", "-e", "stderr", "-p", f"{tmp_path}", "-c", str(template))
     assert done.returncode != 0
     assert "emerg" in done.stderr

@@ -1,26 +1,19 @@
 """`zama smoke` passes on a deployment that follows the contract, and names each violation."""
 
 import json
-import os
 import subprocess
 from typing import Any
 
 import pytest
 
-from stack import KEY, UNLIMITED, ZAMA, Pair, ProcessStack
+from stack import KEY, UNLIMITED, Pair, ProcessStack, zama
 from zama_ops.contract_checks import CHECKS
 from zama_ops.programs import free_port
 
 
 def smoke(url: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run it as a person or a workflow would."""
-    return subprocess.run(
-        [str(ZAMA), "smoke", url, *options],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return zama("smoke", url, *options, **environ)
 
 
 def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:

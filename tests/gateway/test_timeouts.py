@@ -1,8 +1,6 @@
 """Kept connections and the chain of timeouts, read from the rendered configuration."""
 
-import os
 import re
-import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +13,7 @@ from zama_api import server
 from zama_ops.contract_checks import SUM
 from zama_ops.pair import ENTRYPOINT
 from zama_ops.paths import ROOT
+from zama_ops.programs import run
 
 LOAD_BALANCER_IDLE_SECONDS = 60
 
@@ -22,23 +21,10 @@ LOAD_BALANCER_IDLE_SECONDS = 60
 @pytest.fixture(scope="module")
 def rendered(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the whole configuration that nginx would start with."""
-    environ = {
-        **os.environ,
-        "API_KEY": KEY,
-        "NGINX_BINARY": nginx,
-        "TMPDIR": str(tmp_path_factory.mktemp("rendered")),
-    }
-    check = subprocess.run(
-        [str(ENTRYPOINT), "check"], env=environ, capture_output=True, text=True, check=True
-    )
-    run = Path(check.stdout.strip())
-    dump = subprocess.run(
-        [nginx, "-T", "-e", "stderr", "-p", str(run), "-c", str(run / "nginx.conf")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return re.sub(r"#.*", "", dump.stdout)
+    here = {"NGINX_BINARY": nginx, "TMPDIR": str(tmp_path_factory.mktemp("rendered"))}
+    folder = run(str(ENTRYPOINT), "check", API_KEY=KEY, **here).strip()
+    dump = run(nginx, "-T", "-e", "stderr", "-p", folder, "-c", f"{folder}/nginx.conf")
+    return re.sub(r"#.*", "", dump)
 
 
 def seconds(configuration: str, directive: str) -> int:

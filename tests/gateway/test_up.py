@@ -14,7 +14,7 @@ import pytest
 
 from stack import KEY, ZAMA
 from zama_ops.paths import ROOT
-from zama_ops.programs import STOP_SECONDS, free_port, wait_until
+from zama_ops.programs import STOP_SECONDS, free_port, run, wait_until
 
 
 class Up:
@@ -62,8 +62,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
 @pytest.mark.needs("curl")
 def test_the_printed_command_works_unchanged(up: Up) -> None:
     """Pasted into a shell, it returns the sum."""
-    command = shlex.split(up.wait_until_ready())
-    assert subprocess.run(command, capture_output=True, check=True).stdout == b'{"sum":42}'
+    assert run(*shlex.split(up.wait_until_ready())) == '{"sum":42}'
 
 
 def test_the_readme_has_the_printed_command(up: Up) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from stack import ZAMA
+from stack import zama
 from zama_ops.local.dashboard_picture import DASHBOARD
 from zama_ops.local.drill import DRILLS
 from zama_ops.local.sandbox import faster_expression, faster_rules
@@ -23,8 +23,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 def zama_drill(name: str, *options: str) -> Done:
-    command = [str(ZAMA), "drill", name, "--speed", str(SPEED), "--json", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return zama("drill", name, "--speed", str(SPEED), "--json", *options)
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +72,7 @@ def test_every_short_term_alert_has_a_drill() -> None:
 
 def test_a_drill_without_prometheus_fails_with_a_message() -> None:
     """The message is one line, and the exit code is 1."""
-    command = [str(ZAMA), "drill", "silence"]
-    done = subprocess.run(
-        command, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False
-    )
+    done = zama("drill", "silence", PATH="/nowhere")
     assert done.returncode == 1
     assert "There is no prometheus on the PATH" in done.stderr
 

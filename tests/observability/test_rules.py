@@ -1,6 +1,5 @@
 """Prometheus's rules, evaluated by promtool on synthetic traffic."""
 
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ import yaml
 
 from zama_api.gateway_metrics import BUCKETS
 from zama_ops.paths import OBSERVABILITY
+from zama_ops.programs import run
 from zama_ops.slo import RULES, BurnRate, Objective, ServiceLevels
 
 LEVELS: Final = ServiceLevels.load()
@@ -94,12 +94,7 @@ def evaluate(
     file.write_text(
         yaml.safe_dump({"rule_files": files, "evaluation_interval": interval, "tests": [test]})
     )
-    promtool("test", "rules", str(file))
-
-
-def promtool(*arguments: str) -> None:
-    result = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
+    run("promtool", "test", "rules", str(file))
 
 
 def alert_of(objective: Objective) -> str:
@@ -152,14 +147,14 @@ def test_invalid_objectives_are_refused(
 @pytest.mark.needs("prometheus")
 def test_every_rule_is_valid() -> None:
     """Prometheus accepts all rules and finds no duplicates."""
-    promtool("check", "rules", "--lint-fatal", *map(str, RULE_FILES))
+    run("promtool", "check", "rules", "--lint-fatal", *map(str, RULE_FILES))
 
 
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("file", sorted(CASES.iterdir()), ids=lambda file: file.name)
 def test_the_cases_pass(file: Path) -> None:
     """Alerts fire and stay silent as the cases expect."""
-    promtool("test", "rules", str(file))
+    run("promtool", "test", "rules", str(file))
 
 
 def test_every_other_alert_has_its_cases() -> None:

@@ -1,13 +1,11 @@
 """`zama --help` is complete, and shells can complete commands."""
 
-import os
-import subprocess
 from typing import Any, Final
 
 import pytest
 import typer
 
-from stack import ZAMA
+from stack import zama
 from zama_ops.cli import app
 
 
@@ -38,10 +36,7 @@ def test_every_command_has_help(words: str) -> None:
 
 def test_the_first_page_lists_every_command() -> None:
     """It has every group and command, ordered by purpose."""
-    environ = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(
-        [str(ZAMA), "--help"], env=environ, capture_output=True, text=True, check=True
-    )
+    done = zama("--help", COLUMNS="200")
     for name in {words.partition(" ")[0] for words in COMMANDS}:
         assert f" {name} " in done.stdout
     for phrase in ("On this machine", "A running service", "On call", "--install-completion"):
@@ -51,7 +46,5 @@ def test_the_first_page_lists_every_command() -> None:
 def test_a_shell_completes_it() -> None:
     """The completion answers the script that `zama --install-completion` installs."""
     asked = {"_ZAMA_COMPLETE": "complete_bash", "COMP_WORDS": "zama keys re", "COMP_CWORD": "2"}
-    done = subprocess.run(
-        [str(ZAMA)], env={**os.environ, **asked}, capture_output=True, text=True, check=False
-    )
+    done = zama(**asked)
     assert done.stdout.split() == ["revoke", "restore"]

@@ -23,7 +23,7 @@ from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.errors import CommandError
 from zama_ops.http_client import HttpClient, NoAnswerError
 from zama_ops.paths import BOOTSTRAP, ROOT, STAND_INS, TERRAFORM
-from zama_ops.programs import free_port, run
+from zama_ops.programs import complete, free_port, run
 from zama_ops.terraform import Profile, Terraform
 
 # For plans that are shown and not applied.
@@ -343,8 +343,7 @@ def temporary_account(saved: Path | None = None) -> Iterator[EmulatedAccount]:
 def _is_emulator(process: int) -> bool:
     """Say whether the process is an emulator: its id may have been reused."""
     # -ww: do not truncate to the terminal's width.
-    ps = ["ps", "-ww", "-o", "args=", "-p", str(process)]
-    return _EMULATOR in subprocess.run(ps, capture_output=True, text=True, check=False).stdout
+    return _EMULATOR in complete("ps", "-ww", "-o", "args=", "-p", str(process)).stdout
 
 
 @functools.cache

@@ -47,18 +47,33 @@ def run(*command: str, **environ: str) -> str:
 
     """
     require(command[0])
-    done = subprocess.run(
+    done = complete(*command, **environ)
+    if done.returncode:
+        raise CommandError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def complete(
+    *command: str, cwd: Path | str = ROOT, given: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and return its exit code and its output.
+
+    Arguments:
+        command: the program and its arguments.
+        cwd: the folder to run it in.
+        given: its standard input.
+        environ: added to this process's environment.
+
+    """
+    return subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise CommandError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def free_port(count: int = 1) -> int:

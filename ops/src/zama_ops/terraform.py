@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zama_ops.errors import CommandError
+from zama_ops.programs import complete
 
 Profile = Literal["minimal", "production"]
 """A profile in terraform/profiles."""
@@ -58,14 +59,7 @@ class Terraform:
 
     def complete(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run Terraform and return its exit code and output."""
-        return subprocess.run(
-            self._command(verb, words),
-            env=self._environ(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return complete(*self._command(verb, words), **self._environ())
 
     def ask(self, verb: str, *words: str) -> str:
         """Run Terraform and return its standard output.
@@ -110,7 +104,7 @@ def cli_configuration() -> dict[str, str]:
         return {}
     depth = ["-maxdepth", "5", "-type", "d", "-name", "registry.terraform.io", "-print", "-quit"]
     search = ["find", "/opt", "/usr", "/var", str(Path.home()), *depth]
-    mirror = subprocess.run(search, capture_output=True, text=True, check=False).stdout.strip()
+    mirror = complete(*search).stdout.strip()
     if not mirror:
         raise CommandError(
             "registry.terraform.io does not answer, and this machine has no mirror of it. Create"

@@ -57,11 +57,7 @@ class Deployment:
         return self
 
     def apply(self, **variables: object) -> None:
-        """Apply with these variables, and keep them for later calls.
-
-        Raises:
-            CommandError: `apply` failed.
-        """
+        """Apply with these variables, and keep them for later calls."""
         self.variables |= variables
         self.printed += self.account.apply(self.profile, **self.variables)
         self.outputs = self.account.outputs()

@@ -77,11 +77,7 @@ def constant_load(url: str, rate: float = 200, headers: Mapping[str, str] = AUTH
 
 
 def exchange(url: str, data: bytes, seconds: float = 15) -> bytes:
-    """Send raw bytes and return everything received until the other side closes.
-
-    Raises:
-        TimeoutError: it does not close within `seconds`.
-    """
+    """Send raw bytes and return everything received until the other side closes."""
     received = b""
     with connect(url, seconds) as connection:
         # The server may refuse a request and close while the client sends; the response counts.

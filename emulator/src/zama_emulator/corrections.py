@@ -26,12 +26,7 @@ from zama_emulator.patching import add, add_actions, answer_in_turn, replace
 
 
 def correct() -> None:
-    """Apply all corrections and start the load balancers' health checks.
-
-    Raises:
-        AttributeError: a package lacks a function.
-
-    """
+    """Apply all corrections and start the load balancers' health checks."""
     _correct_ministack()
     _correct_moto()
     replace(H11Protocol, "_send_h11_event", transport.head_with_body)

@@ -1,4 +1,7 @@
-"""Replaces functions of other packages."""
+"""Replaces functions of other packages.
+
+An AttributeError means that the installed version lacks what is replaced, or has what is added.
+"""
 
 import functools
 import json
@@ -14,10 +17,6 @@ def replace(owner: ModuleType | type, name: str, replacement: Callable[..., Any]
     """Have `owner.name` call `replacement`, with the original function as the first argument.
 
     The owner's tables from action names to functions are corrected as well.
-
-    Raises:
-        AttributeError: this version of the package has no such function.
-
     """
     original: Original = getattr(owner, name)
 
@@ -35,10 +34,6 @@ def answer_in_turn(owner: ModuleType | type, *names: str) -> None:
     """Let only one thread at a time run any of these functions.
 
     They share tables without a lock, so one would fail if another changed a table.
-
-    Raises:
-        AttributeError: this version of the package has no such function.
-
     """
     # Reentrant, because they call one another.
     lock = threading.RLock()
@@ -52,12 +47,7 @@ def answer_in_turn(owner: ModuleType | type, *names: str) -> None:
 
 
 def add(owner: type, name: str, method: Callable[..., Any]) -> None:
-    """Add a method that a class lacks.
-
-    Raises:
-        AttributeError: this version of the package has such a method.
-
-    """
+    """Add a method that a class lacks."""
     if hasattr(owner, name):
         raise AttributeError(f"{owner.__name__} already has {name}: remove the correction")
     setattr(owner, name, method)
@@ -66,12 +56,7 @@ def add(owner: type, name: str, method: Callable[..., Any]) -> None:
 def add_actions(
     service: ModuleType, actions: Mapping[str, Callable[[dict[str, Any]], Any]]
 ) -> None:
-    """Add missing actions, by name, to one of MiniStack's JSON services.
-
-    Raises:
-        AttributeError: this version of the service has no `handle_request`.
-
-    """
+    """Add missing actions, by name, to one of MiniStack's JSON services."""
 
     async def with_actions(original: Original, *request: Any) -> Any:
         _, _, headers, body, _ = request

@@ -23,9 +23,7 @@ def connect(service: str, **settings: str) -> Any:
 def client(service: str) -> Iterator[Any]:
     """Yield a boto3 client for a service, with the region and account of the environment.
 
-    Raises:
-        CommandError: AWS refused a request or did not answer.
-
+    In the block, an error of AWS becomes a CommandError.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 

@@ -26,9 +26,6 @@ def build_images(**labels: str) -> None:
     Arguments:
         labels: VERSION, REVISION and CREATED, to label the images with their origin.
 
-    Raises:
-        CommandError: a build failed.
-
     """
     bases = base_images()
     arguments = {**bases, **labels}
@@ -39,12 +36,7 @@ def build_images(**labels: str) -> None:
 
 
 def repositories() -> dict[str, str]:
-    """Return the repositories' URLs, by image name.
-
-    Raises:
-        CommandError: AWS did not answer, or a repository is missing.
-
-    """
+    """Return the repositories' URLs, by image name."""
     with client("ecr") as ecr:
         found = ecr.describe_repositories(repositoryNames=[f"zama-{name}" for name in IMAGES])
     return {

@@ -49,9 +49,7 @@ def caller(
 def key_for(url: str) -> str:
     """Return API_KEY; if it is unset and the URL is local, return the example key.
 
-    Raises:
-        typer.Exit: the URL is invalid, or there is no key. Exit code 2, with a message.
-
+    An invalid URL and a missing key end the command with a message and exit code 2.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:

@@ -25,12 +25,7 @@ class EcsService:
     prefix: str
 
     def describe(self) -> dict[str, Any]:
-        """Return ECS's description of the service.
-
-        Raises:
-            CommandError: there is no service of this name.
-
-        """
+        """Return ECS's description of the service."""
         with client("ecs") as ecs:
             try:
                 response = ecs.describe_services(cluster=self.prefix, services=[self.prefix])
@@ -86,10 +81,6 @@ class EcsService:
 
         New tasks read their secrets when they start. In a deployment with CodeDeploy, CodeDeploy
         shifts the traffic.
-
-        Raises:
-            CommandError: the rollout failed and the old tasks remain, or it took over 30 minutes.
-
         """
         service = self.describe()
         if service.get("deploymentController", {}).get("type") == "CODE_DEPLOY":
@@ -156,12 +147,7 @@ def _running(service: dict[str, Any]) -> str:
 
 
 def shift(deployment: dict[str, Any]) -> None:
-    """Have CodeDeploy shift the traffic to new tasks, and back if an alarm fires.
-
-    Raises:
-        CommandError: it shifted the traffic back.
-
-    """
+    """Have CodeDeploy shift the traffic to new tasks, and fail if it shifts the traffic back."""
     with notes.status("Shifting the traffic ..."), client("codedeploy") as codedeploy:
         identity = codedeploy.create_deployment(**deployment)["deploymentId"]
         codedeploy.get_waiter("deployment_successful").wait(deploymentId=identity)

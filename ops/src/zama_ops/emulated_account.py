@@ -87,12 +87,7 @@ class EmulatedAccount:
         return False
 
     def start(self, saved: Path | None = None) -> None:
-        """Start the emulator in the background, from an account that `save` kept, if given.
-
-        Raises:
-            CommandError: it ended or did not answer within a minute, or its port is taken.
-
-        """
+        """Start the emulator in the background, from an account that `save` kept, if given."""
         self.stop()
         if self._answers():
             raise CommandError(
@@ -233,12 +228,7 @@ class EmulatedAccount:
         return self._terraform(TERRAFORM, "graph")
 
     def wait_until_served(self, url: str) -> None:
-        """Wait until the service is ready behind its load balancer.
-
-        Raises:
-            CommandError: it is not ready within a minute.
-
-        """
+        """Wait until the service is ready behind its load balancer."""
         deadline = time.monotonic() + _START_SECONDS
         while (answer := self._readiness(url)) != "200":
             if time.monotonic() > deadline:

@@ -2,4 +2,7 @@
 
 
 class CommandError(Exception):
-    """A failure; the message says what happened and what to do."""
+    """A failure; the message says what happened and what to do.
+
+    Most functions can raise it, so their docstrings do not mention it.
+    """

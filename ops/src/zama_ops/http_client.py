@@ -26,12 +26,7 @@ class Answer:
 
     @classmethod
     def read(cls, connection: http.client.HTTPConnection) -> Self:
-        """Read the response to the request that was sent last.
-
-        Raises:
-            http.client.HTTPException: it is not HTTP.
-
-        """
+        """Read the response to the request that was sent last."""
         response = connection.getresponse()
         fields = [(name.lower(), value) for name, value in response.getheaders()]
         counts = Counter(name for name, _ in fields)
@@ -39,12 +34,7 @@ class Answer:
         return cls(response.status, dict(fields), response.read(), repeated)
 
     def json(self) -> Any:
-        """Return the body, decoded.
-
-        Raises:
-            ValueError: it is not JSON.
-
-        """
+        """Return the decoded body; a ValueError means that it is not JSON."""
         return json.loads(self.body)
 
 

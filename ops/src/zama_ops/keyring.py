@@ -54,12 +54,7 @@ class Key:
 
     @classmethod
     def issue(cls, client: str) -> "Key":
-        """Make a new key.
-
-        Raises:
-            CommandError: the client's name is invalid.
-
-        """
+        """Make a new key."""
         if not _CLIENT.fullmatch(client):
             raise CommandError(
                 f"{client!r} cannot be a client's name: it must be 1 to 64 of A-Z a-z 0-9 . _ -"
@@ -126,9 +121,7 @@ def _base62(number: int, digits: int) -> str:
 def parse(text: str) -> tuple[Key, ...]:
     """Return the keys from the gateway's format: CLIENT=KEY pairs separated by spaces.
 
-    Raises:
-        CommandError: the gateway would refuse the text. The message does not contain it.
-
+    The message about a malformed text does not contain it.
     """
     if text == _UNSET:
         return ()
@@ -169,12 +162,7 @@ class Keyring:
     advanced: bool = False
 
     def keys(self) -> tuple[Key, ...]:
-        """Return the keys.
-
-        Raises:
-            CommandError: they are malformed.
-
-        """
+        """Return the keys."""
         return parse(self._read()["Value"])
 
     def room(self) -> tuple[int, int]:

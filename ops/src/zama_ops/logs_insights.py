@@ -16,12 +16,7 @@ def questions(aws: Any, prefix: str) -> dict[str, dict[str, Any]]:
 
 
 def ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:
-    """Return a query's results, one dictionary per row.
-
-    Raises:
-        CommandError: it failed or took more than a minute.
-
-    """
+    """Return a query's results, one dictionary per row."""
     now = int(time.time())
     identity = aws.start_query(
         logGroupNames=query["logGroupNames"],

@@ -59,13 +59,7 @@ def start_gateway_metrics(programs: Programs, port: int, environ: Mapping[str, s
 def start(
     programs: Programs, name: str, command: Sequence[str], port: int, environ: Mapping[str, str]
 ) -> Program:
-    """Start a server that listens on a port, and wait until it answers.
-
-    Raises:
-        RuntimeError: it ended; the message has its output.
-        TimeoutError: it does not answer.
-
-    """
+    """Start a server that listens on a port, and wait until it answers."""
     program = programs.start(name, command, environ)
     client = HttpClient(f"http://{HOST}:{port}")
     program.wait_until(lambda: client.is_ready("/healthz"))

@@ -27,12 +27,7 @@ _PORTS_OF_A_PROCESS: Final = 250
 
 
 def require(*commands: str) -> None:
-    """Check that these commands are on the PATH.
-
-    Raises:
-        CommandError: one is missing.
-
-    """
+    """Check that these commands are on the PATH."""
     for command in commands:
         if not shutil.which(command):
             package = "graphviz" if command == "dot" else command
@@ -40,12 +35,7 @@ def require(*commands: str) -> None:
 
 
 def run(*command: str, **environ: str) -> str:
-    """Run a command in the repository's root and return its standard output.
-
-    Raises:
-        CommandError: it failed; the message has its output.
-
-    """
+    """Run a command, which must succeed, in the repository's root; return its standard output."""
     require(command[0])
     done = complete(*command, **environ)
     if done.returncode:
@@ -109,12 +99,7 @@ def _is_free(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait until `condition` holds.
-
-    Raises:
-        TimeoutError: it does not hold within `seconds`.
-
-    """
+    """Wait until `condition` holds; a TimeoutError means that it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -132,13 +117,7 @@ class Program:
     stderr: Path
 
     def wait_until(self, answers: Callable[[], object], seconds: float = START_SECONDS) -> None:
-        """Wait until it answers.
-
-        Raises:
-            RuntimeError: it ended; the message has its output.
-            TimeoutError: it does not answer within `seconds`.
-
-        """
+        """Wait until it answers; a RuntimeError with its output means that it has ended."""
 
         def has_started() -> bool:
             if self.process.poll() is not None:

@@ -40,10 +40,6 @@ class Terraform:
         """Run Terraform with its output shown, and return its exit code.
 
         After Ctrl-C, wait until Terraform has shut down cleanly.
-
-        Raises:
-            CommandError: the exit code is not one of `codes`.
-
         """
         # Terraform receives Ctrl-C as well. A handler, because a child inherits an ignored signal.
         before = signal.signal(signal.SIGINT, lambda *_: None)
@@ -62,12 +58,7 @@ class Terraform:
         return complete(*self._command(verb, words), **self._environ())
 
     def ask(self, verb: str, *words: str) -> str:
-        """Run Terraform and return its standard output.
-
-        Raises:
-            CommandError: it failed; the message has its output.
-
-        """
+        """Run Terraform and return its standard output."""
         done = self.complete(verb, *words)
         if done.returncode:
             command = shlex.join(self._command(verb, words))
@@ -93,10 +84,6 @@ def cli_configuration() -> dict[str, str]:
 
     It is empty if the registry answers or the user has configured Terraform. Otherwise a folder
     `registry.terraform.io` on this machine serves as the mirror.
-
-    Raises:
-        CommandError: neither the registry nor a mirror is available.
-
     """
     if Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser().exists():
         return {}

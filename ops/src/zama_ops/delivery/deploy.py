@@ -176,12 +176,7 @@ def apply(
 
 
 def _read_release() -> Release:
-    """Return the release that build/plan deploys.
-
-    Raises:
-        CommandError: there is no plan, it is for another commit, or it was changed.
-
-    """
+    """Return the release that build/plan deploys."""
     try:
         release = Release(**json.loads((PLAN / "release.json").read_text()))
     except FileNotFoundError:

@@ -88,12 +88,7 @@ def _region() -> str:
 
 
 def last_deployed(bucket: str) -> Release | None:
-    """Return the last release that was deployed and passed its checks, if any.
-
-    Raises:
-        CommandError: AWS did not answer.
-
-    """
+    """Return the last release that was deployed and passed its checks, if any."""
     with client("s3") as s3:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_RECORDS)
         names = [one["Key"] for page in pages for one in page.get("Contents", [])]
@@ -105,12 +100,7 @@ def last_deployed(bucket: str) -> Release | None:
 
 
 def write(bucket: str, record: Record) -> None:
-    """Save a record on this machine and in the state bucket.
-
-    Raises:
-        CommandError: AWS did not answer.
-
-    """
+    """Save a record on this machine and in the state bucket."""
     text = json.dumps(asdict(record), indent=2) + "\n"
     (BUILD / "deployment.json").write_text(text)
     name = f"{_RECORDS}{record.ended}-{record.release.tag}.json"

@@ -258,12 +258,7 @@ def _deploy(service: EcsService) -> None:
 
 
 def _prove(service: EcsService, connect_to: str | None, keys: Iterable[Key], status: int) -> None:
-    """Check through the load balancer that each key gets this status.
-
-    Raises:
-        CommandError: a key got another status, or no answer.
-
-    """
+    """Check through the load balancer that each key gets this status."""
     url = service.url()
     for key in keys:
         called = caller(url, key.secret, connect_to)
@@ -276,12 +271,7 @@ def _prove(service: EcsService, connect_to: str | None, keys: Iterable[Key], sta
 
 
 def _of(keys: Iterable[Key], client_name: str, wanted: str | None = None) -> list[Key]:
-    """Return a client's keys, or only the one with the wanted fingerprint.
-
-    Raises:
-        CommandError: there is no such key.
-
-    """
+    """Return a client's keys, or only the one with the wanted fingerprint."""
     every = list(keys)
     theirs = [key for key in every if key.client == client_name]
     if not theirs:

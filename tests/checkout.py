@@ -76,7 +76,6 @@ class Checkout:
         )
 
     def run(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it with its own code."""
         with self.start(command, environ) as process:
             stdout, stderr = process.communicate()
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)

@@ -24,15 +24,12 @@ class Container(Part):
         run("docker", "kill", "--signal", number.name, self.id)
 
     def wait(self) -> int:
-        """Wait until it exits and return its exit code."""
         return int(run("docker", "wait", self.id))
 
     def output(self) -> bytes:
-        """Return its standard output."""
         return self._logs().stdout
 
     def errors(self) -> bytes:
-        """Return its standard error."""
         return self._logs().stderr
 
     def _logs(self) -> subprocess.CompletedProcess[bytes]:
@@ -49,7 +46,6 @@ class Project:
     gateway_port: int = field(default_factory=free_port)
 
     def up(self, service: str, port: int) -> Container:
-        """Start a service and wait until it answers."""
         self._compose("up", "-d", "--no-build", service)
         # Use the id: the format of compose's names differs between versions.
         container = Container(
@@ -87,13 +83,11 @@ class ComposeStack(Stack):
     projects: list[Project] = field(default_factory=list)
 
     def start_api(self, **settings: str) -> Container:
-        """Start an API and wait until it answers."""
         project = Project(with_defaults(settings))
         self.projects.append(project)
         return project.up("api", project.api_port)
 
     def start_gateway(self, api: Part, **settings: str) -> Container:
-        """Start a gateway in front of `api` and wait until it answers."""
         (project,) = (one for one in self.projects if str(one.api_port) in api.url)
         project.settings.update(settings)
         return project.up("nginx", project.gateway_port)

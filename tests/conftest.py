@@ -112,7 +112,6 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Use this scheduling if several processes run the tests."""
     return Scheduling(config, log)
 
 
@@ -259,7 +258,6 @@ class Reporter:
                 cost.cpu_seconds += float(str(value))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print all figures, and the cost of each folder."""
         if self._figures:
             terminalreporter.section("figures and facts")
         for line in self._figures:

@@ -91,7 +91,6 @@ class Deployment:
         return {"Host": self.outputs["alb_dns_name"]}
 
     def get(self, path: str) -> Answer:
-        """Send a GET request through the load balancer."""
         return send(self.url, path=path, headers=self.host)
 
     def sum(self, **headers: str) -> Answer:
@@ -110,7 +109,6 @@ class Deployment:
         return service
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Return ECS's description of the service's running tasks."""
         ecs = self.account.client("ecs")
         cluster = self.outputs["cluster_name"]
         arns = ecs.list_tasks(cluster=cluster, desiredStatus="RUNNING")["taskArns"]

@@ -26,7 +26,6 @@ TAG: Final = "test"
 
 @functools.cache
 def is_there() -> bool:
-    """Return whether this machine has a running engine and docker-compose."""
     if not (shutil.which("docker") and shutil.which("docker-compose")):
         return False
     return complete("docker", "info").returncode == 0
@@ -47,7 +46,6 @@ class Images:
     bases: dict[str, str]
 
     def arguments(self) -> list[str]:
-        """Return the `--build-arg` options with the base images."""
         return [word for base in self.bases.items() for word in ("--build-arg", "=".join(base))]
 
 

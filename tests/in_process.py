@@ -83,7 +83,6 @@ class Service:
         return self.request("POST", "/sum", body, **{"CONTENT_TYPE": "application/json", **environ})
 
     def log_lines(self) -> list[bytes]:
-        """Return all lines logged so far."""
         self.journal.flush()
         size = os.fstat(self._output).st_size
         *lines, rest = os.pread(self._output, size, 0).split(b"\n")

@@ -123,11 +123,9 @@ class Part(ABC):
         """Return its standard error."""
 
     def status(self, path: str) -> int:
-        """Return the status of a GET request, or 0 without a response."""
         return status(self.url, path)
 
     def stop(self) -> int:
-        """Send SIGTERM, wait until it exits, and return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait()
 
@@ -178,19 +176,15 @@ class Process(Part):
         )
 
     def wait(self) -> int:
-        """Wait until it exits and return its exit code."""
         return self.process.wait(STOP_SECONDS)
 
     def output(self) -> bytes:
-        """Return its standard output."""
         return self.program.stdout.read_bytes()
 
     def errors(self) -> bytes:
-        """Return its standard error."""
         return self.program.stderr.read_bytes()
 
     def children(self) -> list[int]:
-        """Return the ids of the processes it started."""
         pid = self.process.pid
         return [
             int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -258,7 +252,6 @@ class ProcessStack(Stack):
         return successor
 
     def start_gateway(self, api: Part, **settings: str) -> Process:
-        """Start a gateway in front of `api` and wait until it answers."""
         port, api_port = free_port(), urlsplit(api.url).port or 0
         environ = with_defaults({"NGINX_BINARY": self.nginx_binary, **settings})
         return Process(_url(port), pair.start_gateway(self._programs, port, api_port, environ))
@@ -269,7 +262,6 @@ class ProcessStack(Stack):
         return Process(_url(port), pair.start_gateway_metrics(self._programs, port, {}))
 
     def end(self) -> None:
-        """Stop all running programs, and kill any that do not stop."""
         self._programs.end()
 
 

@@ -56,7 +56,6 @@ class CloudWatch:
         self.log_group = outputs["log_group_name"]
 
     def alarms(self) -> list[dict[str, Any]]:
-        """Return the descriptions of all metric and composite alarms."""
         kinds = ["MetricAlarm", "CompositeAlarm"]
         answer = self.client.describe_alarms(AlarmTypes=kinds, MaxRecords=100)
         return [*answer["MetricAlarms"], *answer["CompositeAlarms"]]

@@ -48,19 +48,16 @@ class Workflow:
         }
 
     def zama(self, *words: str, **environ: str) -> tuple[int, str]:
-        """Run a command; return its exit code and its output."""
         done = self.checkout.run("zama", *words, **self.environ, **environ)
         return done.returncode, done.stdout + done.stderr
 
     def deploy(self, verb: str, **environ: str) -> tuple[int, str]:
-        """Run `zama deploy`; return its exit code and its output."""
         return self.zama("deploy", verb, **environ)
 
     def built(self, name: str) -> str:
         return (self.checkout.path / "build" / name).read_text()
 
     def record(self) -> dict[str, Any]:
-        """Return the record of the last deployment."""
         record: dict[str, Any] = json.loads(self.built("deployment.json"))
         return record
 

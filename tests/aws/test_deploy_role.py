@@ -61,7 +61,6 @@ def entries(context: dict[str, str]) -> list[dict[str, Any]]:
 def decisions(
     deployment: Deployment, actions: list[str], resource: str, context: dict[str, str]
 ) -> dict[str, str]:
-    """Return the decision of the role's policies for each action."""
     result = deployment.account.client("iam").simulate_principal_policy(
         PolicySourceArn=arn("iam", f"role/{ROLE}"),
         ActionNames=actions,
@@ -72,7 +71,6 @@ def decisions(
 
 
 def known() -> dict[str, list[str]]:
-    """Return the actions that Terraform needs, by resource type."""
     actions: dict[str, list[str]] = json.loads(ACTIONS.read_text())
     return actions
 
@@ -212,7 +210,6 @@ def simulated(
     resource: str,
     context: dict[str, str],
 ) -> str:
-    """Return a policy's decision for a request."""
     result = deployment.account.client("iam").simulate_custom_policy(
         PolicyInputList=[json.dumps(document)],
         ActionNames=[action],

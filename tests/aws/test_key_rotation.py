@@ -59,7 +59,6 @@ def arguments_seen() -> Iterator[set[str]]:
 
 
 def load(deployment: Deployment, key: str) -> Callers:
-    """Call the service with a key while the block runs."""
     headers = {**AUTHORISED, **deployment.host, "X-Api-Key": key}
     return constant_load(deployment.url, REQUESTS_PER_SECOND, headers)
 

@@ -79,7 +79,6 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def operator() -> Iterator[Operator]:
-    """Return an operator with a separate account."""
     with temporary_account() as account:
         yield Operator(account)
 

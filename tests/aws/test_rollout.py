@@ -28,7 +28,6 @@ HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 
 
 def load(deployment: Deployment) -> Callers:
-    """Call the service through its load balancer while the block runs."""
     return constant_load(deployment.url, REQUESTS_PER_SECOND, {**AUTHORISED, **deployment.host})
 
 

@@ -44,7 +44,6 @@ def test_a_command_runs(minimal: Deployment, command: str) -> None:
 
 
 def answer(deployment: Deployment, question: str) -> list[dict[str, str]]:
-    """Return the rows of a saved query."""
     done = zama(deployment.account, "logs", question, "--json")
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, str]] = json.loads(done.stdout)

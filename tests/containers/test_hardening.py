@@ -29,7 +29,6 @@ def container(request: pytest.FixtureRequest) -> Container:
 
 
 def inspect(container: Container) -> dict[str, Any]:
-    """Return the engine's description of a container."""
     (found,) = json.loads(run("docker", "inspect", container.id))
     inspected: dict[str, Any] = found
     return inspected

@@ -26,7 +26,6 @@ def stop(container: Container) -> int:
 
 
 def state(container: Container, name: str) -> str:
-    """Return a field of the engine's state of a container."""
     return run("docker", "inspect", "--format", f"{{{{.State.{name}}}}}", container.id).strip()
 
 

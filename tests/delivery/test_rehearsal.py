@@ -100,13 +100,11 @@ def a_failing_test(checkout: Checkout) -> None:
 
 
 def an_unpinned_dependency(checkout: Checkout) -> None:
-    """Add a package without a version or a hash."""
     with (checkout.path / "requirements-dev.txt").open("a") as file:
         file.write("django>=5\n")
 
 
 def a_vulnerable_dependency(checkout: Checkout) -> None:
-    """Lock a package to a version with a known vulnerability."""
     path = checkout.path / "terraform" / "requirements.txt"
     path.write_text(re.sub(r"(?m)^pyyaml==\S+", "pyyaml==5.3.1", path.read_text()))
 
@@ -144,7 +142,6 @@ def a_leaked_key(checkout: Checkout) -> None:
 
 
 def a_leaked_setting(checkout: Checkout) -> None:
-    """Commit a key in another format, and remove it."""
     _leak(checkout, SETTING)
 
 

@@ -33,7 +33,6 @@ def chosen(profile: str) -> dict[str, str]:
 
 
 def defaults() -> dict[str, str]:
-    """Return the defaults of all variables that have one."""
     text = (TERRAFORM / "variables.tf").read_text()
     return {
         name: default[1]

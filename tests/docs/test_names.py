@@ -18,7 +18,6 @@ _CODE: Final = re.compile(
 
 
 def misspelt(text: str) -> set[str]:
-    """Return misspelt product names in prose."""
     prose = _CODE.sub(" ", text)
     found = {
         word

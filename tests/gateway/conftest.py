@@ -15,7 +15,6 @@ COMPOSE = pytest.param("compose", marks=pytest.mark.needs("docker"))
 
 
 def binary(platform: str) -> str:
-    """Return the nginx to run for a platform."""
     return str(nginx_binary()) if platform == PACKAGED else "nginx"
 
 

@@ -16,7 +16,6 @@ PAUSE_SECONDS = 1
 
 @pytest.fixture(scope="module")
 def pair(module_processes: ProcessStack) -> Pair:
-    """Return a pair with a very high limit."""
     return module_processes.start(**UNLIMITED)
 
 

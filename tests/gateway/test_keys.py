@@ -16,7 +16,6 @@ KEYS = "acme=first-long-Key_1 acme=second.long.Key~2 globex=third+long+Key/3=="
 
 @pytest.fixture(scope="module")
 def several(module_processes: ProcessStack) -> Pair:
-    """Return a pair with three keys of two clients."""
     return module_processes.start(API_KEYS=KEYS, **UNLIMITED)
 
 

@@ -37,7 +37,6 @@ DRAIN_SECONDS = 1.0
 
 @pytest.fixture
 def draining(processes: ProcessStack) -> Pair:
-    """Return a pair that takes a second to drain."""
     return processes.start(DRAIN_SECONDS=f"{DRAIN_SECONDS:g}", **UNLIMITED)
 
 

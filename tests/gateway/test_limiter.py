@@ -61,7 +61,6 @@ def post_sum(pair: Pair, key: str = "", address: str = "203.0.113.255") -> Answe
 
 
 def statuses(pair: Pair, times: int, **caller: str) -> Counter[int]:
-    """Send `times` requests and count the responses by status."""
     return Counter(post_sum(pair, **caller).status for _ in range(times))
 
 

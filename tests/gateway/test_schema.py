@@ -36,7 +36,6 @@ def examples(count: int) -> hypothesis_settings:
 
 
 def validate(case: Case[Any], part: Part) -> None:
-    """Send a generated request, and compare the response with the contract."""
     case.call_and_validate(base_url=part.url, headers={"X-Api-Key": KEY})
 
 

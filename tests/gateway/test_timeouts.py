@@ -28,7 +28,6 @@ def rendered(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def seconds(configuration: str, directive: str) -> int:
-    """Return the value of a directive that occurs once."""
     (value,) = re.findall(rf"^\s*{directive}\s+(\d+)s;", configuration, re.MULTILINE)
     return int(value)
 

@@ -113,7 +113,6 @@ def selected(request: pytest.FixtureRequest) -> list[Break]:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ThreadPoolExecutor]:
-    """Run two at a time, as CI has two cores."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield pool
 

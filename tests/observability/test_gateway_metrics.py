@@ -18,7 +18,6 @@ Counted = Callable[[], dict[str, float]]
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[ProcessStack]:
-    """Start programs that run until the test ends."""
     with ProcessStack(tmp_path, str(nginx_binary())) as stack:
         yield stack
 
@@ -44,7 +43,6 @@ def counted(metrics: Process) -> Counted:
 
 
 def requests(samples: dict[str, float]) -> dict[tuple[str, str], float]:
-    """Return the number of requests by route and status."""
     return {
         (match[1], match[2]): count
         for name, count in samples.items()

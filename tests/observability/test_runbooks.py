@@ -18,7 +18,6 @@ SECTIONS: Final = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 
 
 def in_prometheus() -> set[str]:
-    """Return the names of all Prometheus alerts."""
     files = (OBSERVABILITY / "prometheus" / "rules").iterdir()
     groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}

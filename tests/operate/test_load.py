@@ -20,7 +20,6 @@ pytestmark = pytest.mark.needs("wrk")
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Return a pair with a very high limit."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), str(nginx_binary())) as stack:
         yield stack.start(**UNLIMITED)
 

@@ -47,7 +47,6 @@ DETAILS: Final = read_map("problem_detail")
 
 
 def kebab(title: str) -> str:
-    """Return a title's anchor."""
     return title.lower().replace(" ", "-")
 
 
@@ -77,7 +76,6 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def examples(body: dict[str, Any]) -> list[Any]:
-    """Return the examples of a request's or response's body."""
     if "example" in body:
         return [body["example"]]
     return [example["value"] for example in body["examples"].values()]

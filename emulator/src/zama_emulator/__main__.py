@@ -44,7 +44,6 @@ def main() -> None:
 
 
 def _check_releases() -> None:
-    """Check that the corrected packages have the versions that pyproject.toml pins."""
     for requirement in importlib.metadata.requires("zama-emulator") or ():
         if pinned := re.match(r"([\w-]+).*==([\w.]+)", requirement):
             installed = importlib.metadata.version(pinned[1])

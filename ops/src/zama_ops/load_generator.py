@@ -97,7 +97,6 @@ def _environ(plan: Plan, key: str, buffering: str) -> dict[str, str]:
 
 
 def _read(lines: Iterable[str]) -> Iterator[TimedAnswer]:
-    """Yield the answers from the output of wrk and load_generator.lua."""
     for line in lines:
         if match := _ANSWER.fullmatch(line):
             due, status, latency = map(int, match.groups())

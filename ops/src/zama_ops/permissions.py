@@ -162,7 +162,6 @@ def _live(account: EmulatedAccount, profile: Profile) -> set[str]:
 
 
 def _calls(log: str) -> Iterator[tuple[str, Call]]:
-    """Yield each call in the log with its type of resource."""
     for record in _RECORD.split(log):
         said = {name: quoted or plain for name, quoted, plain in _FIELD.findall(record)}
         resource, source = said.get("tf_resource_type"), said.get("tf_data_source_type")

@@ -176,7 +176,6 @@ def apply(
 
 
 def _read_release() -> Release:
-    """Return the release that build/plan deploys."""
     try:
         release = Release(**json.loads((PLAN / "release.json").read_text()))
     except FileNotFoundError:
@@ -209,7 +208,6 @@ def _shift_and_check(deployed: Terraform, connect_to: str | None) -> list[str]:
 
 
 def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:
-    """Deploy the previous release again; return the outcome."""
     if previous is None:
         return "there is no previous release to roll back to"
     notes.print(f"Rolling back to {previous.tag} ...")

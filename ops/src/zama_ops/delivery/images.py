@@ -139,7 +139,6 @@ def sign() -> None:
 
 
 def _pushed_images() -> dict[str, str]:
-    """Return the pushed images as REPOSITORY@DIGEST, by name."""
     try:
         pushed: dict[str, dict[str, Any]] = json.loads(_PUSHED.read_text())
     except FileNotFoundError:

@@ -135,7 +135,6 @@ class Rehearsal:
     def _run(
         self, job: Job, one: Step, environ: Mapping[str, str]
     ) -> tuple[Result, dict[str, str]]:
-        """Run a step; return its result and its outputs."""
         target = " ".join(word for word in one.run.split()[:2])
         can, reason = _LEFT_OUT.get(target, (lambda: True, ""))
         if not can():

@@ -36,7 +36,6 @@ class Alert(NamedTuple):
     window: str = ""
 
     def __str__(self) -> str:
-        """Return the name, with the window in parentheses."""
         return f"{self.name} ({self.window})" if self.window else self.name
 
 
@@ -145,7 +144,6 @@ class Sandbox:
         time.sleep(minutes * 60 / self.speed)
 
     def _start_prometheus(self, programs: Programs) -> str:
-        """Start it and return its address."""
         config = yaml.safe_load((PROMETHEUS / "prometheus.yaml").read_text())
         del config["alerting"]
         config["global"] = {

@@ -220,7 +220,6 @@ def whose(
 
 
 def _issue(ring: Keyring, client_name: str, *, as_json: bool) -> Key:
-    """Add a new key and print it."""
     new = Key.issue(client_name)
     ring.change(lambda keys: (*keys, new))
     if as_json:
@@ -236,8 +235,6 @@ def _issue(ring: Keyring, client_name: str, *, as_json: bool) -> Key:
 
 
 def _revoke(service: EcsService, ring: Keyring, keys: list[Key], connect_to: str | None) -> None:
-    """Remove keys, deploy, and check that the service refuses them."""
-
     def without(before: tuple[Key, ...]) -> tuple[Key, ...]:
         after = tuple(key for key in before if key not in keys)
         if not after:

@@ -84,7 +84,6 @@ def load(  # noqa: PLR0913 - a command's options
 
 
 def _shown(plan: Plan, key: str, connect_to: str | None) -> Iterator[TimedAnswer]:
-    """Yield the answers as they arrive, and show the progress."""
     with Progress(console=notes, transient=True) as progress:
         task = progress.add_task("Answers", total=plan.requests)
         for answer in answers(plan, key, connect_to):

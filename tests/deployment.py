@@ -78,8 +78,6 @@ class Deployment:
     def plan(self) -> str:
         return self.account.plan(self.profile, **self.variables)
 
-    # --- Calls --------------------------------------------------------------------------------
-
     @property
     def url(self) -> str:
         """The emulator's address for requests to its load balancers."""
@@ -97,8 +95,6 @@ class Deployment:
         """Request 2 + 40 through the load balancer, with additional or other headers."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return send(self.url, "POST", "/sum", {**AUTHORISED, **self.host, **given}, SUM)
-
-    # --- State in AWS -------------------------------------------------------------------------
 
     def service(self) -> dict[str, Any]:
         ecs = self.account.client("ecs")

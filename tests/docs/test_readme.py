@@ -41,9 +41,6 @@ def test_every_block_is_run_by_a_test() -> None:
     assert left == [block(beginning) for beginning in NOT_PASTED]
 
 
-# --- From a clone ---------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository to clone: the committed working tree."""

@@ -24,9 +24,6 @@ _SCALARS: Final[dict[str, Callable[[str], Any]]] = {
 }
 
 
-# --- Descriptions ---------------------------------------------------------------------------------
-
-
 def put_metric_alarm(
     original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
 ) -> Any:
@@ -108,9 +105,6 @@ def _xml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return escape(str(value))
-
-
-# --- Evaluation -----------------------------------------------------------------------------------
 
 
 def evaluate_alarm(_original: Original, alarm: dict[str, Any]) -> None:

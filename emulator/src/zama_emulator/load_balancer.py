@@ -17,9 +17,6 @@ from zama_emulator.patching import Original
 _TICK_SECONDS: Final = 0.25
 
 
-# --- Targets --------------------------------------------------------------------------------------
-
-
 def state(group: str, address: str | None) -> str:
     """Return a target's state in a target group, or "" if the group does not have it."""
     targets = alb._targets.get(group, [])
@@ -116,9 +113,6 @@ def describe_target_health(_original: Original, params: Any) -> Any:
         "DescribeTargetHealth",
         f"<TargetHealthDescriptions>{descriptions}</TargetHealthDescriptions>",
     )
-
-
-# --- Requests -------------------------------------------------------------------------------------
 
 
 async def forward_to_healthy(original: Original, arn: str, *request: Any) -> Any:

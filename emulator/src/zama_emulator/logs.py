@@ -46,9 +46,6 @@ def delete(given: dict[str, Any]) -> Any:
     return json_response({"success": bool(_definitions.pop(given["queryDefinitionId"], None))})
 
 
-# --- Queries --------------------------------------------------------------------------------------
-
-
 def start_query(original: Original, given: dict[str, Any]) -> Any:
     """Queries can compare and count the fields of JSON lines; an unknown query is an error."""
     status, headers, body = original(given)

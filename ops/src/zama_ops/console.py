@@ -1,12 +1,14 @@
-"""Messages for people, on standard error."""
+"""Results on standard output; messages for people on standard error."""
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from typing import Final
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from zama_ops.errors import CommandError
 
@@ -20,6 +22,14 @@ def step(name: str) -> Iterator[None]:
     with notes.status(f"{name} ..."):
         yield
     notes.print(f"[green]✓[/] {name} [dim]({time.monotonic() - began:.0f} s)[/]")
+
+
+def show(result: object, table: Table, *, as_json: bool) -> None:
+    """Print a command's result on standard output, as JSON or as a table."""
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        Console().print(table)
 
 
 @contextlib.contextmanager

@@ -131,8 +131,6 @@ def _expect_problem(answer: Answer) -> None:
     _expect(problem["request_id"] == _REQUEST_ID, "the problem has a different request_id")
 
 
-# --- Checks ---------------------------------------------------------------------------------------
-
 Check = Callable[[HttpClient], None]
 
 

@@ -74,8 +74,6 @@ class EcsService:
                 return f"https://{described['DomainName']}"
         return f"http://{balancer['DNSName']}"
 
-    # --- Roll out -----------------------------------------------------------------------------
-
     def roll_out(self) -> None:
         """Replace all tasks with new ones of the same version, and wait until that is done.
 

@@ -117,9 +117,6 @@ def main() -> None:
     ACTIONS.write_text(json.dumps(actions, indent=2) + "\n")
 
 
-# --- Observe --------------------------------------------------------------------------------------
-
-
 def _observed() -> dict[str, set[Call]]:
     """Return the calls for each type in the plans of both profiles."""
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
@@ -169,9 +166,6 @@ def _calls(log: str) -> Iterator[tuple[str, Call]]:
         # The provider also makes calls at its start, for no resource.
         if kind and {"rpc.service", "rpc.method"} <= said.keys():
             yield kind, Call(said["rpc.service"], said["rpc.method"])
-
-
-# --- Translate ------------------------------------------------------------------------------------
 
 
 def _actions(observed: Mapping[str, Iterable[Call]]) -> dict[str, list[str]]:

@@ -101,9 +101,6 @@ def jobs(path: Path) -> Iterator[Job]:
         )
 
 
-# --- Expressions ----------------------------------------------------------------------------------
-
-
 def bare(expression: str) -> str:
     """Return an expression without its optional braces."""
     return expression.strip().removeprefix("${{").removesuffix("}}").strip()

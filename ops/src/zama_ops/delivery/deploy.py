@@ -43,9 +43,6 @@ app: Final = typer.Typer(
 )
 
 
-# --- Plan -----------------------------------------------------------------------------------------
-
-
 @app.command()
 def plan(
     bucket: Bucket,
@@ -136,9 +133,6 @@ def verify(
                 run("cosign", "verify-attestation", "--type", "cyclonedx", *by, image)
                 origin = ["gh", "attestation", "verify", f"oci://{image}", "--bundle-from-oci"]
                 run(*origin, *from_here)
-
-
-# --- Apply ----------------------------------------------------------------------------------------
 
 
 @app.command()

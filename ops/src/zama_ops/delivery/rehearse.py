@@ -20,6 +20,7 @@ from zama_ops.console import errors_told, notes
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.emulated_account import EXAMPLE_REPOSITORY, EmulatedAccount, temporary_account
 from zama_ops.git import commit, image_tag
+from zama_ops.options import AsJson
 from zama_ops.paths import ROOT
 from zama_ops.programs import require, run
 from zama_ops.terraform import cli_configuration
@@ -48,9 +49,6 @@ class Result:
     detail: str = ""
 
 
-# --- Steps that are left out ----------------------------------------------------------------------
-
-
 def _osv_answers() -> bool:
     try:
         socket.create_connection(("api.osv.dev", 443), 3).close()
@@ -72,9 +70,6 @@ _LEFT_OUT: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "make verify": (lambda: False, "a rehearsal signs nothing"),
 }
 """Steps that cannot always run here: a check whether they can, and the reason if not."""
-
-
-# --- Rehearse -------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -186,12 +181,9 @@ def _outside() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
 
 
-# --- Command --------------------------------------------------------------------------------------
-
-
 def rehearse(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    as_json: AsJson = False,
     saved: Annotated[
         Path | None,
         typer.Option("--account", help="Start from a saved account; skip terraform/bootstrap."),

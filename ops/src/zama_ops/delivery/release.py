@@ -54,9 +54,6 @@ class Record:
     faults: list[str] = field(default_factory=list)
 
 
-# --- Terraform ------------------------------------------------------------------------------------
-
-
 def terraform(folder: Path, bucket: str) -> Terraform:
     """Return Terraform for a checkout, initialized with the state bucket."""
     service = Terraform(folder / "terraform")
@@ -82,9 +79,6 @@ def variables(release: Release) -> Iterator[list[str]]:
 
 def _region() -> str:
     return os.environ.get("AWS_REGION") or "eu-west-1"
-
-
-# --- Records --------------------------------------------------------------------------------------
 
 
 def last_deployed(bucket: str) -> Release | None:

@@ -15,6 +15,7 @@ from zama_ops.console import errors_told, notes, step
 from zama_ops.container_images import build_images
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
 from zama_ops.errors import CommandError
+from zama_ops.options import AsJson
 from zama_ops.paths import ROOT
 from zama_ops.programs import require, run
 from zama_ops.terraform import Profile
@@ -38,10 +39,8 @@ app: Final = typer.Typer(
 @app.command()
 def up(
     *,
-    profile: Annotated[
-        Profile, typer.Option(help="The profile in terraform/profiles to apply.")
-    ] = ("minimal"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outputs as JSON.")] = False,
+    profile: Annotated[Profile, typer.Option(help="In terraform/profiles.")] = "minimal",
+    as_json: AsJson = False,
 ) -> None:
     """Build the images, start the emulator, apply bootstrap and the service, and show its URL.
 

@@ -1,7 +1,6 @@
 """`zama drill`: cause an incident until its alert fires, then fix it until the alert clears."""
 
 import importlib.util
-import json
 import signal
 import socket
 import socketserver
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from zama_ops.console import notes, step
+from zama_ops.console import notes, show, step
 from zama_ops.errors import CommandError
 from zama_ops.local.sandbox import KEY, NO_LIMIT, Alert, Sandbox
+from zama_ops.options import AsJson
 from zama_ops.programs import require
 
 # Added to an alert's time limits, for scrapes, evaluations and a busy machine.
@@ -171,9 +170,6 @@ DRILLS: Final = {
 }
 
 
-# --- Tools ----------------------------------------------------------------------------------------
-
-
 class ClosingProxy(socketserver.ThreadingTCPServer):
     """Forwards requests to the API, and closes each connection just as its second request comes.
 
@@ -203,9 +199,6 @@ class _Connection(socketserver.BaseRequestHandler):
             api.sendall(self.request.recv(65536))
             self.request.sendall(api.recv(65536))
         self.request.recv(65536)
-
-
-# --- Run ------------------------------------------------------------------------------------------
 
 
 def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, str | float]]:
@@ -282,8 +275,6 @@ def _list(alerts: Iterable[Alert]) -> str:
     return ", ".join(sorted(map(str, alerts)))
 
 
-# --- Command --------------------------------------------------------------------------------------
-
 app: Final = typer.Typer(
     help="Cause an incident, watch its alert fire, fix it, and watch the alert clear.\n\n"
     "The real API and gateway run on separate ports under constant load. A real Prometheus, which"
@@ -306,7 +297,7 @@ def command(name: str, drill: Drill) -> Callable[..., None]:
             Path | None,
             typer.Option(help="Draw the dashboard to this PNG (after `make test`)."),
         ] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+        as_json: AsJson = False,
     ) -> None:
         # End all programs on SIGTERM, as on Ctrl-C.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -316,14 +307,11 @@ def command(name: str, drill: Drill) -> Callable[..., None]:
         except (DrillError, CommandError, RuntimeError, TimeoutError) as error:
             notes.print(f"zama: {error}", style="red", markup=False)
             raise typer.Exit(1) from None
-        if as_json:
-            typer.echo(json.dumps({"drill": name, "speed": speed, "alerts": result}, indent=2))
-            return
         table = Table("alert", "fired after", "cleared after")
         for one in result:
             seconds = (float(one[key]) for key in ("fired_after", "cleared_after"))
             table.add_row(str(one["alert"]), *(f"{value / 60:.1f} min" for value in seconds))
-        Console().print(table)
+        show({"drill": name, "speed": speed, "alerts": result}, table, as_json=as_json)
 
     play.__doc__ = f"{drill.summary}\n\nFires {_list(drill.alerts)}. The cure: {drill.mitigation}."
     return play

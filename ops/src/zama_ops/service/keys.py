@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from zama_ops.aws import client
-from zama_ops.console import errors_told, notes, step
+from zama_ops.console import errors_told, notes, show, step
 from zama_ops.contract_checks import SUM, BrokenError, caller, expect
 from zama_ops.ecs_service import EcsService
 from zama_ops.errors import CommandError
@@ -78,14 +77,11 @@ def list_keys(
         keys, (size, most) = ring.keys(), ring.room()
         uses = _uses(prefix, days) if days else {}
     rows = [_described(key, uses.get(key.fingerprint)) for key in keys]
-    if as_json:
-        typer.echo(json.dumps({"keys": rows, "bytes": size, "most_bytes": most}, indent=2))
-        return
     columns = ("client", "fingerprint", "issued", "days old", "requests", "last used")
     table = Table(*columns, caption=f"{size} of {most} bytes are used")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    show({"keys": rows, "bytes": size, "most_bytes": most}, table, as_json=as_json)
 
 
 @app.command()

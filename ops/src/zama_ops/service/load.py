@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from zama_ops.console import errors_told, notes
+from zama_ops.console import errors_told, notes, show
 from zama_ops.contract_checks import key_for
 from zama_ops.load_generator import Plan, TimedAnswer, answers, percentiles
 from zama_ops.options import AsJson, ConnectTo, Url
@@ -70,15 +69,11 @@ def load(  # noqa: PLR0913 - a command's options
     began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     report = _summary(plan, began, list(_shown(plan, key, connect_to)))
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(report), indent=2)
-    (folder / "report.json").write_text(text + "\n")
+    (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     if report.milliseconds:
         _draw(report, folder / "report.png")
-    if as_json:
-        typer.echo(text)
-    else:
-        Console().print(_table(report))
-        notes.print(f"The report is in {folder}.")
+    show(asdict(report), _table(report), as_json=as_json)
+    notes.print(f"The report is in {folder}.")
     if not report.passed:
         raise typer.Exit(1)
 

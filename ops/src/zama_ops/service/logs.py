@@ -1,14 +1,12 @@
 """`zama logs`: run the saved log queries that the runbooks use."""
 
-import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from zama_ops.aws import client
-from zama_ops.console import errors_told, notes, step
+from zama_ops.console import errors_told, notes, show, step
 from zama_ops.logs_insights import ask, questions
 from zama_ops.options import PREFIX, AsJson, Prefix
 
@@ -42,13 +40,10 @@ def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_jso
         raise typer.Exit(1)
     with step(f"Running {question} over the last {minutes} minutes"):
         rows = ask(aws, saved[question], minutes)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    if not rows:
+    if not rows and not as_json:
         notes.print("No results.")
         return
-    table = Table(*rows[0])
+    table = Table(*(rows[0] if rows else ()))
     for row in rows:
         table.add_row(*row.values())
-    Console().print(table)
+    show(rows, table, as_json=as_json)

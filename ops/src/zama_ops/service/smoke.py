@@ -1,14 +1,12 @@
 """`zama smoke`: check a deployment against the API contract, from outside."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from zama_ops.console import notes
+from zama_ops.console import notes, show
 from zama_ops.contract_checks import CHECKS, Result, caller, key_for, perform
 from zama_ops.options import AsJson, ConnectTo, Url
 
@@ -34,11 +32,8 @@ def smoke(
         raise typer.Exit(1)
     results += [perform(name, service) for name in rest]
     passed = all(result.passed for result in results)
-    if as_json:
-        report = {"url": url, "passed": passed, "checks": [asdict(one) for one in results]}
-        typer.echo(json.dumps(report, indent=2))
-    else:
-        Console().print(_table(results))
+    report = {"url": url, "passed": passed, "checks": [asdict(one) for one in results]}
+    show(report, _table(results), as_json=as_json)
     if not passed:
         raise typer.Exit(1)
 

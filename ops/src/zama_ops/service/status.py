@@ -1,20 +1,18 @@
 """`zama status`: the state of the deployed service on one screen."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from zama_ops.aws import client
-from zama_ops.console import errors_told, notes
+from zama_ops.console import errors_told, notes, show
 from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import Keyring
-from zama_ops.options import PREFIX, Prefix
+from zama_ops.options import PREFIX, AsJson, Prefix
 from zama_ops.slo import Objective, ServiceLevels
 
 _DAY_SECONDS: Final = 86400
@@ -48,7 +46,7 @@ def status(
     key_days: Annotated[
         int, typer.Option(min=1, help="Maximum age of a key; keys near it are listed.")
     ] = 90,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show deployment, tasks, targets, alarms, error budgets and old keys on one screen.
 
@@ -56,15 +54,9 @@ def status(
     """
     with errors_told(), notes.status("Asking AWS ..."):
         report = _ask(prefix, key_days)
-    if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2))
-    else:
-        Console().print(_screen(prefix, report))
+    show(asdict(report), _screen(prefix, report), as_json=as_json)
     if report.wrong:
         raise typer.Exit(1)
-
-
-# --- Query ----------------------------------------------------------------------------------------
 
 
 def _ask(prefix: str, key_days: int) -> Status:
@@ -185,9 +177,6 @@ def _minute(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
-# --- Faults ---------------------------------------------------------------------------------------
-
-
 def wrong(report: Status, reason: str) -> list[str]:
     """Return the current faults, one line each; `reason` is why ECS failed the deployment."""
     faults = []
@@ -215,9 +204,6 @@ def _about(key: dict[str, Any], key_days: int) -> str:
         else "has an unknown age, because `zama keys issue` did not create it"
     )
     return f"key {key['fingerprint']} of {key['client']} {age}: `zama keys rotate {key['client']}`"
-
-
-# --- Screen ---------------------------------------------------------------------------------------
 
 
 def _screen(prefix: str, report: Status) -> Table:

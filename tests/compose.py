@@ -92,6 +92,6 @@ class ComposeStack(Stack):
         project.settings.update(settings)
         return project.up("nginx", project.gateway_port)
 
-    def end(self) -> None:
+    def __exit__(self, *_: object) -> None:
         for project in self.projects:
             project.down()

@@ -21,46 +21,47 @@ import terraform
 from zama_ops.emulated_account import temporary_account
 from zama_ops.programs import run
 
-NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
-    "alertmanager": (
-        lambda: shutil.which("prometheus-alertmanager") and shutil.which("amtool"),
-        "no Alertmanager on the PATH (Debian: apt install prometheus-alertmanager)",
-    ),
+Need = tuple[Callable[[], object], str]
+"""A probe for this machine, and what is missing if it fails."""
+
+
+def on_path(package: str, *programs: str) -> Need:
+    """Return the need for programs of a Debian package, or for one of the package's name."""
+    names = programs or (package,)
+    hint = f"no {' or '.join(names)} on the PATH (Debian: apt install {package})"
+    return lambda: all(map(shutil.which, names)), hint
+
+
+NEEDS: Final[dict[str, Need]] = {
+    "alertmanager": on_path("prometheus-alertmanager", "prometheus-alertmanager", "amtool"),
     "browser": (
         lambda: shutil.which("chromium") and importlib.util.find_spec("playwright"),
         "no chromium on the PATH (Debian: apt install chromium) or no Playwright (make setup)",
-    ),
-    "curl": (lambda: shutil.which("curl"), "no curl on the PATH (Debian: apt install curl)"),
-    "docker": (
-        engine.is_there,
-        "no running Docker engine (`sudo dockerd &`), or no docker-compose",
-    ),
-    "terraform": (
-        terraform.is_there,
-        "no terraform on the PATH, or no AWS provider for it (see docs/deploy.md)",
-    ),
-    "go": (
-        lambda: Path(sys.executable).with_name("go").exists(),
-        "no Go beside this Python (make setup)",
-    ),
-    "graphviz": (lambda: shutil.which("dot"), "no dot on the PATH (Debian: apt install graphviz)"),
-    "haproxy": (
-        lambda: shutil.which("haproxy"),
-        "no haproxy on the PATH (Debian: apt install haproxy)",
     ),
     "cores": (
         lambda: shutil.which("taskset") and len(os.sched_getaffinity(0)) > 1,
         "no second core, or no taskset on the PATH (Debian: apt install util-linux)",
     ),
-    "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
-    "node": (lambda: shutil.which("node"), "no node on the PATH (Debian: apt install nodejs)"),
-    "prometheus": (
-        lambda: shutil.which("prometheus") and shutil.which("promtool"),
-        "no Prometheus on the PATH (Debian: apt install prometheus)",
+    "curl": on_path("curl"),
+    "docker": (
+        engine.is_there,
+        "no running Docker engine (`sudo dockerd &`), or no docker-compose",
     ),
-    "wrk": (lambda: shutil.which("wrk"), "no wrk on the PATH (Debian: apt install wrk)"),
+    "go": (
+        lambda: Path(sys.executable).with_name("go").exists(),
+        "no Go beside this Python (make setup)",
+    ),
+    "graphviz": on_path("graphviz", "dot"),
+    "haproxy": on_path("haproxy"),
+    "nginx": on_path("nginx"),
+    "node": on_path("nodejs", "node"),
+    "prometheus": on_path("prometheus", "prometheus", "promtool"),
+    "terraform": (
+        terraform.is_there,
+        "no terraform on the PATH, or no AWS provider for it (see docs/deploy.md)",
+    ),
+    "wrk": on_path("wrk"),
 }
-"""Kind to a probe for this machine and an installation hint."""
 
 SETTINGS: Final = (
     *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),

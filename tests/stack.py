@@ -205,8 +205,9 @@ class Stack(ABC):
     def __enter__(self) -> Self:
         return self
 
+    @abstractmethod
     def __exit__(self, *_: object) -> None:
-        self.end()
+        """Stop all running programs, and kill any that do not stop."""
 
     @abstractmethod
     def start_api(self, **settings: str) -> Part:
@@ -215,10 +216,6 @@ class Stack(ABC):
     @abstractmethod
     def start_gateway(self, api: Part, **settings: str) -> Part:
         """Start a gateway in front of `api` and wait until it answers."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """Stop all running programs, and kill any that do not stop."""
 
     def start(self, **settings: str) -> Pair:
         """Start a pair with the same settings for both."""
@@ -261,7 +258,7 @@ class ProcessStack(Stack):
         port = free_port()
         return Process(_url(port), pair.start_gateway_metrics(self._programs, port, {}))
 
-    def end(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._programs.end()
 
 

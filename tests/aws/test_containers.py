@@ -33,15 +33,6 @@ def test_the_tasks_containers_are_hardened(minimal: Deployment) -> None:
             assert not host["Privileged"]
 
 
-def test_only_nginx_gets_the_key(minimal: Deployment) -> None:
-    """The API's environment does not contain the key."""
-    for name, has in {"api": False, "nginx": True}.items():
-        for container in containers(minimal, name):
-            environment = container["Config"]["Env"]
-            assert ("API_KEYS=default=CHANGEME" in environment) is has
-            assert has or not any("CHANGEME" in one for one in environment)
-
-
 def test_only_nginx_reaches_the_api(minimal: Deployment) -> None:
     """The API listens on the loopback address of the task's network namespace."""
     for container in containers(minimal, "api"):

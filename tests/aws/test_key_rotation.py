@@ -15,7 +15,7 @@ from deployment import Deployment, on_production, zama
 from stack import AUTHORISED, KEY, constant_load
 from zama_ops.callers import Callers
 from zama_ops.ecs_service import EcsService
-from zama_ops.keyring import fingerprint
+from zama_ops.keyring import Key
 from zama_ops.programs import run, wait_until
 
 REQUESTS_PER_SECOND: Final = 10
@@ -75,7 +75,7 @@ def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
             time.sleep(3)
         listed = json.loads(operator.keys("list", "--days", "1", "--json"))["keys"]
         with load(minimal, second) as with_new_alone:
-            operator.keys("revoke", "acme", fingerprint(first), "--yes")
+            operator.keys("revoke", "acme", Key("acme", first).fingerprint, "--yes")
         after_retiring = [minimal.sum(X_Api_Key=key).status for key in (first, second)]
         operator.keys("revoke", "acme", "--yes")
         after_revoking = [minimal.sum(X_Api_Key=key).status for key in (second, KEY)]
@@ -90,13 +90,14 @@ def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
     assert after_revoking == [403, 200]
 
     used = {one["fingerprint"]: one for one in listed}
-    for key in (KEY, first, second):
-        assert used[fingerprint(key)]["requests"] > 0
-        assert used[fingerprint(key)]["last_used"] > "2026"
+    for secret in (KEY, first, second):
+        use = used[Key("", secret).fingerprint]
+        assert use["requests"] > 0
+        assert use["last_used"] > "2026"
 
     # Places that must not contain the key. Only the parameter, the task's environment and one
     # printed line contain it.
-    wait_until(lambda: fingerprint(second) in minimal.log(), "the log is written")
+    wait_until(lambda: Key("acme", second).fingerprint in minimal.log(), "the log is written")
     places = {
         "the log": minimal.log(),
         "Terraform's state": minimal.account.state(),
@@ -118,7 +119,7 @@ def test_only_the_gateway_gets_the_keys(minimal: Deployment) -> None:
         name = found["Name"].rpartition("-")[2]
         environments.setdefault(name, []).append("\n".join([*given["Env"], *(given["Cmd"] or [])]))
     assert set(environments) == {"api", "nginx"}
-    assert all(KEY in text for text in environments["nginx"])
+    assert all(f"API_KEYS=default={KEY}" in text for text in environments["nginx"])
     assert not any(KEY in text for text in environments["api"])
 
 

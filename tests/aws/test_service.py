@@ -10,16 +10,6 @@ from stack import KEY, read
 from zama_ops.programs import run, wait_until
 
 
-def test_the_load_balancer_serves_under_its_own_name(minimal: Deployment) -> None:
-    """It serves health, readiness and, with a key, the sum."""
-    assert minimal.get("/healthz").json()["version"] == minimal.variables["image_tag"]
-    assert minimal.get("/readyz").json() == {"status": "ready"}
-    assert minimal.sum().json() == {"sum": 42}
-    assert minimal.sum(X_Api_Key="").status == 401
-    assert minimal.sum(X_Api_Key="wrong").status == 403
-    assert minimal.get("/metrics").status == 404
-
-
 def test_the_printed_curl_works(deployment: Deployment) -> None:
     """The command that `make aws-local` prints returns the sum."""
     command = deployment.account.curl(deployment.outputs["url"])

@@ -16,15 +16,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.needs("docker"))
 
 
-@pytest.fixture
-def stack(images: Images) -> Iterator[ComposeStack]:
-    """Start pairs that run until the test ends."""
+def _stack(images: Images) -> Iterator[ComposeStack]:
+    """Start pairs that run until the test or its module ends."""
     with ComposeStack(images) as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def module_stack(images: Images) -> Iterator[ComposeStack]:
-    """Start pairs that run until the module's tests end."""
-    with ComposeStack(images) as stack:
-        yield stack
+stack = pytest.fixture(_stack)
+module_stack = pytest.fixture(scope="module")(_stack)

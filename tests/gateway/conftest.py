@@ -40,26 +40,20 @@ def nginx(request: pytest.FixtureRequest) -> str:
     return binary(request.param)
 
 
-@pytest.fixture
-def processes(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
-    """Start programs that run until the test ends, with each nginx."""
+def _processes(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
+    """Start programs that run until the test or its module ends, with each nginx."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), nginx) as stack:
         yield stack
+
+
+processes = pytest.fixture(_processes)
+module_processes = pytest.fixture(scope="module")(_processes)
 
 
 @pytest.fixture
 def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
     """Start APIs that run until the test ends, without a gateway."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), "no nginx") as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def module_processes(
-    nginx: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ProcessStack]:
-    """Start programs that run until the module's tests end, with each nginx."""
-    with ProcessStack(tmp_path_factory.mktemp("stack"), nginx) as stack:
         yield stack
 
 
@@ -87,14 +81,10 @@ def compose_pair(images: Images) -> Iterator[Pair]:
         yield stack.start(**UNLIMITED)
 
 
-@pytest.fixture(scope="module", params=[PACKAGED, ON_PATH, COMPOSE])
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pair]:
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest, module_stack: Stack) -> Pair:
     """Return a pair with a very high limit, on each platform."""
-    if request.param == "compose":
-        yield request.getfixturevalue("compose_pair")
-    else:
-        directory = tmp_path_factory.mktemp("stack")
-        with ProcessStack(directory, binary(request.param)) as processes:
-            yield processes.start(**UNLIMITED)
+    if isinstance(module_stack, ComposeStack):
+        shared: Pair = request.getfixturevalue("compose_pair")
+        return shared
+    return module_stack.start(**UNLIMITED)

@@ -7,7 +7,7 @@ import pytest
 from stack import JSON, KEY, UNLIMITED, Pair, ProcessStack, send
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
-from zama_ops.keyring import fingerprint
+from zama_ops.keyring import Key
 from zama_ops.pair import ENTRYPOINT
 from zama_ops.programs import complete
 
@@ -31,7 +31,7 @@ def test_every_key_works_and_its_client_is_logged(several: Pair, pair_of_key: st
     assert answer.status == 200
     request_id = answer.headers["x-request-id"]
     line = several.gateway.line(request_id)
-    assert (line["client"], line["key"]) == (client, fingerprint(key))
+    assert (line["client"], line["key"]) == (client, Key(client, key).fingerprint)
     assert several.api.line(request_id)["client"] == client
 
 

@@ -2,7 +2,10 @@
 
 import ast
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +77,21 @@ def test_the_emulator_is_independent_of_the_service(path: Path) -> None:
     """The emulator is a package for any service on ECS."""
     packages = {one.partition(".")[0] for one in imported(path)}
     assert not packages & {"zama_ops", "zama_api"}
+
+
+@pytest.mark.parametrize("folder", ["ops", "emulator", "services/api"])
+def test_a_package_declares_its_imports(folder: str) -> None:
+    """Its dependencies and extras are exactly the third-party packages that it imports."""
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    declared = {re.split(r"[^\w-]", text)[0] for text in sum(extras, project["dependencies"])}
+    sources = ROOT / folder / "src"
+    ours = {path.name for path in sources.iterdir()}
+    names = {name.partition(".")[0] for path in sources.rglob("*.py") for name in imported(path)}
+    providers = packages_distributions()
+    # If an extra is not installed, its import names are taken as its packages' names.
+    used = {providers.get(name, [name])[0] for name in names - ours - sys.stdlib_module_names}
+    assert {re.sub(r"[-_.]+", "-", name).lower() for name in used} == declared
 
 
 def test_the_map_names_every_module() -> None:

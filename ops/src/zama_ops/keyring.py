@@ -65,38 +65,26 @@ class Key:
     @property
     def fingerprint(self) -> str:
         """The first 12 hexadecimal digits of its SHA-256, as the gateway logs it."""
-        return fingerprint(self.secret)
+        return hashlib.sha256(self.secret.encode()).hexdigest()[:12]
 
     @property
     def issued(self) -> date | None:
-        """The day of issue; None for a key in another format."""
-        return issued(self.secret)
+        """The day of issue; None if its format or checksum is wrong."""
+        match = _FORM.fullmatch(self.secret)
+        if match and _checksum(match[1]) == match[3]:
+            with contextlib.suppress(ValueError):
+                return datetime.strptime(match[2], "%y%m%d").replace(tzinfo=UTC).date()
+        return None
+
+    @property
+    def has_our_form(self) -> bool:
+        """Whether it has our format; its checksum may be wrong."""
+        return bool(_FORM.fullmatch(self.secret))
 
     @property
     def age_days(self) -> int | None:
         """Its age in days; None for a key in another format."""
         return (_today() - self.issued).days if self.issued else None
-
-
-def fingerprint(secret: str) -> str:
-    """Return the first 12 hexadecimal digits of a key's SHA-256."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:12]
-
-
-def issued(secret: str) -> date | None:
-    """Return a key's day of issue; None if its format or checksum is wrong."""
-    match = _FORM.fullmatch(secret)
-    if not match or _checksum(match[1]) != match[3]:
-        return None
-    try:
-        return datetime.strptime(match[2], "%y%m%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        return None
-
-
-def has_our_form(secret: str) -> bool:
-    """Say whether a key has our format; its checksum may be wrong."""
-    return bool(_FORM.fullmatch(secret))
 
 
 def _today() -> date:

@@ -15,7 +15,7 @@ from zama_ops.contract_checks import SUM, BrokenError, caller, expect
 from zama_ops.ecs_service import EcsService
 from zama_ops.errors import CommandError
 from zama_ops.http_client import NoAnswerError
-from zama_ops.keyring import Key, Keyring, fingerprint, has_our_form, issued
+from zama_ops.keyring import Key, Keyring
 from zama_ops.logs_insights import ask, questions
 from zama_ops.options import PREFIX, AsJson, ConnectTo, Prefix
 
@@ -201,14 +201,15 @@ def whose(
     with errors_told(), client("ssm") as ssm:
         keys = Keyring(ssm, EcsService(prefix).parameter()).keys()
     match = next((key for key in keys if key.secret == secret), None)
+    found = match or Key("", secret)
     if as_json:
-        answer = {"client": match and match.client, "fingerprint": fingerprint(secret)}
-        typer.echo(json.dumps({**answer, "issued": str(issued(secret) or "") or None}, indent=2))
+        answer = {"client": found.client or None, "fingerprint": found.fingerprint}
+        typer.echo(json.dumps({**answer, "issued": str(found.issued or "") or None}, indent=2))
     elif match:
         typer.echo(f"{match.client} {match.fingerprint}")
         notes.print(f"If the key leaked, run `zama keys rotate {match.client} --retire`.")
     if not match:
-        notes.print(f"zama: {_why_nobodys(secret)}", style="red")
+        notes.print(f"zama: {_why_nobodys(found)}", style="red")
         raise typer.Exit(1)
 
 
@@ -284,10 +285,10 @@ def _offers_to_retire(old: Iterable[Key], uses: dict[str, dict[str, Any]]) -> bo
     return typer.confirm("The new key works. Revoke the old keys?", err=True)
 
 
-def _why_nobodys(secret: str) -> str:
-    if issued(secret):
-        return f"this key of ours, {fingerprint(secret)}, was revoked"
-    if has_our_form(secret):
+def _why_nobodys(key: Key) -> str:
+    if key.issued:
+        return f"this key of ours, {key.fingerprint}, was revoked"
+    if key.has_our_form:
         return "this looks like a key of ours, but its checksum is wrong: was it copied completely?"
     return "no client has this key, and it does not have the format of our keys"
 

@@ -197,12 +197,11 @@ def _begin_with_the_bootstrap(request: pytest.FixtureRequest) -> None:
 def own_images(images: engine.Images) -> Iterator[None]:
     """Restore the images for other modules after a command under test builds its own."""
     del images
-    inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
     names = (engine.API_IMAGE, engine.NGINX_IMAGE)
-    before = {name: run(*inspect, name).strip() for name in names}
+    before = engine.inspect(*names)
     yield
-    for name, identity in before.items():
-        run("docker", "tag", identity, name)
+    for name, image in zip(names, before, strict=True):
+        run("docker", "tag", image["Id"], name)
 
 
 @pytest.fixture(scope="session")

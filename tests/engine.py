@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import functools
+import json
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from zama_ops.container_images import base_images
 from zama_ops.paths import ROOT
@@ -73,6 +74,12 @@ def build() -> Images:
     for image in (API_IMAGE, NGINX_IMAGE):
         run("docker", "tag", image, image.replace(":local", f":{TAG}"))
     return images
+
+
+def inspect(*names: str) -> list[dict[str, Any]]:
+    """Return the engine's descriptions of containers or images."""
+    described: list[dict[str, Any]] = json.loads(run("docker", "inspect", *names))
+    return described
 
 
 def stamp() -> str:

@@ -1,9 +1,9 @@
 """Running containers are as hardened as the task definition requires."""
 
-import json
 from typing import Any
 
 from deployment import Deployment
+from engine import inspect
 from zama_ops.programs import run
 
 
@@ -17,8 +17,7 @@ def containers(deployment: Deployment, name: str) -> list[dict[str, Any]]:
         for container in task["containers"]
         if container["name"] == name
     ]
-    described: list[dict[str, Any]] = json.loads(run("docker", "inspect", *ids))
-    return described
+    return inspect(*ids)
 
 
 def test_the_tasks_containers_are_hardened(minimal: Deployment) -> None:

@@ -7,16 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from deployment import Deployment, on_production, zama
+from engine import inspect
 from stack import AUTHORISED, KEY, constant_load
 from zama_ops.callers import Callers
 from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import Key
-from zama_ops.programs import run, wait_until
+from zama_ops.programs import wait_until
 
 REQUESTS_PER_SECOND: Final = 10
 
@@ -113,10 +114,9 @@ def test_only_the_gateway_gets_the_keys(minimal: Deployment) -> None:
     """No other container of the tasks has a key in its environment or command."""
     wait_until(lambda: len(minimal.containers()) == 4, "only the newest tasks are left", seconds=90)
     environments: dict[str, list[str]] = {}
-    for container in minimal.containers():
-        (found,) = json.loads(run("docker", "inspect", container))
-        given: dict[str, Any] = found["Config"]
-        name = found["Name"].rpartition("-")[2]
+    for container in inspect(*minimal.containers()):
+        given = container["Config"]
+        name = container["Name"].rpartition("-")[2]
         environments.setdefault(name, []).append("\n".join([*given["Env"], *(given["Cmd"] or [])]))
     assert set(environments) == {"api", "nginx"}
     assert all(f"API_KEYS=default={KEY}" in text for text in environments["nginx"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from compose import ComposeStack, Container
+from engine import inspect
 from stack import UNLIMITED, kernel_says
 from zama_ops.programs import complete, run, wait_until
 
@@ -26,12 +27,6 @@ def gateway(module_stack: ComposeStack, api: Container) -> Container:
 def container(request: pytest.FixtureRequest) -> Container:
     container: Container = request.getfixturevalue(request.param)
     return container
-
-
-def inspect(container: Container) -> dict[str, Any]:
-    (found,) = json.loads(run("docker", "inspect", container.id))
-    inspected: dict[str, Any] = found
-    return inspected
 
 
 def processes(container: Container) -> dict[int, str]:
@@ -64,11 +59,10 @@ def test_only_the_expected_processes_run(api: Container, gateway: Container) -> 
 def test_the_container_becomes_healthy(container: Container) -> None:
     """The image's health check passes in the hardened container."""
 
-    def is_healthy() -> bool:
-        found: str = inspect(container)["State"]["Health"]["Status"]
-        return found == "healthy"
+    def health() -> Any:
+        return inspect(container.id)[0]["State"]["Health"]["Status"]
 
-    wait_until(is_healthy, "healthy", seconds=30)
+    wait_until(lambda: health() == "healthy", "healthy", seconds=30)
 
 
 def test_every_process_is_unprivileged(container: Container) -> None:
@@ -97,27 +91,27 @@ def test_the_root_file_system_is_read_only(container: Container) -> None:
 
 def test_the_limits_are_the_tasks(api: Container, gateway: Container) -> None:
     """Both containers together have 0.25 vCPU and 512 MiB."""
-    hosts = [inspect(part)["HostConfig"] for part in (api, gateway)]
+    hosts = [inspect(part.id)[0]["HostConfig"] for part in (api, gateway)]
     assert sum(host["NanoCpus"] for host in hosts) == 0.25e9
     assert sum(host["Memory"] for host in hosts) == 512 * 2**20
 
 
 def test_logs_are_rotated_and_a_crash_causes_a_restart(container: Container) -> None:
     """A service cannot fill the disk with logs, and restarts after a crash."""
-    host = inspect(container)["HostConfig"]
+    host = inspect(container.id)[0]["HostConfig"]
     assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 
 def test_both_share_one_network_namespace(api: Container, gateway: Container) -> None:
     """The gateway reaches the API on 127.0.0.1, as in an ECS task."""
-    mode = inspect(gateway)["HostConfig"]["NetworkMode"]
-    assert mode == f"container:{inspect(api)['Id']}"
+    mode = inspect(gateway.id)[0]["HostConfig"]["NetworkMode"]
+    assert mode == f"container:{inspect(api.id)[0]['Id']}"
 
 
 def test_the_ports_are_published_on_this_machine_only(api: Container) -> None:
     """Other machines cannot reach a developer's stack."""
-    bindings = inspect(api)["HostConfig"]["PortBindings"]
+    bindings = inspect(api.id)[0]["HostConfig"]["PortBindings"]
     assert set(bindings) == {"8080/tcp", "8081/tcp"}
     assert {binding["HostIp"] for (binding,) in bindings.values()} == {"127.0.0.1"}
 
@@ -145,7 +139,7 @@ def cpu_milliseconds(container: Container, command: str) -> float:
 
 def test_no_key_is_in_a_label_or_an_argument(container: Container) -> None:
     """Only the environment, which the engine shows to its own users, contains the key."""
-    found = inspect(container)
+    found = inspect(container.id)[0]
     environ = found["Config"].pop("Env")
     assert any(variable.startswith("API_KEY=") for variable in environ)
     assert "CHANGEME" not in json.dumps(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine import API_IMAGE, NGINX_IMAGE, Images, stamp
+from engine import API_IMAGE, NGINX_IMAGE, Images, inspect, stamp
 from stack import JSON, KEY, send
 from zama_ops.http_client import HttpClient
 from zama_ops.programs import complete, free_port, run, wait_until
@@ -25,10 +25,8 @@ def inside(image: str, *command: str) -> str:
     )
 
 
-def config(image: str) -> dict[str, Any]:
-    ((image_config),) = json.loads(run("docker", "image", "inspect", image))
-    found: dict[str, Any] = image_config["Config"]
-    return found
+def config(image: str) -> Any:
+    return inspect(image)[0]["Config"]
 
 
 @contextlib.contextmanager
@@ -155,9 +153,6 @@ def test_port_80_needs_no_privilege() -> None:
 def test_sizes(image: str, images: Images, report: Callable[[str], None]) -> None:
     """The image adds little to its base; the report has both sizes."""
     base = images.bases["PYTHON_IMAGE" if image == API_IMAGE else "NGINX_IMAGE"]
-    sizes = [
-        int(run("docker", "image", "inspect", "--format", "{{.Size}}", one)) / 1e6
-        for one in (image, base)
-    ]
+    sizes = [described["Size"] / 1e6 for described in inspect(image, base)]
     report(f"{image}: {sizes[0]:.0f} MB, {sizes[0] - sizes[1]:.1f} MB of it on top of {base}")
     assert sizes[0] - sizes[1] < 40

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from compose import ComposeStack, Project
+from engine import inspect
 from stack import UNLIMITED, constant_load, send, status, with_defaults
 from zama_ops.programs import free_port, run, wait_until
 
@@ -41,7 +42,7 @@ def test_docker_stop_loses_no_request(stack: ComposeStack) -> None:
         run(*stop, api.id)
         assert time.monotonic() - began < 2 * GRACE_SECONDS
     for container in (api, gateway):
-        assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container.id) == "0\n"
+        assert inspect(container.id)[0]["State"]["ExitCode"] == 0
     assert load.lost() == [], load.breakage()
     assert len(load.outcomes) > 100
 

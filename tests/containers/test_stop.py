@@ -11,6 +11,7 @@ import pytest
 
 import measure
 from compose import ComposeStack, Container
+from engine import inspect
 from zama_ops.programs import run
 
 pytestmark = pytest.mark.alone
@@ -22,11 +23,8 @@ LOAD_SECONDS = 3
 def stop(container: Container) -> int:
     """Stop a container, kill it after ten seconds, and return its exit code."""
     run("docker", "stop", "--time", "10", container.id)
-    return int(state(container, "ExitCode"))
-
-
-def state(container: Container, name: str) -> str:
-    return run("docker", "inspect", "--format", f"{{{{.State.{name}}}}}", container.id).strip()
+    code: int = inspect(container.id)[0]["State"]["ExitCode"]
+    return code
 
 
 @pytest.mark.needs("wrk")
@@ -43,7 +41,7 @@ def test_the_process_ends_within_a_second_of_its_last_line(
         assert stop(container) == 0
         stopped = container.lines()[-1]
         assert stopped["event"] == "stopped"
-        finished = datetime.fromisoformat(state(container, "FinishedAt"))
+        finished = datetime.fromisoformat(inspect(container.id)[0]["State"]["FinishedAt"])
         return (finished - datetime.fromisoformat(stopped["time"])).total_seconds()
 
     with ThreadPoolExecutor() as pool:

@@ -3,17 +3,17 @@
 import json
 import re
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
 import pytest
-import yaml
 
+from zama_ops.http_client import HttpClient
 from zama_ops.local.dashboard_picture import DASHBOARD, expressions
-from zama_ops.local.sandbox import NO_LIMIT, PROMETHEUS, Sandbox, faster_expression
+from zama_ops.local.sandbox import NO_LIMIT, Sandbox, faster_expression
 from zama_ops.programs import wait_until
+from zama_ops.slo import every_rule
 
 SPEED: Final = 20
 
@@ -22,14 +22,8 @@ PANELS: Final = {
     for panel in json.loads(DASHBOARD.read_text())["panels"]
     for number, expression in enumerate(expressions(panel), 1)
 }
-RULES: Final = [
-    rule
-    for file in sorted((PROMETHEUS / "rules").iterdir())
-    for group in yaml.safe_load(file.read_text())["groups"]
-    for rule in group["rules"]
-]
-RECORDINGS: Final = [rule for rule in RULES if "record" in rule]
-ALERTS: Final = [rule for rule in RULES if "alert" in rule]
+RECORDINGS: Final = [rule for rule in every_rule() if "record" in rule]
+ALERTS: Final = [rule for rule in every_rule() if "alert" in rule]
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +34,10 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def ask(sandbox: Sandbox, expression: str) -> list[Any]:
+def ask(sandbox: Sandbox, expression: str) -> Any:
     query = urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(f"{sandbox.prometheus}/api/v1/query?{query}", timeout=10) as answer:
-        data: list[Any] = json.load(answer)["data"]["result"]
-    return data
+    answer = HttpClient(sandbox.prometheus, timeout=10).send("GET", f"/api/v1/query?{query}")
+    return answer.json()["data"]["result"]
 
 
 @pytest.mark.needs("prometheus")

@@ -10,7 +10,7 @@ import yaml
 from zama_api.gateway_metrics import BUCKETS
 from zama_ops.paths import OBSERVABILITY
 from zama_ops.programs import run
-from zama_ops.slo import RULES, BurnRate, Objective, ServiceLevels
+from zama_ops.slo import RULES, BurnRate, Objective, ServiceLevels, every_rule
 
 LEVELS: Final = ServiceLevels.load()
 RULE_FILES: Final = sorted((OBSERVABILITY / "prometheus" / "rules").iterdir())
@@ -31,8 +31,7 @@ def minutes(duration: str) -> int:
 
 
 def alerts() -> list[dict[str, Any]]:
-    groups = [group for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"]]
-    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    return [rule for rule in every_rule() if "alert" in rule]
 
 
 def counter(*phases: tuple[int, float]) -> str:

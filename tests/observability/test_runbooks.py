@@ -4,10 +4,9 @@ import re
 from typing import Final
 
 import pytest
-import yaml
 
-from zama_ops.paths import OBSERVABILITY, ROOT
-from zama_ops.slo import ServiceLevels
+from zama_ops.paths import ROOT
+from zama_ops.slo import ServiceLevels, every_rule
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 # Real plans; tests/aws checks that they are current.
@@ -18,9 +17,7 @@ SECTIONS: Final = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 
 
 def in_prometheus() -> set[str]:
-    files = (OBSERVABILITY / "prometheus" / "rules").iterdir()
-    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
-    return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    return {rule["alert"] for rule in every_rule() if "alert" in rule}
 
 
 def in_cloudwatch() -> dict[str, str]:

@@ -74,7 +74,7 @@ def free_port(count: int = 1) -> int:
     """
     while True:
         ports = list(itertools.islice(_own_ports(), count))
-        if ports[-1] - ports[0] == count - 1 and all(map(_is_free, ports)):
+        if ports[-1] - ports[0] == count - 1 and all(map(is_free, ports)):
             return ports[0]
 
 
@@ -88,22 +88,24 @@ def _own_ports() -> Iterator[int]:
             guard.detach()
             return itertools.cycle(range(first + 1, first + _PORTS_OF_A_PROCESS))
         guard.close()
-    raise RuntimeError(f"All TCP ports from {_PORTS[0]} to {_PORTS[-1]} are in use.")
+    raise CommandError(f"All TCP ports from {_PORTS[0]} to {_PORTS[-1]} are in use.")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Say whether a program could listen on a TCP port of the loopback address."""
     with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
         return True
     return False
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait until `condition` holds; a TimeoutError means that it does not within `seconds`."""
+    """Wait until `condition` holds, which it must do within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds} s")
+            raise CommandError(f"{what}: not within {seconds} s")
         time.sleep(0.01)
 
 
@@ -117,11 +119,11 @@ class Program:
     stderr: Path
 
     def wait_until(self, answers: Callable[[], object], seconds: float = START_SECONDS) -> None:
-        """Wait until it answers; a RuntimeError with its output means that it has ended."""
+        """Wait until it answers; if it ends instead, the message has its output."""
 
         def has_started() -> bool:
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.name} failed to start: {self.stderr.read_text()}")
+                raise CommandError(f"{self.name} failed to start: {self.stderr.read_text()}")
             return bool(answers())
 
         wait_until(has_started, f"{self.name} answers", seconds)

@@ -197,6 +197,13 @@ class ServiceLevels:
             }
 
 
+def every_rule() -> list[dict[str, Any]]:
+    """Return the contents of all Prometheus rules, generated and handwritten."""
+    files = sorted(RULES.parent.iterdir())
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
 def _hours(duration: str) -> float:
     return int(duration[:-1]) * _HOURS[duration[-1]]
 

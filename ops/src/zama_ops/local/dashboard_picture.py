@@ -3,7 +3,6 @@
 import json
 import re
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from matplotlib import dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from zama_ops.http_client import HttpClient
 from zama_ops.local.sandbox import faster_expression
 from zama_ops.paths import OBSERVABILITY
 
@@ -79,9 +79,8 @@ def _query(prometheus: str, query: str, legend: str, since: datetime, until: dat
         "end": until.timestamp(),
         "step": f"{step:.3f}",
     }
-    url = f"{prometheus}/api/v1/query_range?{urllib.parse.urlencode(parameters)}"
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        results = json.load(answer)["data"]["result"]
+    path = f"/api/v1/query_range?{urllib.parse.urlencode(parameters)}"
+    results = HttpClient(prometheus, timeout=30).send("GET", path).json()["data"]["result"]
     return {
         _name(legend, result["metric"]): (
             [dates.date2num(datetime.fromtimestamp(moment, UTC)) for moment, _ in result["values"]],

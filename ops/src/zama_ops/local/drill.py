@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
-from zama_ops.console import notes, show, step
+from zama_ops.console import errors_told, show, step
 from zama_ops.errors import CommandError
 from zama_ops.local.sandbox import KEY, NO_LIMIT, Alert, Sandbox
 from zama_ops.options import AsJson
@@ -26,10 +26,6 @@ from zama_ops.programs import require
 
 # Added to an alert's time limits, for scrapes, evaluations and a busy machine.
 _PATIENCE_SECONDS: Final = 30
-
-
-class DrillError(Exception):
-    """An alert that did not fire or clear as expected."""
 
 
 Cure = Callable[[], object]
@@ -205,14 +201,10 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
     """Run a drill; return how many seconds each alert took to fire and to clear.
 
     Seconds are in the rules' time: `speed` times the real seconds.
-
-    Raises:
-        DrillError: an alert fired too early, or did not fire or clear in time.
-
     """
     fire_minutes, clear_minutes = drill.minutes
     if picture and not importlib.util.find_spec("matplotlib"):
-        raise DrillError("--picture needs matplotlib: run `make test` first, which installs it.")
+        raise CommandError("--picture needs matplotlib: run `make test` first, which installs it.")
     began = datetime.now(UTC)
     with ExitStack() as ends:
         with step("Starting API, gateway, Prometheus and callers"):
@@ -225,7 +217,7 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
             _wait(sandbox, drill, 1, "clear", lambda state: state is None)
             early = [alert for alert, state in sandbox.alerts().items() if state == "firing"]
             if early:
-                raise DrillError(f"These alerts fired before the incident: {_list(early)}")
+                raise CommandError(f"These alerts fired before the incident: {_list(early)}")
         with step(f"{drill.summary.rstrip('.')}: {_list(drill.alerts)}"):
             cure = drill.trouble(sandbox)
             fired = _wait(sandbox, drill, fire_minutes, "fire", lambda state: state == "firing")
@@ -261,7 +253,7 @@ def _wait(
     held: dict[Alert, float] = {}
     while missing := [alert for alert in drill.alerts if alert not in held]:
         if time.monotonic() > deadline:
-            raise DrillError(
+            raise CommandError(
                 f"These alerts did not {verb} within {minutes} minutes: {_list(missing)}"
             )
         time.sleep(0.1)
@@ -301,12 +293,9 @@ def command(name: str, drill: Drill) -> Callable[..., None]:
     ) -> None:
         # End all programs on SIGTERM, as on Ctrl-C.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        try:
+        with errors_told():
             require("prometheus")
             result = perform(drill, speed, picture)
-        except (DrillError, CommandError, RuntimeError, TimeoutError) as error:
-            notes.print(f"zama: {error}", style="red", markup=False)
-            raise typer.Exit(1) from None
         table = Table("alert", "fired after", "cleared after")
         for one in result:
             seconds = (float(one[key]) for key in ("fired_after", "cleared_after"))

@@ -4,7 +4,6 @@ import fcntl
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.errors import CommandError
 from zama_ops.http_client import HttpClient
 from zama_ops.pair import API, GATEWAY, HOST, settings
+from zama_ops.programs import is_free
 
 
 def up() -> None:
@@ -73,7 +73,7 @@ def _check_ports(environ: Mapping[str, str]) -> None:
             raise CommandError(
                 f"{name}={port!r} cannot be used: it must be a whole number from 1 to 65535"
             )
-        if not _is_free(int(port)):
+        if not is_free(int(port)):
             raise CommandError(
                 f"{name} {port} is in use. Stop the program that listens there (`zama up` in"
                 f" another terminal?) or choose another port: {name}=9000 make up"
@@ -83,16 +83,6 @@ def _check_ports(environ: Mapping[str, str]) -> None:
             f"PORT and LISTEN_PORT are both {environ['PORT']}: the API and the gateway need"
             " different ports"
         )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _append_to_output() -> None:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from zama_ops.aws import client
 from zama_ops.console import errors_told, notes, show, step
+from zama_ops.errors import CommandError
 from zama_ops.logs_insights import ask, questions
 from zama_ops.options import PREFIX, AsJson, Prefix
 
@@ -36,8 +37,7 @@ def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_jso
         return
     if question not in saved:
         known = ", ".join(sorted(saved)) or f"none for the name_prefix {prefix}"
-        notes.print(f"zama: there is no query {question!r}. Saved queries: {known}", style="red")
-        raise typer.Exit(1)
+        raise CommandError(f"there is no query {question!r}. Saved queries: {known}")
     with step(f"Running {question} over the last {minutes} minutes"):
         rows = ask(aws, saved[question], minutes)
     if not rows and not as_json:

@@ -83,7 +83,7 @@ def _ask(prefix: str, key_days: int) -> Status:
         targets=_targets(service.load_balancer),
         alarms=dict(Counter(one["StateValue"] for one in alarms)),
         firing=firing,
-        budgets=_budgets(alarms),
+        budgets=_budgets(prefix, alarms),
         keys=len(keys),
         old_keys=[
             {"client": key.client, "fingerprint": key.fingerprint, "days": key.age_days}
@@ -134,22 +134,20 @@ def _alarms(prefix: str) -> list[dict[str, Any]]:
         return [one for page in pages for one in (*page["MetricAlarms"], *page["CompositeAlarms"])]
 
 
-def _budgets(alarms: list[dict[str, Any]]) -> dict[str, float | None]:
+def _budgets(prefix: str, alarms: list[dict[str, Any]]) -> dict[str, float | None]:
     """Return the share of each error budget that is left; None if there is no data.
 
-    It uses the alarms' metrics (terraform/slo.tf) over the whole window.
+    It uses the queries of the alarms in terraform/slo.tf, over the whole window.
     """
     levels = ServiceLevels.load()
     days = int(levels.window.removesuffix("d"))
-    metrics = {
-        one["AlarmName"].rpartition("-")[0].rpartition("-")[2]: one["Metrics"]
-        for one in alarms
-        if one.get("Metrics")
-    }
-    return {
-        one.name: _left(one, metrics[f"{one.name.capitalize()}BurnRate"], days)
-        for one in levels.objectives
-    }
+    queries = {one["AlarmName"]: one.get("Metrics", []) for one in alarms}
+    window = levels.burn_rates[0].long
+    left = {}
+    for one in levels.objectives:
+        alarm = f"{prefix}-{one.name.capitalize()}BurnRate-{window}"
+        left[one.name] = _left(one, queries[alarm], days)
+    return left
 
 
 def _left(objective: Objective, metrics: list[dict[str, Any]], days: int) -> float | None:

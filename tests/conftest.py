@@ -18,6 +18,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 import engine
 import terraform
+from stack import Report
 from zama_ops.emulated_account import temporary_account
 from zama_ops.programs import run
 
@@ -160,7 +161,7 @@ def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def images(shared: Path, report: Callable[[str], None]) -> engine.Images:
+def images(shared: Path, report: Report) -> engine.Images:
     with engine.turn(shared / "images.lock"):
         images = engine.build()
     # A stand-in is not the deployed image, so the report names the base images.
@@ -205,8 +206,7 @@ def own_images(images: engine.Images) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Return a function that adds a measured figure or a fact to the test report."""
+def report(pytestconfig: pytest.Config) -> Report:
     return pytestconfig.stash.setdefault(_FIGURES, []).append
 
 

@@ -96,20 +96,17 @@ class Deployment:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return send(self.url, "POST", "/sum", {**AUTHORISED, **self.host, **given}, SUM)
 
-    def service(self) -> dict[str, Any]:
-        ecs = self.account.client("ecs")
+    def service(self) -> Any:
         cluster, name = self.outputs["cluster_name"], self.outputs["service_name"]
-        service: dict[str, Any] = ecs.describe_services(cluster=cluster, services=[name])[
-            "services"
-        ][0]
-        return service
-
-    def tasks(self) -> list[dict[str, Any]]:
         ecs = self.account.client("ecs")
+        return ecs.describe_services(cluster=cluster, services=[name])["services"][0]
+
+    def tasks(self) -> Any:
+        """Return ECS's description of the service's running tasks."""
         cluster = self.outputs["cluster_name"]
+        ecs = self.account.client("ecs")
         arns = ecs.list_tasks(cluster=cluster, desiredStatus="RUNNING")["taskArns"]
-        tasks: list[dict[str, Any]] = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
-        return tasks
+        return ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
 
     def containers(self) -> list[str]:
         """Return the ids of all containers that this account's tasks left on this machine."""

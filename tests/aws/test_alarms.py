@@ -3,12 +3,13 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
 from deployment import Deployment
+from stack import Report
 from zama_ops.programs import wait_until
 
 # Namespace and metric to the dimensions that AWS publishes it with.
@@ -88,11 +89,10 @@ class CloudWatch:
             ],
         )
 
-    def widgets(self) -> list[dict[str, Any]]:
+    def widgets(self) -> Any:
         (entry,) = self.client.list_dashboards()["DashboardEntries"]
         body = self.client.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"]
-        widgets: list[dict[str, Any]] = json.loads(body)["widgets"]
-        return widgets
+        return json.loads(body)["widgets"]
 
 
 @pytest.fixture
@@ -171,9 +171,7 @@ def test_the_dashboard_shows_the_alarms_and_the_log(cloudwatch: CloudWatch) -> N
     assert all(query.startswith(f"SOURCE '{cloudwatch.log_group}' | ") for query in queries)
 
 
-def test_every_alarm_fires_and_clears(
-    cloudwatch: CloudWatch, report: Callable[[str], None]
-) -> None:
+def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) -> None:
     """Each alarm fires on bad data and clears when the data is good again."""
     every = {_short(one) for one in cloudwatch.alarms()}
 

@@ -1,10 +1,10 @@
 """The configuration is formatted and valid, and its own tests pass."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stack import Report
 from terraform import FOLDERS, run_own_tests, terraform
 
 
@@ -23,9 +23,7 @@ def test_it_is_valid(name: str, provider: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_its_own_tests_pass(
-    name: str, provider: dict[str, Path], report: Callable[[str], None]
-) -> None:
+def test_its_own_tests_pass(name: str, provider: dict[str, Path], report: Report) -> None:
     """Every run of terraform/**/*.tftest.hcl passes."""
     runs = run_own_tests(FOLDERS[name], provider[name])
     assert runs > 0

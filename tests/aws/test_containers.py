@@ -7,7 +7,7 @@ from engine import inspect
 from zama_ops.programs import run
 
 
-def containers(deployment: Deployment, name: str) -> list[dict[str, Any]]:
+def containers(deployment: Deployment, name: str) -> Any:
     """Return the engine's description of this container in each task."""
     tasks = deployment.tasks()
     assert tasks

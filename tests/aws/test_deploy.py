@@ -57,9 +57,8 @@ class Workflow:
     def built(self, name: str) -> str:
         return (self.checkout.path / "build" / name).read_text()
 
-    def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads(self.built("deployment.json"))
-        return record
+    def record(self) -> Any:
+        return json.loads(self.built("deployment.json"))
 
 
 def test_a_deployment_applies_the_saved_plan_or_nothing(

@@ -39,6 +39,8 @@ def arn(service: str, resource: str) -> str:
 BOUNDARY: Final = arn("iam", f"policy/{NAME}-boundary")
 # The role in the request has the boundary or receives it.
 BOUNDED: Final = {"iam:PermissionsBoundary": BOUNDARY}
+# The actions that Terraform needs, by resource type.
+KNOWN: Final[dict[str, list[str]]] = json.loads(ACTIONS.read_text())
 REQUESTS: Final = yaml.safe_load(Path(__file__).with_name("requests.yaml").read_text())
 
 
@@ -70,11 +72,6 @@ def decisions(
     return {one["EvalActionName"]: one["EvalDecision"] for one in result["EvaluationResults"]}
 
 
-def known() -> dict[str, list[str]]:
-    actions: dict[str, list[str]] = json.loads(ACTIONS.read_text())
-    return actions
-
-
 @on_production
 def test_terraforms_calls_are_known_for_every_planned_type(deployment: Deployment) -> None:
     """actions.json has exactly the resource types that the two profiles plan."""
@@ -82,12 +79,12 @@ def test_terraforms_calls_are_known_for_every_planned_type(deployment: Deploymen
     # Each type of the two profiles changes in a plan from one to the other.
     account.plan("minimal", image_tag=EXAMPLE_TAG)
     planned = account.planned_types("minimal") | account.planned_types("production")
-    assert planned == set(known()), "run `make permissions`"
+    assert planned == set(KNOWN), "run `make permissions`"
 
 
 def test_the_role_allows_terraforms_calls(minimal: Deployment) -> None:
     """Every action that Terraform calls is allowed on a matching resource."""
-    refused = {action for actions in known().values() for action in actions}
+    refused = {action for actions in KNOWN.values() for action in actions}
     for service, resources in REQUESTS["resources"].items():
         for resource in resources:
             ours = sorted(action for action in refused if action.startswith(f"{service}:"))
@@ -129,12 +126,11 @@ def policies(deployment: Deployment, name: str) -> Iterator[tuple[str, dict[str,
         yield "managed", managed(deployment, attached["PolicyArn"])
 
 
-def managed(deployment: Deployment, policy: str) -> dict[str, Any]:
+def managed(deployment: Deployment, policy: str) -> Any:
     iam = deployment.account.client("iam")
     version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
     found = iam.get_policy_version(PolicyArn=policy, VersionId=version)
-    document: dict[str, Any] = found["PolicyVersion"]["Document"]
-    return document
+    return found["PolicyVersion"]["Document"]
 
 
 def test_every_action_is_named_in_policies_within_awss_limits(minimal: Deployment) -> None:

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import pytest
 
 from deployment import Deployment, on_production, zama
 from engine import inspect
-from stack import AUTHORISED, KEY, constant_load
+from stack import AUTHORISED, KEY, Report, constant_load
 from zama_ops.callers import Callers
 from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import Key
@@ -65,7 +65,7 @@ def load(deployment: Deployment, key: str) -> Callers:
 
 
 def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
-    minimal: Deployment, report: Callable[[str], None]
+    minimal: Deployment, report: Report
 ) -> None:
     """Callers with valid keys lose no request; a revoked key is refused after one deployment."""
     operator = Operator(minimal)

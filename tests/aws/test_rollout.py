@@ -2,13 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
 
 from deployment import Deployment
-from stack import AUTHORISED, constant_load
+from stack import AUTHORISED, Report, constant_load
 from zama_ops.callers import Callers, Outcome
 from zama_ops.errors import CommandError
 from zama_ops.programs import wait_until
@@ -48,7 +47,7 @@ def who_failed(outcome: Outcome) -> str:
     ],
 )
 def test_a_broken_version_does_not_replace_the_running_one(
-    minimal: Deployment, tag: str, image: dict[str, str], report: Callable[[str], None]
+    minimal: Deployment, tag: str, image: dict[str, str], report: Report
 ) -> None:
     """A version that exits or is never ready is rolled back without a lost request."""
     good = minimal.get("/healthz").json()["version"]
@@ -65,7 +64,7 @@ def test_a_broken_version_does_not_replace_the_running_one(
 
 
 def test_a_new_version_replaces_the_old_without_a_lost_request(
-    minimal: Deployment, report: Callable[[str], None]
+    minimal: Deployment, report: Report
 ) -> None:
     """`apply` with a new tag loses no request under load."""
     minimal.publish("new0001")

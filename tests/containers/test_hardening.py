@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from compose import ComposeStack, Container
 from engine import inspect
-from stack import UNLIMITED, kernel_says
+from stack import UNLIMITED, Report, kernel_says
 from zama_ops.programs import complete, run, wait_until
 
 
@@ -116,9 +115,7 @@ def test_the_ports_are_published_on_this_machine_only(api: Container) -> None:
     assert {binding["HostIp"] for (binding,) in bindings.values()} == {"127.0.0.1"}
 
 
-def test_a_health_check_costs_less_than_starting_python(
-    api: Container, report: Callable[[str], None]
-) -> None:
+def test_a_health_check_costs_less_than_starting_python(api: Container, report: Report) -> None:
     """The mean CPU time of 20 checks shows why the check is not a Python program."""
     turns = [
         (cpu_milliseconds(api, "/app/healthcheck"), cpu_milliseconds(api, "python3 -c pass"))

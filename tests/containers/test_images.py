@@ -3,13 +3,13 @@
 import contextlib
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from engine import API_IMAGE, NGINX_IMAGE, Images, inspect, stamp
-from stack import JSON, KEY, send
+from stack import JSON, KEY, Report, send
 from zama_ops.http_client import HttpClient
 from zama_ops.programs import complete, free_port, run, wait_until
 
@@ -150,7 +150,7 @@ def test_port_80_needs_no_privilege() -> None:
 
 
 @both
-def test_sizes(image: str, images: Images, report: Callable[[str], None]) -> None:
+def test_sizes(image: str, images: Images, report: Report) -> None:
     """The image adds little to its base; the report has both sizes."""
     base = images.bases["PYTHON_IMAGE" if image == API_IMAGE else "NGINX_IMAGE"]
     sizes = [described["Size"] / 1e6 for described in inspect(image, base)]

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from engine import Images, stamp
-from stack import UNLIMITED, send
+from stack import UNLIMITED, Report, send
 from zama_ops.paths import ROOT
 from zama_ops.programs import free_port, run, wait_until
 
@@ -41,7 +41,7 @@ def stand_in(folder: Path, base: str, program: str) -> str:
 
 @pytest.fixture(scope="module")
 def watched(
-    images: Images, tmp_path_factory: pytest.TempPathFactory, report: Callable[[str], None]
+    images: Images, tmp_path_factory: pytest.TempPathFactory, report: Report
 ) -> Iterator[dict[str, str]]:
     """Start the profile; yield the address of each published part."""
     ports = {name: str(free_port()) for name in PUBLISHED}

@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from compose import ComposeStack, Project
 from engine import inspect
-from stack import UNLIMITED, constant_load, send, status, with_defaults
+from stack import UNLIMITED, Report, constant_load, send, status, with_defaults
 from zama_ops.programs import free_port, run, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
@@ -103,7 +103,7 @@ def load_balancer(targets: dict[str, Project]) -> Iterator[LoadBalancer]:
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("images")
 def test_a_rolling_replacement_loses_no_request(
-    targets: dict[str, Project], load_balancer: LoadBalancer, report: Callable[[str], None]
+    targets: dict[str, Project], load_balancer: LoadBalancer, report: Report
 ) -> None:
     """Two tasks are replaced in turn; each stops after its replacement is healthy."""
     targets["old-1"].start()

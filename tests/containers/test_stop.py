@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import measure
 from compose import ComposeStack, Container
 from engine import inspect
+from stack import Report
 from zama_ops.programs import run
 
 pytestmark = pytest.mark.alone
@@ -29,7 +29,7 @@ def stop(container: Container) -> int:
 
 @pytest.mark.needs("wrk")
 def test_the_process_ends_within_a_second_of_its_last_line(
-    stack: ComposeStack, tmp_path: Path, report: Callable[[str], None]
+    stack: ComposeStack, tmp_path: Path, report: Report
 ) -> None:
     """After seconds of full load, the exit itself is fast."""
     containers = [stack.start_api(DRAIN_SECONDS="1") for _ in range(TRIES)]
@@ -50,9 +50,7 @@ def test_the_process_ends_within_a_second_of_its_last_line(
     assert seconds[-1] < 1
 
 
-def test_a_stop_during_the_start_takes_effect_at_once(
-    stack: ComposeStack, report: Callable[[str], None]
-) -> None:
+def test_a_stop_during_the_start_takes_effect_at_once(stack: ComposeStack, report: Report) -> None:
     """A stop works at any moment from the first instruction to the end of the warm-up."""
     container = stack.start_api(READY_DELAY_SECONDS="20", DRAIN_SECONDS="5")
     assert stop(container) == 0

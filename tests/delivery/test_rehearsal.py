@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from checkout import Checkout
+from stack import Report
 from zama_ops import workflow
 from zama_ops.keyring import Key
 
@@ -211,7 +212,7 @@ def test_a_failed_step_ends_the_rehearsal(tmp_path: Path) -> None:
 
 
 def test_a_good_commit_is_deployed(
-    good: tuple[Checkout, Future[Rehearsed]], report: Callable[[str], None]
+    good: tuple[Checkout, Future[Rehearsed]], report: Report
 ) -> None:
     """Every step of ci.yml and deploy.yml passes in order, unless only GitHub can run it."""
     checkout, rehearsal = good

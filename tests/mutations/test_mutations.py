@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from checkout import Checkout
+from stack import Report
 from terraform import FOLDERS, terraform
 
 # The first test waits for the run on the unbroken copy.
@@ -144,7 +145,7 @@ def tried(
     laboratory: Laboratory,
     selected: list[Break],
     unbroken: Future[Outcomes],
-    report: Callable[[str], None],
+    report: Report,
 ) -> Iterator[dict[Break, Future[Outcomes]]]:
     """Start each break, and report the number of noticed breaks at the end."""
     began = time.monotonic()

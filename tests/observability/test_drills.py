@@ -3,14 +3,14 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from stack import zama
+from stack import Report, zama
 from zama_ops.local.dashboard_picture import DASHBOARD
 from zama_ops.local.drill import DRILLS
 from zama_ops.local.sandbox import faster_expression, faster_rules
@@ -41,7 +41,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futur
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", DRILLS)
 def test_the_alert_fires_and_clears(
-    name: str, played: dict[str, Future[Done]], report: Callable[[str], None]
+    name: str, played: dict[str, Future[Done]], report: Report
 ) -> None:
     """The alert fires within the promised time, and no alert fires before the fault."""
     done = played[name].result()

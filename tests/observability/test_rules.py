@@ -44,12 +44,7 @@ def counter(*phases: tuple[int, float]) -> str:
 
 
 def traffic(objective: Objective, *phases: tuple[int, float, float]) -> list[dict[str, str]]:
-    """Return the series of a gateway with good and bad requests.
-
-    Arguments:
-        objective: defines bad requests.
-        phases: minutes, requests a minute, bad requests a minute.
-    """
+    """Return the series of a gateway; a phase is minutes, requests and bad requests a minute."""
     late = objective.threshold_seconds is not None
     every = counter(*((length, requests) for length, requests, _ in phases))
     good = counter(*((length, requests - bad) for length, requests, bad in phases))
@@ -68,14 +63,7 @@ def traffic(objective: Objective, *phases: tuple[int, float, float]) -> list[dic
 def evaluate(
     folder: Path, series: list[dict[str, str]], expected: Expected, interval: str = "1m"
 ) -> None:
-    """Compare the alerts that fire on given series with the expected ones, using promtool.
-
-    Arguments:
-        folder: for promtool's file.
-        series: scraped series, one sample a minute.
-        expected: expected alerts by time.
-        interval: the evaluation interval of the rules.
-    """
+    """Compare the alerts that fire on given series with the expected ones, using promtool."""
     expressions = [
         {
             "eval_time": f"{minute}m",

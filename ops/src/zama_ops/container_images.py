@@ -23,9 +23,7 @@ def base_images() -> dict[str, str]:
 def build_images(**labels: str) -> None:
     """Build both images on the base images available to this machine.
 
-    Arguments:
-        labels: VERSION, REVISION and CREATED, to label the images with their origin.
-
+    VERSION, REVISION and CREATED label them with their origin.
     """
     bases = base_images()
     arguments = {**bases, **labels}

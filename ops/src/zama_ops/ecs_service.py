@@ -24,7 +24,7 @@ class EcsService:
 
     prefix: str
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Any:
         """Return ECS's description of the service."""
         with client("ecs") as ecs:
             try:
@@ -37,8 +37,7 @@ class EcsService:
                 f"There is no service {self.prefix} in this account and region. Check --prefix,"
                 " AWS_REGION and the credentials."
             )
-        service: dict[str, Any] = active[0]
-        return service
+        return active[0]
 
     @functools.cached_property
     def containers(self) -> dict[str, dict[str, Any]]:
@@ -54,12 +53,10 @@ class EcsService:
         return str(re.sub(r"^arn:.*:parameter/?", "/", arn))
 
     @functools.cached_property
-    def load_balancer(self) -> dict[str, Any]:
+    def load_balancer(self) -> Any:
         """AWS's description of its load balancer."""
         with client("elbv2") as elbv2:
-            (only,) = elbv2.describe_load_balancers(Names=[self.prefix])["LoadBalancers"]
-        balancer: dict[str, Any] = only
-        return balancer
+            return elbv2.describe_load_balancers(Names=[self.prefix])["LoadBalancers"][0]
 
     def url(self) -> str:
         """Return its public URL."""

@@ -136,14 +136,7 @@ def joined(keys: tuple[Key, ...]) -> str:
 
 @dataclass(frozen=True)
 class Keyring:
-    """The SSM parameter with the keys.
-
-    Arguments:
-        ssm: a boto3 client.
-        name: the parameter's name.
-        advanced: pay for the advanced tier if the standard tier is full.
-
-    """
+    """The SSM parameter with the keys; `advanced` pays for more space if it is needed."""
 
     ssm: Any
     name: str
@@ -189,10 +182,8 @@ class Keyring:
             before = self._read()
             self._write(joined(edit(parse(before["Value"]))), before["Version"])
 
-    def _read(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.ssm.get_parameter(Name=self.name, WithDecryption=True)
-        parameter: dict[str, Any] = found["Parameter"]
-        return parameter
+    def _read(self) -> Any:
+        return self.ssm.get_parameter(Name=self.name, WithDecryption=True)["Parameter"]
 
     def _settings(self) -> dict[str, Any]:
         """Return the parameter's settings; a write without them would reset them."""

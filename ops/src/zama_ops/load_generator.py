@@ -48,11 +48,7 @@ class Plan:
 def measure(plan: Plan, key: str, prefix: Sequence[str] = ()) -> list[TimedAnswer]:
     """Return the answers; they are parsed afterwards, so that parsing takes no CPU time from wrk.
 
-    Arguments:
-        plan: the load to send.
-        key: a valid API key.
-        prefix: a command to run wrk with, for example to pin it to a core.
-
+    `prefix` is a command to run wrk with, for example to pin it to a core.
     """
     with tempfile.TemporaryFile("w+") as output:
         command = [*prefix, *_command(plan, None)]

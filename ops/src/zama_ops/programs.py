@@ -46,15 +46,7 @@ def run(*command: str, **environ: str) -> str:
 def complete(
     *command: str, cwd: Path | str = ROOT, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command and return its exit code and its output.
-
-    Arguments:
-        command: the program and its arguments.
-        cwd: the folder to run it in.
-        given: its standard input.
-        environ: added to this process's environment.
-
-    """
+    """Run a command, with `given` on its standard input; return its exit code and its output."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -131,12 +123,7 @@ class Program:
 
 @dataclass
 class Programs:
-    """Starts programs; as a context manager it always ends them all.
-
-    Arguments:
-        directory: for their output.
-
-    """
+    """Starts programs with output in `directory`; as a context manager it always ends them all."""
 
     directory: Path
     started: list[Program] = field(default_factory=list)

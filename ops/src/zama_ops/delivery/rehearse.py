@@ -74,14 +74,9 @@ _LEFT_OUT: Final[dict[str, tuple[Callable[[], object], str]]] = {
 
 @dataclass
 class Rehearsal:
-    """A push to main, and the deploy after it.
+    """A push to main, and the deploy after it, with the current values of expressions.
 
-    Arguments:
-        directory: for temporary files.
-        stack: ends everything that it starts.
-        values: the current values of the workflows' expressions.
-        saved: a saved account to start from, if any.
-
+    It starts from the `saved` account, if any, and `stack` ends everything that it starts.
     """
 
     directory: Path

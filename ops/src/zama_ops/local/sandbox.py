@@ -97,12 +97,7 @@ class Task:
 class Sandbox:
     """A running sandbox; as a context manager it ends everything that it started.
 
-    Arguments:
-        speed: the divisor of the rules' durations.
-        task_count: the number of tasks; callers call the first.
-        rate: the callers' requests/s.
-        rate_limit: the gateway's limit in requests/s.
-
+    Rates are in requests/s. Callers call the first of the tasks.
     """
 
     speed: float

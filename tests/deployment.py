@@ -3,9 +3,7 @@
 import json
 import socket
 import subprocess
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Self
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 import stack
 from stack import AUTHORISED, send
 from zama_ops.contract_checks import SUM
-from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
+from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount
 from zama_ops.http_client import Answer
 from zama_ops.programs import run
 from zama_ops.terraform import Profile
@@ -43,11 +41,6 @@ class Deployment:
     outputs: dict[str, Any] = field(default_factory=dict)
     first_plan: str = ""
     printed: str = ""
-
-    @classmethod
-    def temporary(cls, stack: ExitStack, profile: Profile, saved: Path) -> Self:
-        """Start a copy of a saved account, which ends with `stack`."""
-        return cls(stack.enter_context(temporary_account(saved)), profile)
 
     def first_apply(self) -> Self:
         """Apply the service, and wait until it answers."""

@@ -1,7 +1,6 @@
 """Terraform on the repository's folders."""
 
 import functools
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,11 +24,3 @@ def is_there() -> bool:
 def terraform(folder: Path, data: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run Terraform in a folder without writing to it: its data goes to `data`."""
     return Terraform(folder, {"TF_DATA_DIR": str(data)}).complete(verb, *words)
-
-
-def run_own_tests(folder: Path, data: Path) -> int:
-    """Run a folder's own tests; return how many runs passed."""
-    done = terraform(folder, data, "test", "-no-color")
-    result = re.search(r"Success! (\d+) passed, 0 failed", done.stdout)
-    assert result, done.stdout + done.stderr
-    return int(result[1])

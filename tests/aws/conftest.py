@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from deployment import Deployment
 from engine import Images
 from terraform import FOLDERS, terraform
+from zama_ops.emulated_account import temporary_account
 from zama_ops.terraform import Profile
 
 
@@ -52,8 +52,8 @@ def deployed(profile: Profile) -> Callable[..., Iterator[Deployment]]:
     @pytest.fixture(scope="session", name=profile)
     def apply(bootstrapped: Future[Path], images: Images) -> Iterator[Deployment]:
         del images
-        with ExitStack() as stack:
-            yield Deployment.temporary(stack, profile, bootstrapped.result()).first_apply()
+        with temporary_account(bootstrapped.result()) as account:
+            yield Deployment(account, profile).first_apply()
 
     return apply
 

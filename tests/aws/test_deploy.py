@@ -51,9 +51,6 @@ class Workflow:
         done = self.checkout.run("zama", *words, **self.environ, **environ)
         return done.returncode, done.stdout + done.stderr
 
-    def deploy(self, verb: str, **environ: str) -> tuple[int, str]:
-        return self.zama("deploy", verb, **environ)
-
     def built(self, name: str) -> str:
         return (self.checkout.path / "build" / name).read_text()
 
@@ -72,24 +69,24 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     minimal.variables["image_tag"] = good
 
     # A missing plan, a changed plan and another commit's plan are refused.
-    assert "There is no plan" in workflow.deploy("apply")[1]
-    code, printed = workflow.deploy("plan")
+    assert "There is no plan" in workflow.zama("deploy", "apply")[1]
+    code, printed = workflow.zama("deploy", "plan")
     assert code == 0, printed
     saved = workflow.checkout.path / "build" / "plan" / "tfplan"
     plan = saved.read_bytes()
     saved.write_bytes(plan + b" ")
-    assert "does not match the checksum in release.json" in workflow.deploy("apply")[1]
+    assert "does not match the checksum in release.json" in workflow.zama("deploy", "apply")[1]
     saved.write_bytes(plan)
     workflow.checkout.git("commit", "--quiet", "--allow-empty", "--message", "Another")
-    assert "is checked out" in workflow.deploy("apply")[1]
+    assert "is checked out" in workflow.zama("deploy", "apply")[1]
     workflow.checkout.git("reset", "--quiet", "--hard", first)
 
-    code, printed = workflow.deploy("apply")
+    code, printed = workflow.zama("deploy", "apply")
     assert code == 0, printed
     record = workflow.record()
     assert (record["outcome"], record["by"]) == ("deployed", "a-developer")
     assert record["release"]["commit"] == first
-    assert "stale" in workflow.deploy("apply")[1]
+    assert "stale" in workflow.zama("deploy", "apply")[1]
 
     # A manual change is drift. (The emulator causes some drift: see test_profiles.py.)
     workflow.zama("drift", "find")
@@ -104,8 +101,8 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     workflow.checkout.edit("README.md", "adds two integers", "adds two integers wrongly")
     bad = workflow.checkout.commit()
     minimal.publish(bad[:7], ENTRYPOINT=json.dumps(["python3", "-c", MISCALCULATES]))
-    assert workflow.deploy("plan")[0] == 0
-    code, printed = workflow.deploy("apply")
+    assert workflow.zama("deploy", "plan")[0] == 0
+    code, printed = workflow.zama("deploy", "apply")
     assert code == 1
     record = workflow.record()
     assert record["release"]["commit"] == bad
@@ -131,7 +128,7 @@ def test_only_images_signed_by_the_workflow_on_main_are_deployed(
     workflow = Workflow(minimal, tmp_path / "checkout")
     programs = StandIns(tmp_path / "bin", workflow.checkout)
     digests = {name: f"sha256:{64 * letter}" for name, letter in (("api", "a"), ("nginx", "b"))}
-    code, printed = workflow.deploy("plan", IMAGE_DIGESTS=json.dumps(digests))
+    code, printed = workflow.zama("deploy", "plan", IMAGE_DIGESTS=json.dumps(digests))
     assert code == 0, printed
     assert f"zama-api@{digests['api']}" in workflow.built("plan/plan.txt")
 

@@ -93,9 +93,6 @@ def good(
         yield checkout, pool.submit(rehearse, checkout, "test_health or test_contract", account)
 
 
-# --- Broken commits -------------------------------------------------------------------------------
-
-
 def a_failing_test(checkout: Checkout) -> None:
     checkout.edit("services/api/src/zama_api/operations.py", ".a + ", ".a - ")
 
@@ -206,9 +203,6 @@ def test_a_failed_step_ends_the_rehearsal(tmp_path: Path) -> None:
     (result,) = results
     assert (result["outcome"], result["step"]) == ("failed", "Install the locked dependencies")
     assert "django>=5" in result["detail"]
-
-
-# --- A good commit --------------------------------------------------------------------------------
 
 
 def test_a_good_commit_is_deployed(

@@ -11,11 +11,6 @@ from zama_ops.contract_checks import CHECKS
 from zama_ops.programs import free_port
 
 
-def smoke(url: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run it as a person or a workflow would."""
-    return zama("smoke", url, *options, **environ)
-
-
 def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """Return the failed checks and their details."""
     report: dict[str, Any] = json.loads(done.stdout)
@@ -26,7 +21,7 @@ def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 def test_a_deployment_passes_within_its_limit(processes: ProcessStack) -> None:
     """The checks are rate-limited like any caller, wait, and finish in seconds."""
-    done = smoke(processes.start().gateway.url, "--json")
+    done = zama("smoke", processes.start().gateway.url, "--json")
     assert failed(done) == {}
     seconds = sum(one["milliseconds"] for one in json.loads(done.stdout)["checks"]) / 1000
     assert seconds < 10
@@ -34,7 +29,7 @@ def test_a_deployment_passes_within_its_limit(processes: ProcessStack) -> None:
 
 def test_a_high_limit_is_no_fault(pair: Pair) -> None:
     """The limit is a setting."""
-    done = smoke(pair.gateway.url)
+    done = zama("smoke", pair.gateway.url)
     assert done.returncode == 0
     assert done.stdout.count("✓") == len(CHECKS)
 
@@ -42,13 +37,13 @@ def test_a_high_limit_is_no_fault(pair: Pair) -> None:
 def test_a_name_without_dns_is_called_at_connect_to(pair: Pair) -> None:
     """`zama aws-local env` exports this setting."""
     address = pair.gateway.url.removeprefix("http://")
-    done = smoke("http://zama.invalid", "--json", API_KEY=KEY, CONNECT_TO=address)
+    done = zama("smoke", "http://zama.invalid", "--json", API_KEY=KEY, CONNECT_TO=address)
     assert failed(done) == {}
 
 
 def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
     """Each missing feature of the gateway is named."""
-    found = failed(smoke(pair.api.url, "--json"))
+    found = failed(zama("smoke", pair.api.url, "--json"))
     assert found["no key: 401 with WWW-Authenticate"].endswith("was answered with 200, not 401")
     assert set(found) == {
         "no key: 401 with WWW-Authenticate",
@@ -62,7 +57,7 @@ def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
 
 def test_a_wrong_key_fails(pair: Pair) -> None:
     """Only checks without a key pass."""
-    done = smoke(pair.gateway.url, "--json", API_KEY="another")
+    done = zama("smoke", pair.gateway.url, "--json", API_KEY="another")
     assert done.returncode == 1
     found = failed(done)
     assert found["POST /sum: the sum"] == "POST /sum was answered with 403, not 200"
@@ -73,7 +68,7 @@ def test_a_dead_api_fails(processes: ProcessStack) -> None:
     """Only checks that the gateway answers itself pass."""
     pair = processes.start(**UNLIMITED)
     pair.api.stop()
-    found = failed(smoke(pair.gateway.url, "--json"))
+    found = failed(zama("smoke", pair.gateway.url, "--json"))
     assert found["GET /readyz: ready"] == "GET /readyz was answered with 502, not 200"
     assert "a wrong key: 403" not in found
 
@@ -81,11 +76,11 @@ def test_a_dead_api_fails(processes: ProcessStack) -> None:
 def test_no_server_fails() -> None:
     """One line for a person; in the report for scripts, each check failed."""
     url = f"http://127.0.0.1:{free_port()}"
-    done = smoke(url)
+    done = zama("smoke", url)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"zama: {url} does not answer:")
-    done = smoke(url, "--json")
+    done = zama("smoke", url, "--json")
     assert done.returncode == 1
     assert all(detail.startswith("no answer:") for detail in failed(done).values())
 
@@ -100,7 +95,7 @@ def test_no_server_fails() -> None:
 )
 def test_missing_arguments_are_reported(url: str, words: str) -> None:
     """The message is one line, and the exit code is 2."""
-    done = smoke(url, API_KEY="")
+    done = zama("smoke", url, API_KEY="")
     assert done.returncode == 2
     assert words in done.stderr
     assert done.stderr.count("\n") == 1

@@ -22,17 +22,14 @@ AT_ONCE: Final = 4
 Done = subprocess.CompletedProcess[str]
 
 
-def zama_drill(name: str, *options: str) -> Done:
-    return zama("drill", name, "--speed", str(SPEED), "--json", *options)
-
-
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
     """Run all drills, some concurrently, because they mostly wait."""
     pictures = tmp_path_factory.mktemp("pictures")
+    options = (f"--speed={SPEED}", "--json")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
-            name: pool.submit(zama_drill, name, f"--picture={pictures / name}.png")
+            name: pool.submit(zama, "drill", name, *options, f"--picture={pictures / name}.png")
             for name in DRILLS
         }
 

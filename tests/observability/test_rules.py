@@ -88,9 +88,6 @@ def alert_of(objective: Objective) -> str:
     return f"{objective.name.capitalize()}BudgetBurn"
 
 
-# --- The files ------------------------------------------------------------------------------------
-
-
 def test_the_rules_match_the_objectives() -> None:
     """The committed rules are the output of `make slo`."""
     assert RULES.read_text() == LEVELS.rules(), "run `make slo`"
@@ -151,9 +148,6 @@ def test_every_other_alert_has_its_cases() -> None:
         if not rule["alert"].endswith("BudgetBurn"):
             name = f'ALERTS{{alertname="{rule["alert"]}"'
             assert cases.count(name) >= 2, f"{rule['alert']} lacks a case"
-
-
-# --- The service levels ---------------------------------------------------------------------------
 
 
 @pytest.mark.needs("prometheus")

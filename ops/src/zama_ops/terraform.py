@@ -25,12 +25,9 @@ Profile = Literal["minimal", "production"]
 
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform in one folder.
+    """Terraform in one folder, with `environ` added to this process's environment.
 
-    Arguments:
-        folder: holds the configuration.
-        environ: added to this process's environment. TF_DATA_DIR keeps the folder unchanged.
-
+    TF_DATA_DIR in it keeps the folder unchanged.
     """
 
     folder: Path

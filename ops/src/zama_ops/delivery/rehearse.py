@@ -135,11 +135,12 @@ class Rehearsal:
             return Result(job.name, one.name, "passed"), {"*": ""}
         outputs = self.directory / "outputs"
         outputs.write_text("")
+        outside = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
         began = time.monotonic()
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", one.run],
             cwd=ROOT,
-            env={**_outside(), **environ, "GITHUB_OUTPUT": str(outputs)},
+            env={**outside, **environ, "GITHUB_OUTPUT": str(outputs)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -169,11 +170,6 @@ class Rehearsal:
             "TF_VAR_api_key_value": f"default={EXAMPLE_KEY}",
             "CONNECT_TO": f"127.0.0.1:{self.account.port}",
         }
-
-
-def _outside() -> dict[str, str]:
-    """Return this shell's environment without its AWS settings."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
 
 
 def rehearse(

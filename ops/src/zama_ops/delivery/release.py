@@ -25,13 +25,7 @@ _RECORDS: Final = "service/deployments/"
 class Release:
     """A commit's configuration with a commit's images.
 
-    Arguments:
-        commit: the configuration's commit.
-        tag: the images' tag.
-        digests: the digests of the images that tasks run; None if the registry has none.
-        profile: a profile in terraform/profiles.
-        plan: the SHA-256 of the saved plan.
-
+    `digests` is None if the registry has none; `plan` is the SHA-256 of the saved plan.
     """
 
     commit: str

@@ -42,15 +42,9 @@ def expressions(panel: Mapping[str, Any]) -> list[str]:
 
 
 def draw(prometheus: str, since: datetime, speed: float, title: str, path: Path) -> None:
-    """Draw every panel of the dashboard, shaded red while a page fires.
+    """Draw every panel of the dashboard since a moment to a PNG, shaded red while a page fires.
 
-    Arguments:
-        prometheus: its URL.
-        since: the start of the time range, which ends now.
-        speed: the divisor of the rules' durations.
-        title: the picture's title.
-        path: the PNG to write.
-
+    `speed` is the divisor of the rules' durations.
     """
     dashboard = json.loads(DASHBOARD.read_text())
     panels = dashboard["panels"]

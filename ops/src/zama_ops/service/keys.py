@@ -36,7 +36,6 @@ Client = Annotated[
 Advanced = Annotated[
     bool, typer.Option("--advanced", help="Pay for 8 KiB of keys if 4 KiB are not enough.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 # --- Commands -------------------------------------------------------------------------------------
@@ -130,7 +129,7 @@ def revoke(
         typer.Argument(metavar="[FINGERPRINT]", help="One key; default: all of the client's keys."),
     ] = None,
     *,
-    yes: Yes = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     prefix: Prefix = PREFIX,
     connect_to: ConnectTo = None,
 ) -> None:

@@ -1,6 +1,6 @@
 """`zama logs`: run the saved log queries that the runbooks use."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -26,20 +26,16 @@ def logs(
     Needs AWS credentials that can read the log. Exit code 1: there is no such query, or it failed.
     """
     with errors_told(), client("logs") as aws:
-        _answer(aws, question, minutes, prefix, as_json=as_json)
-
-
-def _answer(aws: Any, question: str | None, minutes: int, prefix: str, *, as_json: bool) -> None:
-    saved = questions(aws, prefix)
-    if question is None:
-        for name in sorted(saved):
-            typer.echo(name)
-        return
-    if question not in saved:
-        known = ", ".join(sorted(saved)) or f"none for the name_prefix {prefix}"
-        raise CommandError(f"there is no query {question!r}. Saved queries: {known}")
-    with step(f"Running {question} over the last {minutes} minutes"):
-        rows = ask(aws, saved[question], minutes)
+        saved = questions(aws, prefix)
+        if question is None:
+            for name in sorted(saved):
+                typer.echo(name)
+            return
+        if question not in saved:
+            known = ", ".join(sorted(saved)) or f"none for the name_prefix {prefix}"
+            raise CommandError(f"there is no query {question!r}. Saved queries: {known}")
+        with step(f"Running {question} over the last {minutes} minutes"):
+            rows = ask(aws, saved[question], minutes)
     if not rows and not as_json:
         notes.print("No results.")
         return

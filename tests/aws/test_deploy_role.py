@@ -129,8 +129,8 @@ def policies(deployment: Deployment, name: str) -> Iterator[tuple[str, dict[str,
 def managed(deployment: Deployment, policy: str) -> Any:
     iam = deployment.account.client("iam")
     version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
-    found = iam.get_policy_version(PolicyArn=policy, VersionId=version)
-    return found["PolicyVersion"]["Document"]
+    response = iam.get_policy_version(PolicyArn=policy, VersionId=version)
+    return response["PolicyVersion"]["Document"]
 
 
 def test_every_action_is_named_in_policies_within_awss_limits(minimal: Deployment) -> None:

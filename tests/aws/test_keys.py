@@ -56,8 +56,8 @@ class Operator:
         )
 
     def text(self) -> str:
-        found = self.ssm.get_parameter(Name=PARAMETER, WithDecryption=True)
-        return str(found["Parameter"]["Value"])
+        response = self.ssm.get_parameter(Name=PARAMETER, WithDecryption=True)
+        return str(response["Parameter"]["Value"])
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command without writing to its standard input."""

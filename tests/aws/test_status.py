@@ -37,19 +37,19 @@ def test_a_running_service_is_described(minimal: Deployment) -> None:
     """It shows all parts of the service, and a fault sets the exit code."""
     # AWS_REGION alone, as in the README, is enough.
     done = zama(minimal.account, "status", "--json", AWS_DEFAULT_REGION="")
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert found["url"] == minimal.outputs["url"]
-    assert found["version"] == minimal.variables["image_tag"]
-    assert found["rollout"] == "COMPLETED"
-    assert [task["state"] for task in found["tasks"]] == ["RUNNING"] * found["desired_count"]
-    assert found["targets"]["healthy"] == found["desired_count"]
-    assert sum(found["alarms"].values()) > 10
-    assert found["alarms"].get("ALARM", 0) >= len(found["firing"])
-    assert found["budgets"]["availability"] == pytest.approx(0.75, abs=0.001)
-    assert [key["client"] for key in found["old_keys"]] == ["default"]
+    status: dict[str, Any] = json.loads(done.stdout)
+    assert status["url"] == minimal.outputs["url"]
+    assert status["version"] == minimal.variables["image_tag"]
+    assert status["rollout"] == "COMPLETED"
+    assert [task["state"] for task in status["tasks"]] == ["RUNNING"] * status["desired_count"]
+    assert status["targets"]["healthy"] == status["desired_count"]
+    assert sum(status["alarms"].values()) > 10
+    assert status["alarms"].get("ALARM", 0) >= len(status["firing"])
+    assert status["budgets"]["availability"] == pytest.approx(0.75, abs=0.001)
+    assert [key["client"] for key in status["old_keys"]] == ["default"]
     # An emulated load balancer publishes no metrics, and some alarms fire without them.
-    assert found["wrong"] == [f"{name} is firing: docs/runbooks" for name in found["firing"]]
-    assert done.returncode == bool(found["wrong"])
+    assert status["wrong"] == [f"{name} is firing: docs/runbooks" for name in status["firing"]]
+    assert done.returncode == bool(status["wrong"])
 
 
 def test_it_fits_on_one_screen(minimal: Deployment) -> None:

@@ -43,9 +43,9 @@ def test_a_name_without_dns_is_called_at_connect_to(pair: Pair) -> None:
 
 def test_an_api_without_its_gateway_fails(pair: Pair) -> None:
     """Each missing feature of the gateway is named."""
-    found = failed(zama("smoke", pair.api.url, "--json"))
-    assert found["no key: 401 with WWW-Authenticate"].endswith("was answered with 200, not 401")
-    assert set(found) == {
+    faults = failed(zama("smoke", pair.api.url, "--json"))
+    assert faults["no key: 401 with WWW-Authenticate"].endswith("was answered with 200, not 401")
+    assert set(faults) == {
         "no key: 401 with WWW-Authenticate",
         "a wrong key: 403",
         "GET /metrics and an unknown path: 404",
@@ -59,18 +59,18 @@ def test_a_wrong_key_fails(pair: Pair) -> None:
     """Only checks without a key pass."""
     done = zama("smoke", pair.gateway.url, "--json", API_KEY="another")
     assert done.returncode == 1
-    found = failed(done)
-    assert found["POST /sum: the sum"] == "POST /sum was answered with 403, not 200"
-    assert "GET /readyz: ready" not in found
+    faults = failed(done)
+    assert faults["POST /sum: the sum"] == "POST /sum was answered with 403, not 200"
+    assert "GET /readyz: ready" not in faults
 
 
 def test_a_dead_api_fails(processes: ProcessStack) -> None:
     """Only checks that the gateway answers itself pass."""
     pair = processes.start(**UNLIMITED)
     pair.api.stop()
-    found = failed(zama("smoke", pair.gateway.url, "--json"))
-    assert found["GET /readyz: ready"] == "GET /readyz was answered with 502, not 200"
-    assert "a wrong key: 403" not in found
+    faults = failed(zama("smoke", pair.gateway.url, "--json"))
+    assert faults["GET /readyz: ready"] == "GET /readyz was answered with 502, not 200"
+    assert "a wrong key: 403" not in faults
 
 
 def test_no_server_fails() -> None:

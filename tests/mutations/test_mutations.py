@@ -49,7 +49,7 @@ Outcomes = dict[str, set[str]]
 
 def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
     """Run Python tests in a copy, as `make test` does."""
-    found = {test: set[str]() for test in tests}
+    outcomes = {test: set[str]() for test in tests}
     if tests:
         done = checkout.run(
             *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *tests),
@@ -60,13 +60,13 @@ def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
         assert done.returncode in {0, 1}, done.stdout + done.stderr
         summary = re.findall(r"^(PASSED|FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE)
         for outcome, test in summary:
-            found[test].add(outcome.lower())
-    return found
+            outcomes[test].add(outcome.lower())
+    return outcomes
 
 
 def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Outcomes:
     """Run only the given runs of Terraform's own tests, because each takes seconds."""
-    found = {test: set[str]() for test in tests}
+    outcomes = {test: set[str]() for test in tests}
     wanted = [test.split("::") for test in tests]
     for file in {file for file, _ in wanted}:
         path = checkout.path / file
@@ -80,8 +80,8 @@ def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Out
             if run.get("progress") == "complete":
                 # An error is not a failed assertion.
                 outcome = {"pass": "passed", "fail": "failed"}.get(run["status"], "error")
-                found[f"{file}::{run['run']}"].add(outcome)
-    return found
+                outcomes[f"{file}::{run['run']}"].add(outcome)
+    return outcomes
 
 
 @dataclass(frozen=True)

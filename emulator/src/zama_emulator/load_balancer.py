@@ -180,12 +180,12 @@ def is_for_load_balancer(original: Original, host: str, path: str) -> bool:
 
 
 def only_load_balancer(original: Original, host: str) -> Any:
-    found = original(host)
+    balancer = original(host)
     everyone = list(alb._lbs.values())
     if (
-        found is None
+        balancer is None
         and len(everyone) == 1
         and not host.split(":", maxsplit=1)[0].endswith(".amazonaws.com")
     ):
         return everyone[0]
-    return found
+    return balancer

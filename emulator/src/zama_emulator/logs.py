@@ -38,8 +38,8 @@ def put(given: dict[str, Any]) -> Any:
 
 def describe(given: dict[str, Any]) -> Any:
     prefix = given.get("queryDefinitionNamePrefix", "")
-    found = [one for one in _definitions.values() if one["name"].startswith(prefix)]
-    return json_response({"queryDefinitions": found})
+    definitions = [one for one in _definitions.values() if one["name"].startswith(prefix)]
+    return json_response({"queryDefinitions": definitions})
 
 
 def delete(given: dict[str, Any]) -> Any:

@@ -36,8 +36,8 @@ def build_images(**labels: str) -> None:
 def repositories() -> dict[str, str]:
     """Return the repositories' URLs, by image name."""
     with client("ecr") as ecr:
-        found = ecr.describe_repositories(repositoryNames=[f"zama-{name}" for name in IMAGES])
+        response = ecr.describe_repositories(repositoryNames=[f"zama-{name}" for name in IMAGES])
     return {
         one["repositoryName"].removeprefix("zama-"): str(one["repositoryUri"])
-        for one in sorted(found["repositories"], key=lambda one: str(one["repositoryName"]))
+        for one in sorted(response["repositories"], key=lambda one: str(one["repositoryName"]))
     }

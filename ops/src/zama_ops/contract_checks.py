@@ -108,9 +108,9 @@ def expect(
     return answer
 
 
-def _expect(condition: object, found: str) -> None:
+def _expect(condition: object, fault: str) -> None:
     if not condition:
-        raise BrokenError(found)
+        raise BrokenError(fault)
 
 
 def _decoded(answer: Answer) -> Any:

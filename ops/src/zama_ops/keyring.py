@@ -188,9 +188,9 @@ class Keyring:
     def _settings(self) -> dict[str, Any]:
         """Return the parameter's settings; a write without them would reset them."""
         named = [{"Key": "Name", "Option": "Equals", "Values": [self.name]}]
-        (found,) = self.ssm.describe_parameters(ParameterFilters=named)["Parameters"]
+        (described,) = self.ssm.describe_parameters(ParameterFilters=named)["Parameters"]
         names = ("KeyId", "Tier", "Description")
-        return {name: found[name] for name in names if found.get(name)}
+        return {name: described[name] for name in names if described.get(name)}
 
     def _write(self, text: str, version: int) -> None:
         settings = self._settings()

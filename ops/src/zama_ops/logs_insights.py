@@ -11,8 +11,8 @@ _POLL_SECONDS: Final = 0.5
 
 def questions(aws: Any, prefix: str) -> dict[str, dict[str, Any]]:
     """Return the saved queries, by name."""
-    found = aws.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")
-    return {one["name"].removeprefix(f"{prefix}/"): one for one in found["queryDefinitions"]}
+    response = aws.describe_query_definitions(queryDefinitionNamePrefix=f"{prefix}/")
+    return {one["name"].removeprefix(f"{prefix}/"): one for one in response["queryDefinitions"]}
 
 
 def ask(aws: Any, query: dict[str, Any], minutes: int) -> list[dict[str, str]]:

@@ -64,8 +64,8 @@ class Terraform:
 
     def outputs(self) -> dict[str, Any]:
         """Return Terraform's outputs, by name."""
-        found = json.loads(self.ask("output", "-json"))
-        return {name: output["value"] for name, output in found.items()}
+        outputs = json.loads(self.ask("output", "-json"))
+        return {name: output["value"] for name, output in outputs.items()}
 
     def _command(self, verb: str, words: tuple[str, ...]) -> list[str]:
         return ["terraform", f"-chdir={self.folder}", verb, *words]

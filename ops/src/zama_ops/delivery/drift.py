@@ -56,8 +56,8 @@ def find(bucket: Bucket) -> None:
 def report() -> None:
     """Open, update or close the issue labelled `drift` to match build/drift.md; needs `gh`."""
     with errors_told():
-        found = run("gh", "issue", "list", "--label=drift", "--state=open", "--json=number")
-        numbers = [str(one["number"]) for one in json.loads(found)]
+        issues = run("gh", "issue", "list", "--label=drift", "--state=open", "--json=number")
+        numbers = [str(one["number"]) for one in json.loads(issues)]
         body = f"--body-file={_FOUND}"
         if not _FOUND.read_text():
             for number in numbers:

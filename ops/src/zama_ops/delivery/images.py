@@ -56,8 +56,8 @@ def scan(
             raise CommandError(
                 f"There is no {grype} on the PATH: install it from github.com/anchore/grype."
             )
-        found = [name for name in IMAGES if not _is_clean(name, grype)]
-    if found:
+        vulnerable = [name for name in IMAGES if not _is_clean(name, grype)]
+    if vulnerable:
         raise typer.Exit(1)
 
 
@@ -120,8 +120,8 @@ def _refuse_stand_in(name: str) -> None:
 
 def _digest(name: str, tag: str) -> str | None:
     with client("ecr") as ecr:
-        found = ecr.batch_get_image(repositoryName=f"zama-{name}", imageIds=[{"imageTag": tag}])
-    return next((str(one["imageId"]["imageDigest"]) for one in found["images"]), None)
+        response = ecr.batch_get_image(repositoryName=f"zama-{name}", imageIds=[{"imageTag": tag}])
+    return next((str(one["imageId"]["imageDigest"]) for one in response["images"]), None)
 
 
 @app.command()

@@ -101,7 +101,7 @@ class Rehearsal:
         for one in job.steps:
             values = {**self.values, **outputs}
             # As on GitHub, the outputs of a step that does not run are empty.
-            found = {"*": ""}
+            own_outputs = {"*": ""}
             if workflow.holds(one.condition, values):
                 if one.action == _CREDENTIALS:
                     credentials = self._credentials()
@@ -110,12 +110,14 @@ class Rehearsal:
                         name: workflow.fill_in(str(text), values)
                         for name, text in {**job.environ, **one.environ}.items()
                     }
-                    result, found = self._run(job, one, {**credentials, **environ})
+                    result, own_outputs = self._run(job, one, {**credentials, **environ})
                     yield result
                     if result.outcome == "failed":
                         self.failed = True
                         return
-            outputs |= {f"steps.{one.identity}.outputs.{key}": text for key, text in found.items()}
+            outputs |= {
+                f"steps.{one.identity}.outputs.{key}": text for key, text in own_outputs.items()
+            }
         self.values[f"needs.{job.name}.result"] = "success"
         for name, text in job.outputs.items():
             self.values[f"needs.{job.name}.outputs.{name}"] = workflow.fill_in(
@@ -151,8 +153,8 @@ class Rehearsal:
         if done.returncode:
             last = "\n".join(done.stdout.splitlines()[-_LAST_LINES:])
             return Result(job.name, one.name, "failed", seconds, last), {}
-        found = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
-        return Result(job.name, one.name, "passed", seconds), found
+        own_outputs = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+        return Result(job.name, one.name, "passed", seconds), own_outputs
 
     def _credentials(self) -> dict[str, str]:
         """Return the credentials of an emulated account, in place of AWS's for GitHub's OIDC."""

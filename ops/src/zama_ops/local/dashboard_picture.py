@@ -85,7 +85,7 @@ def _query(prometheus: str, query: str, legend: str, since: datetime, until: dat
 
 
 def _name(legend: str, labels: Mapping[str, str]) -> str:
-    return re.sub(r"{{(\w+)}}", lambda found: labels.get(found[1], ""), legend)
+    return re.sub(r"{{(\w+)}}", lambda match: labels.get(match[1], ""), legend)
 
 
 def _draw(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:

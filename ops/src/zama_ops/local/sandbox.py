@@ -177,7 +177,7 @@ def faster(duration: str, speed: float) -> str:
 def faster_expression(expression: str, speed: float) -> str:
     """Return PromQL whose ranges, and the steps within them, are divided by `speed`."""
     return re.sub(
-        r"(?<=[\[:])[0-9]+[smhd](?=[\]:])", lambda found: faster(found[0], speed), expression
+        r"(?<=[\[:])[0-9]+[smhd](?=[\]:])", lambda match: faster(match[0], speed), expression
     )
 
 

@@ -200,15 +200,15 @@ def whose(
     with errors_told(), client("ssm") as ssm:
         keys = Keyring(ssm, EcsService(prefix).parameter()).keys()
     match = next((key for key in keys if key.secret == secret), None)
-    found = match or Key("", secret)
+    given = match or Key("", secret)
     if as_json:
-        answer = {"client": found.client or None, "fingerprint": found.fingerprint}
-        typer.echo(json.dumps({**answer, "issued": str(found.issued or "") or None}, indent=2))
+        answer = {"client": given.client or None, "fingerprint": given.fingerprint}
+        typer.echo(json.dumps({**answer, "issued": str(given.issued or "") or None}, indent=2))
     elif match:
         typer.echo(f"{match.client} {match.fingerprint}")
         notes.print(f"If the key leaked, run `zama keys rotate {match.client} --retire`.")
     if not match:
-        notes.print(f"zama: {_why_nobodys(found)}", style="red")
+        notes.print(f"zama: {_why_nobodys(given)}", style="red")
         raise typer.Exit(1)
 
 

@@ -23,7 +23,7 @@ from zama_ops.emulated_account import temporary_account
 from zama_ops.programs import run
 
 Need = tuple[Callable[[], object], str]
-"""A probe for this machine, and what is missing if it fails."""
+"""A probe for this machine, and a hint if it fails."""
 
 
 def on_path(package: str, *programs: str) -> Need:

@@ -13,7 +13,7 @@ EXAMPLES = {rule["name"]: rule for rule in yaml.safe_load(CONFIG.read_text())}
 
 
 def found(text: str, folder: Path) -> list[tuple[int, str]]:
-    """The line and the rule of each finding in a Markdown page of one paragraph."""
+    """Return the line and the rule of each finding in a Markdown page of one paragraph."""
     page = folder / "page.md"
     page.write_text(f"# Page\n\n{text}\n", encoding="utf-8")
     return [(line, rule.name) for _, rule, _, line in lint_file(str(page), RULES)]

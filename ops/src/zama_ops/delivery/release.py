@@ -28,7 +28,7 @@ class Release:
     Arguments:
         commit: the configuration's commit.
         tag: the images' tag.
-        digests: the digests of the images that tasks run; None if the registry has none.
+        digests: the digests of the images that tasks run; None if the registry has no digests.
         profile: a profile in terraform/profiles.
         plan: the SHA-256 of the saved plan.
 

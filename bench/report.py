@@ -76,10 +76,14 @@ def ratios(result: Mapping[str, Any]) -> str:
     return _table(
         ["", "median of paired rounds", "least", "most", "goal"],
         [
-            [_GOALS[name][0], *_spread(ratio), f"≥ {_GOALS[name][1]:g}"]
+            [_GOALS[name][0], *_spread(ratio), _goal(ratio["median"], _GOALS[name][1])]
             for name, ratio in result["ratios"].items()
         ],
     )
+
+
+def _goal(median: float, goal: float) -> str:
+    return f"≥ {goal:g}" + (": missed" if median < goal else "")
 
 
 def _shares(shares: Mapping[str, Mapping[str, float]]) -> str:

@@ -63,7 +63,7 @@ test-rest: $(VENV)/all.stamp ## Run the tests that need more; lists missing tool
 DRAWN := git hash-object docs/arch_diagram.py arch_diagram.png
 
 .PHONY: lint
-lint: lint-code lint-workflows lint-containers lint-gateway lint-terraform ## Run all linters
+lint: lint-code lint-prose lint-workflows lint-containers lint-gateway lint-terraform ## Run all linters
 
 .PHONY: lint-code
 lint-code: $(VENV)/dev.stamp ## Check Python, shell scripts and YAML for style and types
@@ -76,6 +76,11 @@ lint-code: $(VENV)/dev.stamp ## Check Python, shell scripts and YAML for style a
 	$(BIN)/yamllint --strict .
 	@$(DRAWN) | cmp -s - docs/arch_diagram.drawn || \
 		{ echo 'arch_diagram.png and docs/arch_diagram.py do not match: run `make diagrams`.'; exit 1; }
+
+.PHONY: lint-prose
+lint-prose: $(VENV)/dev.stamp ## Check the English of pages, comments and messages
+	@git grep --files-with-matches --null -I '' -- ':(attr:!linguist-generated)' \
+		':!.relint.yml' ':!LICENSE' | xargs -0 $(BIN)/relint --summarize --code-padding=-1
 
 .PHONY: lint-workflows
 lint-workflows: $(VENV)/dev.stamp ## Check the workflows for syntax and security

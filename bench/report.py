@@ -21,9 +21,9 @@ def markdown(result: Mapping[str, Any]) -> str:
     machine = result["machine"]
     head = (
         f"Measured on {result['date']} by `make bench`: {result['rounds']} rounds of"
-        f" {result['seconds']} s in turn, `POST /sum` on {result['connections']} kept-alive"
-        " connections, all that serves on one core, `wrk` on another; logs, metrics, key check and"
-        f" limiter on. {machine['cpu']}, {machine['cores']} cores; {machine['system']};"
+        f" {result['seconds']} s in turn, `POST /sum` on {result['connections']} keep-alive"
+        " connections. The servers share one core, and `wrk` has another. Logs, metrics, key check"
+        f" and limiter are on. {machine['cpu']}, {machine['cores']} cores; {machine['system']};"
         f" Python {machine['python']}, Go {machine['go']}, nginx {machine['nginx']}."
     )
     parts = [
@@ -43,7 +43,7 @@ def markdown(result: Mapping[str, Any]) -> str:
                 for name, one in result["contestants"].items()
             ],
         ),
-        "At half of that, sent on a schedule, in milliseconds from when a request was due:",
+        "Latency in milliseconds at half of that rate, measured from the time a request was due:",
         _table(
             ["", "requests/s", "p50", "p99", "p99.9"],
             [
@@ -51,7 +51,7 @@ def markdown(result: Mapping[str, Any]) -> str:
                 for name, one in result["half_load"].items()
             ],
         ),
-        "Throughput with a feature, as a share of that without it:",
+        "Throughput with a feature, relative to throughput without it:",
         _shares(
             {
                 f"{who}: {name}": ratio
@@ -59,7 +59,7 @@ def markdown(result: Mapping[str, Any]) -> str:
                 for name, ratio in features.items()
             }
         ),
-        "Throughput of the gateway, as a share of that with 32 connections, one key, a short body:",
+        "Throughput of the gateway, relative to 32 connections, one key and a short body:",
         _shares(
             {
                 f"{count} {what.replace('_', ' ')}": ratio
@@ -76,10 +76,14 @@ def ratios(result: Mapping[str, Any]) -> str:
     return _table(
         ["", "median of paired rounds", "least", "most", "goal"],
         [
-            [_GOALS[name][0], *_spread(ratio), f"≥ {_GOALS[name][1]:g}"]
+            [_GOALS[name][0], *_spread(ratio), _goal(ratio["median"], _GOALS[name][1])]
             for name, ratio in result["ratios"].items()
         ],
     )
+
+
+def _goal(median: float, goal: float) -> str:
+    return f"≥ {goal:g}" + (": missed" if median < goal else "")
 
 
 def _shares(shares: Mapping[str, Mapping[str, float]]) -> str:

@@ -1,6 +1,6 @@
 # CodeDeploy starts a second set of tasks and shifts a tenth of the traffic to it, then after five
 # minutes all of it. An alarm rolls the deployment back. `apply` registers the task definition; the
-# output `codedeploy_deployment` starts the shift (README.md).
+# output `codedeploy_deployment` starts the shift (docs/deploy.md).
 
 resource "aws_codedeploy_app" "this" {
   count = local.blue_green ? 1 : 0

@@ -66,7 +66,7 @@ locals {
       periods     = 1
     }
     LoadBalancerErrors = {
-      description = "The load balancer itself answered 5 or more requests with a 5xx within a minute: no healthy task, or connections that broke."
+      description = "The load balancer itself answered 5 or more requests with a 5xx within a minute: no task is healthy, or connections to tasks failed."
       namespace   = "AWS/ApplicationELB"
       metric      = "HTTPCode_ELB_5XX_Count"
       dimensions  = local.load_balancer_dimensions
@@ -76,7 +76,7 @@ locals {
       periods     = 1
     }
     SlowResponses = {
-      description = "For five minutes one request in a hundred has taken 100 ms or more."
+      description = "The slowest 1 % of the requests have taken 100 ms or more for five minutes."
       namespace   = "AWS/ApplicationELB"
       metric      = "TargetResponseTime"
       dimensions  = local.load_balancer_dimensions
@@ -86,7 +86,7 @@ locals {
       periods     = 5
     }
     HighCpu = {
-      description = "The tasks have used 85 % or more of their CPU for five minutes: autoscaling is at its limit or lags behind."
+      description = "The tasks have used 85 % or more of their CPU for five minutes: autoscaling is at its maximum or lags behind."
       namespace   = "AWS/ECS"
       metric      = "CPUUtilization"
       dimensions  = local.service_dimensions
@@ -96,7 +96,7 @@ locals {
       periods     = 5
     }
     HighMemory = {
-      description = "The tasks have used 85 % or more of their memory for five minutes: a leak, or a size too small."
+      description = "The tasks have used 85 % or more of their memory for five minutes: a memory leak, or a task size that is too small."
       namespace   = "AWS/ECS"
       metric      = "MemoryUtilization"
       dimensions  = local.service_dimensions
@@ -107,7 +107,7 @@ locals {
     }
     # The probe (probe.tf) always sends requests.
     NoRequests = {
-      description = "For five minutes no request has come, not even the probe's: what brings them here is broken."
+      description = "No request has arrived for five minutes, not even the probe's: callers cannot reach the service."
       namespace   = "AWS/ApplicationELB"
       metric      = "RequestCount"
       dimensions  = local.load_balancer_dimensions
@@ -143,7 +143,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_tasks" {
   for_each = aws_lb_target_group.this
 
   alarm_name          = "${var.name_prefix}-UnhealthyTasks-${each.key}"
-  alarm_description   = "A task of the ${each.key} target group has failed its health check for three minutes and was not replaced. Runbook: ${local.runbooks}/UnhealthyTasks.md"
+  alarm_description   = "A task of the ${each.key} target group has failed its health check for three minutes and has not been replaced. Runbook: ${local.runbooks}/UnhealthyTasks.md"
   namespace           = "AWS/ApplicationELB"
   metric_name         = "UnHealthyHostCount"
   dimensions          = merge(local.load_balancer_dimensions, { TargetGroup = each.value.arn_suffix })
@@ -161,7 +161,7 @@ resource "aws_cloudwatch_metric_alarm" "unhealthy_tasks" {
 # No data means no tasks; of two target groups, only one has tasks.
 resource "aws_cloudwatch_metric_alarm" "no_healthy_task" {
   alarm_name          = "${var.name_prefix}-NoHealthyTask"
-  alarm_description   = "No task has been healthy for two minutes: nobody is served. Runbook: ${local.runbooks}/NoHealthyTask.md"
+  alarm_description   = "No task has been healthy for two minutes: the service is down. Runbook: ${local.runbooks}/NoHealthyTask.md"
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   evaluation_periods  = 2

@@ -16,7 +16,7 @@ resource "aws_iam_role" "grafana" {
   count = var.managed_grafana_enabled ? 1 : 0
 
   name                 = "${var.name_prefix}-grafana"
-  description          = "What dashboards may read"
+  description          = "Reads the data of dashboards"
   assume_role_policy   = data.aws_iam_policy_document.grafana_trust[0].json
   permissions_boundary = local.boundary_arn
 }

@@ -95,7 +95,7 @@ data "aws_iam_policy_document" "execution" {
 # The service itself makes no AWS calls; the collector writes metrics.
 resource "aws_iam_role" "task" {
   name                 = "${var.name_prefix}-task"
-  description          = "What the containers may do: nothing, or write metrics if there is a collector"
+  description          = "Used by the containers: no permissions, or writing metrics if there is a collector"
   assume_role_policy   = data.aws_iam_policy_document.tasks_trust.json
   permissions_boundary = local.boundary_arn
 }

@@ -8,7 +8,7 @@ locals {
 resource "aws_kms_key" "this" {
   count = var.customer_managed_key_enabled ? 1 : 0
 
-  description         = "What ${var.name_prefix} stores"
+  description         = "Data of ${var.name_prefix}"
   enable_key_rotation = true
   policy              = data.aws_iam_policy_document.kms[0].json
 }

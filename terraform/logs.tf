@@ -8,8 +8,8 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 locals {
-  # Queries by name. Every request has a line from the gateway, and one from the API if it got that
-  # far.
+  # Queries by name. Every request has a line from the gateway, and a second from the API if it
+  # reached it.
   # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
   log_queries = {
     # Failed requests, with the failing service.

@@ -8,7 +8,7 @@ locals {
 
   unit_seconds = { m = 60, h = 3600, d = 86400 }
 
-  # Objective and long window to a page: the budget is being used up at this rate.
+  # Objective and long window to a page: the budget is burning at this rate.
   pages = merge([
     for objective, stated in local.objectives : {
       for rate in local.service_levels.burn_rates : "${objective}-${rate.long}" => merge(rate, {
@@ -64,7 +64,7 @@ resource "aws_cloudwatch_metric_alarm" "burn_rate" {
   for_each = local.burn_rates
 
   alarm_name          = "${var.name_prefix}-${title(each.value.objective)}BurnRate-${each.value.window}"
-  alarm_description   = "Over ${each.value.window} the ${each.value.objective} budget is being used up at ${each.value.factor} times its speed. Tells nobody; ${each.value.name}-${each.value.long} does. Runbook: ${local.runbooks}/${each.value.name}.md"
+  alarm_description   = "Over ${each.value.window}, the ${each.value.objective} budget is burning at ${each.value.factor} times the sustainable rate. This alarm sends no notification; ${each.value.name}-${each.value.long} does. Runbook: ${local.runbooks}/${each.value.name}.md"
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.share
   evaluation_periods  = 1
@@ -103,7 +103,7 @@ resource "aws_cloudwatch_composite_alarm" "budget_burn" {
   for_each = local.pages
 
   alarm_name        = "${var.name_prefix}-${each.value.name}-${each.value.long}"
-  alarm_description = "The ${each.value.objective} budget of ${local.service_levels.window} is being used up at ${each.value.factor} times its speed. ${each.value.promise} Runbook: ${local.runbooks}/${each.value.name}.md"
+  alarm_description = "The ${local.service_levels.window} ${each.value.objective} budget is burning at ${each.value.factor} times the sustainable rate. ${each.value.promise} Runbook: ${local.runbooks}/${each.value.name}.md"
   alarm_rule = join(" AND ", [
     for window in [each.value.long, each.value.short] :
     "ALARM(\"${aws_cloudwatch_metric_alarm.burn_rate["${each.value.objective}-${window}"].alarm_name}\")"

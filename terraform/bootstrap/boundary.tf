@@ -6,7 +6,7 @@
 # The service's Terraform uses the same name (../iam.tf).
 resource "aws_iam_policy" "boundary" {
   name        = "${var.name_prefix}-boundary"
-  description = "The most that the roles of ${var.name_prefix} may do"
+  description = "Maximum permissions of the roles of ${var.name_prefix}"
   policy      = data.aws_iam_policy_document.boundary.minified_json
 }
 

@@ -271,7 +271,7 @@ data "aws_iam_policy_document" "deploy_state" {
   }
 }
 
-# CodeDeploy deployments are not Terraform resources (README.md).
+# CodeDeploy deployments are not Terraform resources (docs/deploy.md).
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodedeploy.html
 data "aws_iam_policy_document" "shift" {
   statement {

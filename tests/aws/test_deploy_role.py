@@ -215,7 +215,7 @@ def simulated(
     return str(result["EvaluationResults"][0]["EvalDecision"])
 
 
-# --- Who may assume the role ----------------------------------------------------------------------
+# --- Trust of the role ----------------------------------------------------------------------------
 
 SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
 

@@ -260,12 +260,12 @@ def test_a_write_without_the_lock_is_detected(operator: Operator) -> None:
     """A concurrent write by Terraform, for example, is reported with both versions."""
     operator.put("default=CHANGEME")
 
-    def meanwhile(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    def interrupted(keys: tuple[Key, ...]) -> tuple[Key, ...]:
         operator.put("default=other")
         return (*keys, Key.issue("acme"))
 
     with pytest.raises(CommandError, match="Another program wrote version"):
-        Keyring(operator.ssm, PARAMETER).change(meanwhile)
+        Keyring(operator.ssm, PARAMETER).change(interrupted)
 
 
 def test_a_crash_shows_no_key(operator: Operator) -> None:

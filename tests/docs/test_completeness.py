@@ -72,3 +72,10 @@ def test_each_decision_is_linked_from_a_page() -> None:
     text = "".join(page.read_text() for page in pages)
     records = {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}
     assert records == {name for name in records if f"decisions/{name}" in text}
+
+
+def test_each_page_is_in_the_index() -> None:
+    """docs/README.md links every page of its folder."""
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages == {name for name in pages if f"]({name})" in index}

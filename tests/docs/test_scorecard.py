@@ -16,7 +16,7 @@ from zama_ops.paths import ROOT
 from zama_ops.programs import run
 
 README: Final = (ROOT / "README.md").read_text()
-# What was asked, where it is, the test that holds it, the command that shows it.
+# The requirement, the file, the test and the command of each row.
 ROWS: Final = re.findall(
     r"^\| ([^|]+) \| ([^|]+) \| `([^|`]+)` \| `([^|`]+)` \|$", README, re.MULTILINE
 )
@@ -24,7 +24,7 @@ COMMANDS: Final = sorted({command for *_, command in ROWS})
 
 # Run by this module.
 QUICK: Final = {"curl -s localhost:8081/readyz", "make slo"}
-# Run by others, with programs that stand in for GitHub's, or on another commit.
+# Run by other tests, with stand-ins for GitHub's programs, or on another commit.
 ELSEWHERE: Final = {
     ".venv/bin/zama logs": "aws/test_runbooks.py::test_the_queries_are_listed",
     "make plan": "aws/test_profiles.py::test_the_committed_plan_is_current",
@@ -58,7 +58,7 @@ def test_a_command_is_pasted_by_a_test(command: str) -> None:
 
 def test_no_row_is_left_out() -> None:
     """Each has a test and a command, or says that it is missed and leads to the reason."""
-    score = README.partition("## What was asked")[2].partition("\n## ")[0]
+    score = README.partition("## Requirements")[2].partition("\n## ")[0]
     rows = [row for row in re.findall(r"^\| .* \|$", score, re.MULTILINE) if "---" not in row]
     missed = [row for row in rows if re.search(r"missed: \[[^]]+\]\([^)]+\)", row)]
     assert len(rows) == len(ROWS) + len(missed) + 2

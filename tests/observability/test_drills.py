@@ -108,4 +108,4 @@ def test_the_dashboard_has_lines_at_the_objectives() -> None:
     (latency,) = (one for one in levels.objectives if one.threshold_seconds)
     pages = sorted(rate.factor for rate in levels.burn_rates if rate.severity == "page")
     assert lines("Response time of /sum") == [latency.threshold_seconds]
-    assert lines("Speed of using up the budgets") == pages
+    assert lines("Burn rates of the budgets") == pages

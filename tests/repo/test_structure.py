@@ -56,7 +56,7 @@ def test_a_command_imports_no_command(command: str) -> None:
 
 @pytest.mark.parametrize("shared", sorted(set(MODULES) - COMMANDS - {"zama_ops.cli"}))
 def test_a_shared_module_imports_no_command(shared: str) -> None:
-    """It imports no module of another folder either."""
+    """It also imports no module of another folder."""
     found = set(imported(MODULES[shared])) & set(MODULES)
     assert not found & COMMANDS
     own = shared.rpartition(".")[0]

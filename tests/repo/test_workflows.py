@@ -316,7 +316,7 @@ def test_the_workflows_settings_are_documented() -> None:
     text = "".join(path.read_text() for path in ALL)
     used = set(re.findall(r"\b(?:vars|secrets)\.([A-Z_]+)", text))
     page = (ROOT / "docs" / "github.md").read_text()
-    section = page.partition("## What to set\n")[2].partition("\n## ")[0]
+    section = page.partition("## Variables and the secret\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)) == used
 
 

@@ -211,7 +211,7 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
             sandbox = ends.enter_context(
                 Sandbox(speed, drill.task_count, drill.rate, drill.rate_limit)
             )
-        with step("Running without trouble"):
+        with step("Running without a fault"):
             sandbox.let_pass(minutes=2)
             # Pending alerts are from the start of the parts.
             _wait(sandbox, drill, 1, "clear", lambda state: state is None)
@@ -221,7 +221,7 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
         with step(f"{drill.summary.rstrip('.')}: {_list(drill.alerts)}"):
             cure = drill.trouble(sandbox)
             fired = _wait(sandbox, drill, fire_minutes, "fire", lambda state: state == "firing")
-        with step(f"The cure: {drill.mitigation}"):
+        with step(f"Mitigation: {drill.mitigation}"):
             cure()
             cleared = _wait(sandbox, drill, clear_minutes, "clear", lambda state: state != "firing")
         if picture:
@@ -302,7 +302,9 @@ def command(name: str, drill: Drill) -> Callable[..., None]:
             table.add_row(str(one["alert"]), *(f"{value / 60:.1f} min" for value in seconds))
         show({"drill": name, "speed": speed, "alerts": result}, table, as_json=as_json)
 
-    play.__doc__ = f"{drill.summary}\n\nFires {_list(drill.alerts)}. The cure: {drill.mitigation}."
+    play.__doc__ = (
+        f"{drill.summary}\n\nFires {_list(drill.alerts)}. Mitigation: {drill.mitigation}."
+    )
     return play
 
 

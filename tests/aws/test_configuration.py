@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from terraform import FOLDERS, run_own_tests, terraform
+from zama_ops.local.aws_local import GRAPH_SOURCE, PLANS
+from zama_ops.paths import TERRAFORM
+from zama_ops.resource_graph import by_file, resources
+from zama_ops.terraform import with_backend
 
 
 def test_it_is_formatted(tmp_path: Path) -> None:
@@ -30,3 +34,23 @@ def test_its_own_tests_pass(
     runs = run_own_tests(FOLDERS[name], provider[name])
     assert runs > 0
     report(f"terraform test in {FOLDERS[name].name}: {runs} runs passed")
+
+
+def test_the_committed_graph_is_current(provider: dict[str, Path]) -> None:
+    """`make plan` would draw the same terraform-graph.png."""
+    graph = terraform(TERRAFORM, provider["service"], "graph").stdout
+    assert "->" in graph
+    drawn = by_file(graph, resources(TERRAFORM), PLANS["minimal"].read_text())
+    assert drawn == GRAPH_SOURCE.read_text(), "run `make plan`"
+
+
+def test_a_deployment_ignores_local_settings(tmp_path: Path) -> None:
+    """A terraform.tfvars is left out, and the S3 backend replaces that of an older commit."""
+    (tmp_path / "terraform").mkdir()
+    (tmp_path / "terraform" / "terraform.tfvars").touch()
+    (tmp_path / "terraform" / "older.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    for _ in ("first", "again"):
+        service = with_backend(tmp_path / "terraform", tmp_path / "build")
+    assert not list(service.glob("*.tfvars"))
+    done = terraform(service, tmp_path / "data", "init", "-backend-config=region=?", "-no-color")
+    assert 'backend "s3"' in done.stdout + done.stderr

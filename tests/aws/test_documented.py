@@ -26,7 +26,7 @@ def test_the_commands_for_aws_work_in_order(images: Images, tmp_path: Path) -> N
 def test_a_plan_needs_no_backend(bootstrapped: Future[Path], tmp_path: Path) -> None:
     """Pasted unchanged in terraform/, the commands save a plan."""
     for name in ("terraform", "observability"):
-        # What a developer has added is not in a clone.
+        # A clone has no local settings.
         local = shutil.ignore_patterns(".terraform", "*.tfvars", "backend.*")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=local)
     folder = tmp_path / "terraform"

@@ -31,6 +31,24 @@ aws-local-down: $(VENV)/aws.stamp ## Stop that AWS and everything in it
 plan: $(VENV)/aws.stamp ## Write plan.txt, docs/plan-production.txt and terraform-graph.png
 	@$(BIN)/zama aws-local plan
 
+# --- Plan with your AWS credentials ---------------------------------------------------------------
+# The state is local, unless you add terraform/backend.tf (docs/deploy.md).
+
+.PHONY: tf-init
+tf-init: ## Initialize terraform/
+	@terraform -chdir=terraform init
+
+.PHONY: tf-validate
+tf-validate: tf-init ## Validate terraform/
+	@terraform -chdir=terraform validate
+
+.PHONY: tf-plan
+tf-plan: terraform/terraform.tfvars tf-validate ## Plan with terraform/terraform.tfvars, and save terraform/plan.bin
+	@terraform -chdir=terraform plan -out plan.bin
+
+terraform/terraform.tfvars:
+	@echo 'There is no $@. Run: cp $@.example $@' >&2; exit 1
+
 # --- Test -----------------------------------------------------------------------------------------
 
 # Tests mostly wait, so use more processes than cores.

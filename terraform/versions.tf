@@ -8,12 +8,4 @@ terraform {
       version = ">= 5.100.0, < 7.0.0"
     }
   }
-
-  # The bucket and the region come from `terraform init -backend-config`; see README.md.
-  # For validation and tests, `terraform init -backend=false` is enough.
-  backend "s3" {
-    key          = "service/terraform.tfstate"
-    encrypt      = true
-    use_lockfile = true
-  }
 }

@@ -35,7 +35,8 @@ class Workflow:
     def __init__(self, deployment: Deployment, path: Path) -> None:
         self.checkout = Checkout.make(path)
         account = deployment.account
-        variables = {"tags": {}, "rate_limit": deployment.variables["rate_limit"]}
+        # The image tag of a site's file has no effect.
+        variables = {"image_tag": "stale", "rate_limit": deployment.variables["rate_limit"]}
         self.environ = {
             **account.environ(),
             **cli_configuration(),

@@ -299,8 +299,9 @@ def folders_with(pattern: str) -> set[str]:
 def test_atlantis_runs_the_same_checks() -> None:
     """They run before the plan, and the outputs that atlantis.yaml names exist."""
     text = (ROOT / "atlantis.yaml").read_text()
-    first = yaml.safe_load(text)["workflows"]["service"]["plan"]["steps"][0]
+    first, backend = yaml.safe_load(text)["workflows"]["service"]["plan"]["steps"][:2]
     assert first == {"run": "make -C .. lint-terraform"}
+    assert backend == {"run": "cp backend.tf.example backend.tf"}
     outputs = (ROOT / "terraform" / "outputs.tf").read_text()
     named = re.findall(r"terraform output \S+ (\w+)", text)
     assert named == ["image_tag", "image_digests"]

@@ -24,7 +24,7 @@ from zama_ops.errors import CommandError
 from zama_ops.http_client import HttpClient, NoAnswerError
 from zama_ops.paths import BOOTSTRAP, ROOT, STAND_INS, TERRAFORM
 from zama_ops.programs import complete, free_port, run
-from zama_ops.terraform import Profile, Terraform
+from zama_ops.terraform import Profile, Terraform, with_backend
 
 # For plans that are shown and not applied.
 EXAMPLE_TAG: Final = "1a2b3c4"
@@ -158,7 +158,8 @@ class EmulatedAccount:
         )
         backend = self.directory / "backend.hcl"
         backend.write_text(self._bootstrap_output("-raw", "backend_config"))
-        self._terraform(TERRAFORM, "init", "-reconfigure", f"-backend-config={backend}")
+        with_backend(TERRAFORM, self._service.parent)
+        self._terraform(self._service, "init", "-reconfigure", f"-backend-config={backend}")
         return printed
 
     def push(self, tag: str | None = None) -> str:
@@ -181,14 +182,14 @@ class EmulatedAccount:
     def apply(self, profile: Profile, **variables: object) -> str:
         """Apply the service and return what Terraform printed."""
         return self._terraform(
-            TERRAFORM, "apply", "-auto-approve", *self._variables(profile, variables)
+            self._service, "apply", "-auto-approve", *self._variables(profile, variables)
         )
 
     def plan(self, profile: Profile, **variables: object) -> str:
         """Plan the service and return the plan as text."""
         path = self._plan(profile)
         printed = self._terraform(
-            TERRAFORM, "plan", f"-out={path}", *self._variables(profile, variables)
+            self._service, "plan", f"-out={path}", *self._variables(profile, variables)
         )
         # The rest is what `terraform show` would print, which takes as long as the plan.
         lines = printed.splitlines(keepends=True)
@@ -196,7 +197,7 @@ class EmulatedAccount:
 
     def planned_types(self, profile: Profile) -> set[str]:
         """Return the types in the last plan; types of data sources begin with `data.`."""
-        plan = json.loads(self._terraform(TERRAFORM, "show", "-json", self._plan(profile)))
+        plan = json.loads(self._terraform(self._service, "show", "-json", self._plan(profile)))
         # Data sources that were read during planning are not among the changes.
         read = plan.get("prior_state", {}).get("values", {}).get("root_module", {})
         return {
@@ -207,16 +208,16 @@ class EmulatedAccount:
     def destroy(self, profile: Profile, **variables: object) -> str:
         """Destroy the service and return what Terraform printed."""
         return self._terraform(
-            TERRAFORM, "destroy", "-auto-approve", *self._variables(profile, variables)
+            self._service, "destroy", "-auto-approve", *self._variables(profile, variables)
         )
 
     def state(self) -> str:
         """Return the service's state."""
-        return self._terraform(TERRAFORM, "state", "pull")
+        return self._terraform(self._service, "state", "pull")
 
     def outputs(self) -> dict[str, Any]:
         """Return the service's outputs."""
-        outputs = json.loads(self._terraform(TERRAFORM, "output", "-json"))
+        outputs = json.loads(self._terraform(self._service, "output", "-json"))
         return {name: output["value"] for name, output in outputs.items()}
 
     def state_bucket(self) -> str:
@@ -225,7 +226,7 @@ class EmulatedAccount:
 
     def graph(self) -> str:
         """Return the resource dependencies, in Graphviz's language."""
-        return self._terraform(TERRAFORM, "graph")
+        return self._terraform(self._service, "graph")
 
     def wait_until_served(self, url: str) -> None:
         """Wait until the service is ready behind its load balancer."""
@@ -260,9 +261,7 @@ class EmulatedAccount:
         return str(self.directory / f"{profile}.tfplan")
 
     def _variables(self, profile: Profile, variables: Mapping[str, object]) -> list[str]:
-        # Site-specific variables, set here so that a terraform.tfvars in this checkout has no
-        # effect.
-        own: dict[str, object] = {"region": self.environ()["AWS_REGION"], "tags": {}}
+        own: dict[str, object] = {"region": self.environ()["AWS_REGION"]}
         if profile == "production":
             own["domain"] = {"name": _DOMAIN, "zone_id": self._zone_id()}
             own["alarm_email"] = "oncall@zama.example"
@@ -304,6 +303,10 @@ class EmulatedAccount:
             raise CommandError(
                 "\n".join([str(error), "The emulator's log ends with:", *lines])
             ) from None
+
+    @property
+    def _service(self) -> Path:
+        return self.directory / "service" / TERRAFORM.name
 
     @property
     def _bootstrap_state(self) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zama_ops.errors import CommandError
+from zama_ops.paths import TERRAFORM
 from zama_ops.programs import complete
 
 Profile = Literal["minimal", "production"]
@@ -73,6 +74,26 @@ class Terraform:
     def _environ(self) -> dict[str, str]:
         settings = {"TF_INPUT": "0", "TF_IN_AUTOMATION": "1"}
         return {**os.environ, **cli_configuration(), **settings, **self.environ}
+
+
+def with_backend(configuration: Path, folder: Path) -> Path:
+    """Link a configuration into a folder, add the S3 backend, and return its path there.
+
+    The configuration itself has no backend, so that a plan by hand needs no bucket. Its
+    terraform.tfvars is left out: a deployment depends only on the commit and on its arguments.
+    """
+    target = folder / configuration.name
+    target.mkdir(parents=True, exist_ok=True)
+    for old in (path for path in target.iterdir() if path.is_symlink()):
+        old.unlink()
+    for path in (*configuration.glob("*.tf"), *configuration.glob(".terraform.lock.hcl")):
+        (target / path.name).symlink_to(path)
+    for name in (f"{configuration.name}/profiles", "observability"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(configuration.parent / name)
+    # It replaces the backend of backend.tf, or of a commit that has one.
+    shutil.copy(TERRAFORM / "backend.tf.example", target / "backend_override.tf")
+    return target
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from typing import Final
 
 from zama_ops.aws import client
 from zama_ops.paths import BUILD
-from zama_ops.terraform import Profile, Terraform
+from zama_ops.terraform import Profile, Terraform, with_backend
 
 _RECORDS: Final = "service/deployments/"
 
@@ -50,7 +50,7 @@ class Record:
 
 def terraform(folder: Path, bucket: str) -> Terraform:
     """Return Terraform for a checkout, initialized with the state bucket."""
-    service = Terraform(folder / "terraform")
+    service = Terraform(with_backend(folder / "terraform", folder / "build" / "service"))
     where = [f"-backend-config=bucket={bucket}", f"-backend-config=region={_region()}"]
     service.run("init", "-reconfigure", *where)
     return service
@@ -59,15 +59,16 @@ def terraform(folder: Path, bucket: str) -> Terraform:
 @contextlib.contextmanager
 def variables(release: Release) -> Iterator[list[str]]:
     """Yield Terraform's arguments for a release; the files that they name exist in the block."""
-    words = [f"-var=region={_region()}", f"-var=image_tag={release.tag}"]
-    words.append(f"-var-file=profiles/{release.profile}.tfvars")
-    if release.digests:
-        words.append(f"-var=image_digests={json.dumps(release.digests)}")
+    # The last value of a variable wins: a site may change the profile, but not the images.
+    words = [f"-var=region={_region()}", f"-var-file=profiles/{release.profile}.tfvars"]
     with tempfile.NamedTemporaryFile("w", suffix=".tfvars") as file:
         if own := os.environ.get("TFVARS"):
             file.write(own)
             file.flush()
             words.append(f"-var-file={file.name}")
+        words.append(f"-var=image_tag={release.tag}")
+        if release.digests:
+            words.append(f"-var=image_digests={json.dumps(release.digests)}")
         yield words
 
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,8 +15,9 @@ from zama_ops.container_images import build_images
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
 from zama_ops.errors import CommandError
 from zama_ops.options import AsJson
-from zama_ops.paths import ROOT
+from zama_ops.paths import ROOT, TERRAFORM
 from zama_ops.programs import require, run
+from zama_ops.resource_graph import by_file, draw, resources
 from zama_ops.terraform import Profile
 
 PLANS: Final[dict[Profile, Path]] = {
@@ -27,6 +27,7 @@ PLANS: Final[dict[Profile, Path]] = {
 # GitHub limits a comment to 65,536 characters, and there are two plans.
 _MOST_CHARACTERS: Final = 30_000
 GRAPH: Final = ROOT / "terraform-graph.png"
+GRAPH_SOURCE: Final = ROOT / "docs" / "terraform-graph.dot"
 
 _ACCOUNT: Final = EmulatedAccount(ROOT / ".aws-local")
 
@@ -112,8 +113,10 @@ def plan() -> None:
                 with step(f"Planning the {profile} profile: {path.relative_to(ROOT)}"):
                     path.write_text(account.plan(profile, image_tag=EXAMPLE_TAG))
             with step(f"Drawing {GRAPH.relative_to(ROOT)}"):
-                draw = ["dot", "-Tpng", "-Grankdir=LR", f"-o{GRAPH}"]
-                subprocess.run(draw, input=account.graph(), text=True, check=True)
+                GRAPH_SOURCE.write_text(
+                    by_file(account.graph(), resources(TERRAFORM), PLANS["minimal"].read_text())
+                )
+                draw(GRAPH_SOURCE, GRAPH)
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """`zama deploy` applies exactly the saved plan, and rolls back a release that fails its checks."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +16,12 @@ from zama_ops.terraform import cli_configuration
 
 # Live and ready, with wrong results.
 MISCALCULATES: Final = """
+import json, os
 from http.server import BaseHTTPRequestHandler, HTTPServer
+ALIVE = json.dumps({"status": "ok", "version": os.environ["VERSION"]}).encode()
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = {"/healthz": b'{"status":"ok"}', "/readyz": b'{"status":"ready"}'}[self.path]
+        body = {"/healthz": ALIVE, "/readyz": b'{"status":"ready"}'}[self.path]
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
@@ -59,6 +63,33 @@ class Workflow:
         return json.loads(self.built("deployment.json"))
 
 
+@contextlib.contextmanager
+def locked(deployment: Deployment) -> Iterator[None]:
+    """Hold the state's lock during the block, as another run of Terraform would."""
+    s3 = deployment.account.client("s3")
+    lock = {
+        "Bucket": deployment.account.state_bucket(),
+        "Key": "service/terraform.tfstate.tflock",
+    }
+    s3.put_object(**lock, Body=json.dumps({"ID": "1", "Operation": "OperationTypeApply"}).encode())
+    yield
+    s3.delete_object(**lock)
+
+
+def assert_harmless(deployment: Deployment, workflow: Workflow) -> None:
+    """Assert that a stale plan and a locked state change nothing, and are recorded."""
+    running = deployment.service()["taskDefinition"]
+    code, printed = workflow.zama("deploy", "apply")
+    assert (code, "stale" in printed) == (1, True)
+    assert workflow.record()["outcome"] == "nothing was changed"
+    assert workflow.zama("deploy", "plan")[0] == 0
+    with locked(deployment):
+        code, printed = workflow.zama("deploy", "apply", LOCK_TIMEOUT="1s")
+    assert (code, "Error acquiring the state lock" in printed) == (1, True)
+    assert workflow.record()["outcome"] == "nothing was changed"
+    assert deployment.service()["taskDefinition"] == running
+
+
 def test_a_deployment_applies_the_saved_plan_or_nothing(
     minimal: Deployment, tmp_path: Path
 ) -> None:
@@ -87,7 +118,7 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     record = workflow.record()
     assert (record["outcome"], record["by"]) == ("deployed", "a-developer")
     assert record["release"]["commit"] == first
-    assert "stale" in workflow.zama("deploy", "apply")[1]
+    assert_harmless(minimal, workflow)
 
     # A manual change is drift. (The emulator causes some drift: see test_profiles.py.)
     workflow.zama("drift", "find")

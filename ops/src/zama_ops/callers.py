@@ -84,7 +84,8 @@ class Callers:
         sent = time.monotonic()
         answer, error = None, ""
         try:
-            connection.request("POST", "/sum", SUM, dict(self.client.headers))
+            headers = {**self.client.own_headers, **self.client.headers}
+            connection.request("POST", "/sum", SUM, headers)
             answer = Answer.read(connection)
         except (OSError, http.client.HTTPException) as failure:
             error = repr(failure)

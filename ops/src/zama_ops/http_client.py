@@ -7,8 +7,11 @@ import ssl
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
+
+USER_AGENT: Final = "zama-ops"
+"""Sent with every request, because AWS's managed firewall rules block clients without one."""
 
 
 class NoAnswerError(OSError):
@@ -63,6 +66,11 @@ class HttpClient:
         """Whether requests are encrypted."""
         return urlsplit(self.url).scheme == "https"
 
+    @property
+    def own_headers(self) -> dict[str, str]:
+        """The headers that identify the server and this client."""
+        return {"Host": urlsplit(self.url).netloc, "User-Agent": USER_AGENT}
+
     def connection(self) -> http.client.HTTPConnection:
         """Return a connection, not yet opened, for several requests."""
         address = self.connect_to or urlsplit(self.url).netloc
@@ -91,7 +99,7 @@ class HttpClient:
             NoAnswerError: there is no answer.
 
         """
-        given = {"Host": urlsplit(self.url).netloc, **self.headers, **(headers or {})}
+        given = {**self.own_headers, **self.headers, **(headers or {})}
         connection = self.connection()
         try:
             connection.request(

@@ -30,6 +30,7 @@ end
 function init()
     wrk.method, wrk.body = "POST", os.getenv("BODY")
     wrk.headers["Host"] = os.getenv("HOST_HEADER")
+    wrk.headers["User-Agent"] = os.getenv("USER_AGENT")
     wrk.headers["Content-Type"] = "application/json"
     wrk.headers["X-Api-Key"] = os.getenv("API_KEY")
     io.stdout:setvbuf(os.getenv("BUFFERING"))

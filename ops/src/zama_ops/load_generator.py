@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from zama_ops.contract_checks import SUM
+from zama_ops.http_client import USER_AGENT
 
 _SCRIPT: Final = Path(__file__).with_name("load_generator.lua")
 _ANSWER: Final = re.compile(r"\d+ (\d+) (\d+) (\d+)\n")
@@ -89,6 +90,7 @@ def _environ(plan: Plan, key: str, buffering: str) -> dict[str, str]:
         "HOST_HEADER": urlsplit(plan.url).netloc,
         "RATE": str(plan.rate),
         "REQUESTS": str(plan.requests),
+        "USER_AGENT": USER_AGENT,
     }
 
 

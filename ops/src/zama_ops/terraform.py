@@ -68,6 +68,16 @@ class Terraform:
         outputs = json.loads(self.ask("output", "-json"))
         return {name: output["value"] for name, output in outputs.items()}
 
+    def serial(self) -> int:
+        """Return the state's serial number, which every change increments; 0 if there is no state.
+
+        Raises:
+            CommandError: the state cannot be read.
+
+        """
+        state = self.ask("state", "pull")
+        return int(json.loads(state)["serial"]) if state.strip() else 0
+
     def _command(self, verb: str, words: tuple[str, ...]) -> list[str]:
         return ["terraform", f"-chdir={self.folder}", verb, *words]
 

@@ -25,6 +25,7 @@ from zama_ops.delivery.release import (
 from zama_ops.ecs_service import shift
 from zama_ops.errors import CommandError
 from zama_ops.git import checkout, commit, image_tag
+from zama_ops.http_client import HttpClient, NoAnswerError
 from zama_ops.options import Bucket, ConnectTo
 from zama_ops.paths import BUILD, ROOT
 from zama_ops.programs import run
@@ -143,8 +144,10 @@ def apply(
 ) -> None:
     """Apply the plan in build/plan, and check the service from outside with the key in API_KEY.
 
-    If the apply or a check fails, the previous release is deployed again. Exit code 1: the deploy
-    failed; build/deployment.json says whether the rollback succeeded.
+    If a check fails, or the apply fails after it has changed something, the previous release is
+    deployed again. A plan that is out of date, or a state that another run has locked for more than
+    LOCK_TIMEOUT (10m), changes nothing. Exit code 1: the deploy failed; build/deployment.json says
+    what followed.
     """
     with errors_told():
         if not os.environ.get("API_KEY"):
@@ -153,16 +156,22 @@ def apply(
         service = terraform(ROOT, bucket)
         previous = last_deployed(bucket)
         record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now())
+        before = service.serial()
+        applied = False
         try:
             service.run("apply", str(_SAVED))
-            faults = _shift_and_check(service, connect_to)
+            applied = True
+            faults = _shift_and_check(service, release.tag, connect_to)
         except CommandError as error:
             faults = [str(error)]
-        outcome = "deployed"
-        if faults:
-            for line in faults:
-                notes.print(f"✗ {line}", style="red", markup=False)
+        for line in faults:
+            notes.print(f"✗ {line}", style="red", markup=False)
+        if not faults:
+            outcome = "deployed"
+        elif applied or _moved(service, before):
             outcome = _roll_back(previous, bucket, connect_to)
+        else:
+            outcome = "nothing was changed"
         write(bucket, replace(record, ended=_now(), outcome=outcome, faults=faults))
         if faults:
             raise CommandError(f"{release.tag} is not deployed: {outcome}.")
@@ -185,7 +194,15 @@ def _read_release() -> Release:
     return release
 
 
-def _shift_and_check(deployed: Terraform, connect_to: str | None) -> list[str]:
+def _moved(service: Terraform, serial: int) -> bool:
+    """Say whether the state has changed, or may have because it cannot be read."""
+    try:
+        return service.serial() != serial
+    except CommandError:
+        return True
+
+
+def _shift_and_check(deployed: Terraform, tag: str, connect_to: str | None) -> list[str]:
     """Shift the traffic if the deployment uses CodeDeploy; return the faults that checks found."""
     outputs = deployed.outputs()
     if outputs.get("codedeploy_deployment"):
@@ -198,7 +215,18 @@ def _shift_and_check(deployed: Terraform, connect_to: str | None) -> list[str]:
             time.sleep(1)
     with step(f"Checking {url} against the contract"):
         results = [perform(name, service) for name in CHECKS]
-    return [f"{one.check}: {one.detail}" for one in results if not one.passed]
+    faults = [f"{one.check}: {one.detail}" for one in results if not one.passed]
+    if (version := _version(service)) != tag:
+        faults.append(f"/healthz reports version {version!r}, not {tag!r}")
+    return faults
+
+
+def _version(service: HttpClient) -> str:
+    """Return the version that /healthz reports, or "" if it reports none."""
+    try:
+        return str(service.send("GET", "/healthz").json()["version"])
+    except (NoAnswerError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:
@@ -209,7 +237,7 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
         with checkout(previous.commit) as folder, variables(previous) as words:
             service = terraform(folder, bucket)
             service.run("apply", "-auto-approve", *words)
-            faults = _shift_and_check(service, connect_to)
+            faults = _shift_and_check(service, previous.tag, connect_to)
     except CommandError as error:
         faults = [str(error)]
     if faults:

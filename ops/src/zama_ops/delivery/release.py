@@ -19,6 +19,8 @@ from zama_ops.paths import BUILD
 from zama_ops.terraform import Profile, Terraform, with_backend
 
 _RECORDS: Final = "service/deployments/"
+# ci.yml, deploy.yml and drift.yml share one state: whoever comes second waits for the first.
+_LOCK_TIMEOUT: Final = "10m"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class Record:
 
 def terraform(folder: Path, bucket: str) -> Terraform:
     """Return Terraform for a checkout, initialized with the state bucket."""
-    service = Terraform(with_backend(folder / "terraform", folder / "build" / "service"))
+    patience = f"-lock-timeout={os.environ.get('LOCK_TIMEOUT') or _LOCK_TIMEOUT}"
+    service = Terraform(
+        with_backend(folder / "terraform", folder / "build" / "service"),
+        {f"TF_CLI_ARGS_{verb}": patience for verb in ("plan", "apply")},
+    )
     where = [f"-backend-config=bucket={bucket}", f"-backend-config=region={_region()}"]
     service.run("init", "-reconfigure", *where)
     return service

@@ -21,6 +21,9 @@ import terraform
 from zama_ops.emulated_account import temporary_account
 from zama_ops.programs import run
 
+# `make setup` installs here what tests/contract needs.
+CONTRACT_TOOLS: Final = Path(sys.prefix, "contract")
+
 NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "alertmanager": (
         lambda: shutil.which("prometheus-alertmanager") and shutil.which("amtool"),
@@ -54,6 +57,10 @@ NEEDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     ),
     "nginx": (lambda: shutil.which("nginx"), "no nginx on the PATH (Debian: apt install nginx)"),
     "node": (lambda: shutil.which("node"), "no node on the PATH (Debian: apt install nodejs)"),
+    "npm": (
+        lambda: (CONTRACT_TOOLS / "node_modules").exists() and shutil.which("node"),
+        "no npm packages in .venv/contract (Debian: apt install npm; then make setup)",
+    ),
     "prometheus": (
         lambda: shutil.which("prometheus") and shutil.which("promtool"),
         "no Prometheus on the PATH (Debian: apt install prometheus)",

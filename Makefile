@@ -73,7 +73,7 @@ test-parts: $(VENV)/dev.stamp ## Run the other tests that need only Python
 test-all: test test-rest ## Run all tests
 
 .PHONY: test-rest
-test-rest: $(VENV)/all.stamp ## Run the tests that need more; lists missing tools, or fails without them if REQUIRE_ALL=1
+test-rest: $(VENV)/all.stamp $(VENV)/contract.stamp ## Run the tests that need more; lists missing tools, or fails without them if REQUIRE_ALL=1
 	$(BIN)/pytest tests -m 'needs and not alone' $(BESIDE)
 	$(BIN)/pytest tests -m alone
 	$(BIN)/pytest emulator
@@ -163,12 +163,13 @@ licences: $(VENV)/all.stamp ## Refuse dependencies whose licence is not on the l
 AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
 	--vulnerability-service osv $(if $(OSV_URL),--osv-url $(OSV_URL))
 
-# One call queries each package once, but refuses locks with conflicting versions. Checkov's lock
-# conflicts with the others, so it needs a second call.
+# One call queries each package once, but refuses locks with conflicting versions. The last two
+# conflict with the others.
 .PHONY: audit
 audit: $(VENV)/all.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
-	@git ls-files '*requirements*.txt' ':!terraform' | sed 's/^/--requirement=/' | xargs $(AUDIT) || \
-		found=1; $(AUDIT) --requirement terraform/requirements.txt && [ -z "$$found" ]
+	@git ls-files '*requirements*.txt' ':!terraform' ':!tests' | sed 's/^/--requirement=/' | \
+		xargs $(AUDIT) || found=1; for folder in terraform tests/contract; do \
+		$(AUDIT) --requirement $$folder/requirements.txt || found=1; done; [ -z "$$found" ]
 
 .PHONY: images
 images: $(VENV)/run.stamp ## Build both images, labelled with their commit; needs Docker
@@ -274,6 +275,8 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed versions of the dependencies, 
 	$(LOCK) -c requirements-all.txt services/api/pyproject.toml -o services/api/requirements.txt
 	$(LOCK) --no-deps --group portal -o services/nginx/requirements.txt
 	$(LOCK) --group checkov -o terraform/requirements.txt
+	$(LOCK) --group clients -o tests/contract/requirements.txt
+	cd tests/contract && npm update --package-lock-only
 
 .PHONY: permissions
 permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; needs Docker and terraform
@@ -282,7 +285,7 @@ permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; 
 # --- Set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(VENV)/all.stamp $(VENV)/checkov.stamp ## Install everything that the other targets need
+setup: $(VENV)/all.stamp $(VENV)/checkov.stamp $(VENV)/contract.stamp ## Install everything that the other targets need
 
 $(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml \
 		services/nginx/bundle services/nginx/requirements.txt
@@ -311,4 +314,16 @@ $(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp
 	@$(PYTHON) -m venv $(VENV)/checkov
 	@$(VENV)/checkov/bin/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes -r terraform/requirements.txt
+	@touch $@
+
+# Without npm, the tests that need these packages are skipped.
+$(VENV)/contract.stamp: tests/contract/requirements.txt tests/contract/package-lock.json \
+		$(VENV)/run.stamp
+	@echo 'Adding the tools of tests/contract to $(VENV)/contract ...' >&2
+	@$(PYTHON) -m venv --without-pip $(VENV)/contract
+	@$(BIN)/python -m pip --quiet --python $(VENV)/contract/bin/python install \
+		--disable-pip-version-check --no-compile --require-hashes -r $<
+	@cp tests/contract/package.json tests/contract/package-lock.json tests/contract/.npmrc \
+		$(VENV)/contract
+	@! command -v npm >/dev/null || npm --prefix $(VENV)/contract ci --loglevel=error >/dev/null
 	@touch $@

@@ -74,16 +74,19 @@ locals {
     volumesFrom    = []
   }
 
+  # For the `type` of a problem, in answers of both containers.
+  public_url_environment = [for url in local.public_url[*] : { name = "PUBLIC_URL", value = url }]
+
   api_container = merge(local.container, {
     name  = "api"
     image = local.images.api
     user  = "10001:10001"
-    environment = [
+    environment = concat([
       # Only the gateway can reach it: both share the task's network namespace.
       { name = "HOST", value = "127.0.0.1" },
       { name = "PORT", value = tostring(local.api_port) },
       { name = "VERSION", value = var.image_tag },
-    ]
+    ], local.public_url_environment)
     healthCheck = {
       command     = ["CMD", "/app/healthcheck"]
       interval    = 5
@@ -106,7 +109,7 @@ locals {
       { name = "RATE_LIMIT", value = tostring(var.rate_limit.rate) },
       # Only the load balancer can reach the tasks, so its X-Forwarded-For is trusted.
       { name = "TRUSTED_PROXIES", value = local.vpc_cidr },
-    ], local.metrics_environment)
+    ], local.metrics_environment, local.public_url_environment)
     secrets = [{ name = "API_KEYS", valueFrom = aws_ssm_parameter.api_keys.arn }]
     portMappings = [
       { containerPort = local.gateway_port, hostPort = local.gateway_port, protocol = "tcp" },

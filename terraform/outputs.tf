@@ -5,7 +5,7 @@ output "alb_dns_name" {
 
 output "url" {
   description = "URL of the service."
-  value       = local.https ? "https://${var.domain.name}" : "http://${aws_lb.this.dns_name}"
+  value       = coalesce(local.public_url, "http://${aws_lb.this.dns_name}")
 }
 
 output "ecr_api_repo_url" {

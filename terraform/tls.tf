@@ -2,6 +2,9 @@
 
 locals {
   https = var.domain != null
+
+  # Null without a domain, because a load balancer's name may change.
+  public_url = local.https ? "https://${var.domain.name}" : null
 }
 
 resource "aws_acm_certificate" "this" {

@@ -22,6 +22,9 @@ from stack import Report
 from zama_ops.emulated_account import temporary_account
 from zama_ops.programs import run
 
+# `make setup` installs here what tests/contract needs.
+CONTRACT_TOOLS: Final = Path(sys.prefix, "contract")
+
 Need = tuple[Callable[[], object], str]
 """A probe for this machine, and a hint if it fails."""
 
@@ -56,6 +59,10 @@ NEEDS: Final[dict[str, Need]] = {
     "haproxy": on_path("haproxy"),
     "nginx": on_path("nginx"),
     "node": on_path("nodejs", "node"),
+    "npm": (
+        lambda: (CONTRACT_TOOLS / "node_modules").exists() and shutil.which("node"),
+        "no npm packages in .venv/contract (Debian: apt install npm; then make setup)",
+    ),
     "prometheus": on_path("prometheus", "prometheus", "promtool"),
     "terraform": (
         terraform.is_there,
@@ -68,7 +75,7 @@ SETTINGS: Final = (
     *("API_KEY", "API_KEYS", "API_HOST", "API_PORT", "LISTEN_HOST", "LISTEN_PORT"),
     *("RATE_LIMIT", "RATE_BURST", "TRUSTED_PROXIES", "HOST", "PORT", "REQUIRE_API_KEY"),
     *("READY_DELAY_SECONDS", "DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION"),
-    *("METRICS_PORT", "NGINX_BINARY"),
+    *("METRICS_PORT", "NGINX_BINARY", "PUBLIC_URL"),
 )
 
 _FIGURES: Final = pytest.StashKey[list[str]]()

@@ -95,6 +95,33 @@ VERSION: Final = Grammar(
     ("1 2", "v\n", 'a"b', 65 * "x"),
     api=("VERSION",),
 )
+URL: Final = Grammar(
+    "a URL without a path, such as https://api.example.com",
+    {
+        url: url
+        for url in (
+            *("https://api.example.com", "http://localhost:8081", "http://127.0.0.1:65535"),
+            *("https://A-1.example", "http://x:1", f"https://{253 * 'a'}"),
+        )
+    },
+    (
+        *("api.example.com", "//api.example.com", "ftp://a", "HTTPS://a", "https:/a", "https://"),
+        *(
+            "https://a/",
+            "https://a/docs",
+            "https://a?b",
+            "https://a#b",
+            "https://user@a",
+            " http://a",
+        ),
+        *("https://a ", "https://a\n", "https://a;", 'https://a"', "https://$host", "https://a_b"),
+        *("https://-a", "https://a-", "https://.a", "https://a.", "https://ä", "https://a}", "a:1"),
+        *("http://a:", "http://a:0", "http://a:080", "http://a:65536", "http://a:1:2", "http://:1"),
+        *("http://a:+1", "http://a:1e3", "http://[::1]", f"https://{254 * 'a'}", "http://a:٨"),
+    ),
+    api=("PUBLIC_URL",),
+    gateway=("PUBLIC_URL",),
+)
 UPSTREAM: Final = Grammar(
     "a host name or an IP address",
     dict.fromkeys(("127.0.0.1", "localhost", "::1")),
@@ -118,7 +145,8 @@ EVERYBODY: Final = Grammar(
     gateway=("TRUSTED_PROXIES",),
 )
 SETTINGS: Final = (
-    *(PORT, RATE, SECONDS, BOOLEAN, ADDRESS, LOG_LEVEL, VERSION, UPSTREAM, PROXIES, EVERYBODY),
+    *(PORT, RATE, SECONDS, BOOLEAN, ADDRESS, LOG_LEVEL, VERSION, URL),
+    *(UPSTREAM, PROXIES, EVERYBODY),
 )
 
 # Keys and client names. No message may show any part of a key.

@@ -101,7 +101,8 @@ def assert_problem(response: Response, status: int) -> str:
     assert response.status == status, response.body
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json
-    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    members = {"type", "title", "status", "detail", "request_id"}
+    assert problem.keys() == (members | {"errors"} if status == 422 else members)
     assert problem["status"] == status
     assert problem["request_id"] == response.headers["x-request-id"]
     assert problem["type"] == f"/docs#{problem['title'].lower().replace(' ', '-')}"

@@ -87,6 +87,10 @@ run "with_a_domain_requests_are_served_only_over_https" {
     condition     = aws_lb_listener.rolling[0].certificate_arn == aws_acm_certificate_validation.this[0].certificate_arn && aws_lb_listener.redirect[0].default_action[0].type == "redirect" && aws_lb_listener.redirect[0].default_action[0].redirect[0].port == "443"
     error_message = "HTTPS must use the validated certificate, and port 80 must redirect to it."
   }
+  assert {
+    condition     = alltrue([for container in [local.api_container, local.nginx_container] : contains(container.environment, { name = "PUBLIC_URL", value = "https://api.example.com" })])
+    error_message = "The problems of both containers must link to the public name."
+  }
 }
 
 run "blue_green_terminates_tls_in_the_same_way" {

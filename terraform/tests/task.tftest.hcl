@@ -151,6 +151,10 @@ run "the_task_matches_the_images_and_compose" {
     error_message = "Only the load balancer's X-Forwarded-For must be trusted."
   }
   assert {
+    condition     = !strcontains(aws_ecs_task_definition.this.container_definitions, "PUBLIC_URL")
+    error_message = "Without a domain the public URL is not known."
+  }
+  assert {
     condition     = local.api_container.portMappings == [] && local.nginx_container.portMappings[0].containerPort == 8081
     error_message = "Only the gateway's port must be mapped."
   }

@@ -12,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from stack import KEY, ZAMA
+from stack import AUTHORISED, KEY, ZAMA, send
 from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, free_port, run, wait_until
 
@@ -69,6 +69,15 @@ def test_the_readme_has_the_printed_command(up: Up) -> None:
     """The README has the same command, except for the port."""
     command = up.wait_until_ready().replace(f":{up.ports['LISTEN_PORT']}/", ":8081/")
     assert f"\n{command}\n" in (ROOT / "README.md").read_text()
+
+
+def test_a_problem_links_to_the_portal(up: Up) -> None:
+    """A terminal shows the type as a link, whether the API or the gateway made the problem."""
+    up.wait_until_ready()
+    portal = f"http://localhost:{up.ports['LISTEN_PORT']}/docs"
+    for port in up.ports.values():
+        answer = send(f"http://127.0.0.1:{port}", "POST", "/healthz", AUTHORISED)
+        assert answer.json()["type"] == f"{portal}#method-not-allowed"
 
 
 def test_only_this_machine_is_served(up: Up) -> None:

@@ -280,6 +280,7 @@ def test_dependabot_updates_everything_that_is_pinned() -> None:
         known.setdefault(update["package-ecosystem"], set()).update(folders)
     there = {
         "pip": folders_with("requirements*.txt"),
+        "npm": folders_with("package-lock.json"),
         "docker": folders_with("Dockerfile"),
         "docker-compose": folders_with("docker-compose.yaml"),
         "terraform": folders_with(".terraform.lock.hcl"),

@@ -162,6 +162,12 @@ def _refuses(
     return check
 
 
+def _names_the_fault(service: HttpClient) -> None:
+    problem = _decoded(expect(service, 422, "POST", "/sum", b'{"a": 2, "b": 0.5}'))
+    expected = [{"pointer": "/b", "detail": problem["detail"]}]
+    _expect(problem.get("errors") == expected, f"the errors are {problem.get('errors')}")
+
+
 def _refuses_other_method(service: HttpClient) -> None:
     answer = expect(service, 405, "GET", "/sum")
     _expect(answer.headers.get("allow") == "POST", "Allow is not POST")
@@ -218,7 +224,7 @@ CHECKS: Final[dict[str, Check]] = {
     ),
     "a wrong key: 403": _refuses(403, X_Api_Key="no-such-key"),
     "a body that is not JSON: 400": _refuses(400, b'{"a": 2, "b"'),
-    "JSON that breaks the schema: 422": _refuses(422, b'{"a": 2, "b": 0.5}'),
+    "JSON that breaks the schema: 422": _names_the_fault,
     "a body over 1 KiB: 413": _refuses(413, b" " * 1025),
     "a body with a wrong media type: 415": _refuses(415, Content_Type="text/plain"),
     "a wrong method: 405 with Allow": _refuses_other_method,

@@ -26,6 +26,8 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
         # There is no load balancer whose health checks need a delay.
         "READY_DELAY_SECONDS": "0",
         "LISTEN_PORT": "8081",
+        # A terminal shows the `type` of a problem as a link.
+        "PUBLIC_URL": f"http://localhost:{environ.get('LISTEN_PORT', '8081')}",
         "API_KEY": EXAMPLE_KEY,
         "NGINX_BINARY": shutil.which("nginx") or str(nginx_binary()),
         **environ,

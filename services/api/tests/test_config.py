@@ -35,7 +35,7 @@ def test_an_unset_or_empty_variable_has_its_default() -> None:
     """
     names = (
         *("HOST", "PORT", "REQUIRE_API_KEY", "API_KEY", "API_KEYS", "READY_DELAY_SECONDS"),
-        *("DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION"),
+        *("DRAIN_SECONDS", "LOG_LEVEL", "ACCESS_LOG", "VERSION", "PUBLIC_URL"),
     )
     assert load({}) == load(dict.fromkeys(names, "")) == Settings(version=__version__)
 

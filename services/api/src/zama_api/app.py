@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import msgspec
 
-from zama_api import metrics, problems
+from zama_api import faults, metrics, problems
 from zama_api.config import Settings
 from zama_api.health import Health
 from zama_api.journal import Journal
@@ -36,8 +36,8 @@ _is_json_media_type: Final = re.compile(
     r"application/([a-z0-9!#$&^_.+-]+\+)?json[ \t]*(;.*)?", re.IGNORECASE
 ).fullmatch
 _encode: Final = msgspec.json.Encoder().encode
-# Numbers stay text, so that numbers of any size pass, as RFC 8259 allows.
-_decode_any_json: Final = msgspec.json.Decoder(float_hook=str).decode
+# With this hook numbers of any size pass, as RFC 8259 allows.
+_decode_any_json: Final = msgspec.json.Decoder(float_hook=float).decode
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +60,7 @@ class Application:
     """Answers requests; called by the server from several threads at once.
 
     Arguments:
-        settings: the valid keys, if any are required.
+        settings: the valid keys, if any are required, and the public URL.
         health: the state that the health routes return.
         log: receives exceptions.
         metrics: shown at `/metrics`.
@@ -73,6 +73,7 @@ class Application:
     ) -> None:
         self._keys = [key.encode() for key in settings.api_keys] if settings.require_api_key else []
         self._version = settings.version
+        self._public_url = settings.public_url
         self._health = health
         self._log = log
         self._metrics = metrics
@@ -83,8 +84,9 @@ class Application:
             "/metrics": Route(("GET", "HEAD"), self._show_metrics, public=True),
         }
         for path, operation in OPERATIONS.items():
-            decode = msgspec.json.Decoder(parameter_type(operation)).decode
-            answer = partial(_operate, decode, operation)
+            type_ = parameter_type(operation)
+            decode = msgspec.json.Decoder(type_).decode
+            answer = partial(_operate, decode, operation, msgspec.inspect.type_info(type_))
             self._routes[path] = Route(("POST",), answer, public=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -102,12 +104,12 @@ class Application:
         try:
             answer = self._answer(route, environ)
         except Problem as problem:
-            answer = _explain(problem, request_id)
+            answer = self._explain(problem, request_id)
         except Exception:  # noqa: BLE001 - an operation's error must not kill the thread
             self._log.event(
                 "error", "exception", request_id=request_id, traceback=traceback.format_exc()
             )
-            answer = _explain(
+            answer = self._explain(
                 Problem(
                     500,
                     "The service failed unexpectedly. Report it with this request_id.",
@@ -158,6 +160,10 @@ class Application:
             )
         return route.answer(environ)
 
+    def _explain(self, problem: Problem, request_id: str) -> Answer:
+        headers = (problems.CONTENT_TYPE, *problem.headers)
+        return Answer(problem.status, headers, problem.body(request_id, self._public_url))
+
     def _check_key(self, environ: WSGIEnvironment) -> None:
         given = environ.get("HTTP_X_API_KEY", "").encode()
         if not given:
@@ -193,13 +199,14 @@ class Application:
 def _operate(
     decode: Callable[[bytes], Any],
     operation: Callable[[Any], msgspec.Struct],
+    kind: msgspec.inspect.Type,
     environ: WSGIEnvironment,
 ) -> Answer:
     body = _read_body(environ)
     try:
         parameter = decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _decoding_problem(body, error) from None
+        raise _decoding_problem(kind, body, error) from None
     return Answer(200, (_JSON,), _encode(operation(parameter)))
 
 
@@ -219,18 +226,13 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
     return body
 
 
-def _decoding_problem(body: bytes, error: Exception) -> Problem:
+def _decoding_problem(kind: msgspec.inspect.Type, body: bytes, error: Exception) -> Problem:
     """Return 400 for a body that is not JSON, and 422 for JSON that breaks the schema.
 
     The typed decoder stops at the first error of either kind, so the rest may not be JSON.
     """
     try:
-        _decode_any_json(body)
+        decoded = _decode_any_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as malformed:
         return Problem(400, f"The body is not valid JSON. {malformed}.")
-    return Problem(422, f"{error}.")
-
-
-def _explain(problem: Problem, request_id: str) -> Answer:
-    headers = (problems.CONTENT_TYPE, *problem.headers)
-    return Answer(problem.status, headers, problem.body(request_id))
+    return faults.explain(kind, decoded, error)

@@ -24,6 +24,10 @@ _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
 # At most 20: a stop, including requests in flight, must finish within 25 seconds.
 _SECONDS: Final = re.compile(r"1?[0-9](\.[0-9]{1,3})?|20(\.0{1,3})?")
 _ADDRESS: Final = re.compile(r"[0-9.]+|[0-9A-Fa-f:]+")
+# No path, because the gateway serves /docs at the root.
+_URL: Final = re.compile(
+    r"https?://[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:(?P<port>[0-9]+))?"
+)
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+-]{1,64}")
 
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -49,6 +53,8 @@ class Settings:
     log_level: str = "info"
     access_log: bool = True
     version: str = __version__
+    # Empty: not known.
+    public_url: str = ""
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -74,6 +80,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         log_level=read("LOG_LEVEL", _log_level, default.log_level),
         access_log=read("ACCESS_LOG", _boolean, default.access_log),
         version=read("VERSION", _version, default.version),
+        public_url=read("PUBLIC_URL", _url, default.public_url),
     )
     if settings.require_api_key and not settings.api_keys:
         raise SettingsError("REQUIRE_API_KEY is true, so API_KEY or API_KEYS must be set")
@@ -98,8 +105,19 @@ def _version(name: str, value: str) -> str:
     return value
 
 
+def _url(name: str, value: str) -> str:
+    url = _URL.fullmatch(value)
+    if not (url and _is_port(url["port"] or "80")):
+        raise _unusable(name, value, "a URL without a path, such as https://api.example.com")
+    return value
+
+
+def _is_port(value: str) -> bool:
+    return bool(_PORT.fullmatch(value)) and int(value) <= 65535
+
+
 def _port(name: str, value: str) -> int:
-    if not (_PORT.fullmatch(value) and int(value) <= 65535):
+    if not _is_port(value):
         raise _unusable(name, value, "a whole number from 1 to 65535")
     return int(value)
 

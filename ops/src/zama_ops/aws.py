@@ -3,9 +3,17 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from zama_ops.errors import CommandError
+
+_CURES: Final = {
+    "NoRegionError": "Set AWS_REGION, for example to eu-west-1.",
+    "NoCredentialsError": "Log in with `aws sso login` or `aws configure`, or set AWS_PROFILE.",
+    "ProfileNotFound": "Set AWS_PROFILE to a name that `aws configure list-profiles` prints.",
+    "EndpointConnectionError": "Check the network, AWS_REGION and AWS_ENDPOINT_URL.",
+}
+"""What to do about botocore's errors whose message does not say it."""
 
 
 def connect(service: str, **settings: str) -> Any:
@@ -28,6 +36,23 @@ def client(service: str) -> Iterator[Any]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
     try:
-        yield connect(service)
+        try:
+            aws = connect(service)
+        except ValueError as error:
+            raise CommandError(f"{error}. Check AWS_ENDPOINT_URL, a URL.") from None
+        aws.meta.events.register("needs-retry", _give_up)
+        yield aws
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"The AWS request failed: {error}") from None
+        cure = _CURES.get(type(error).__name__)
+        told = str(error).removesuffix(".")
+        raise CommandError(f"The AWS request failed: {told}{f'. {cure}' * bool(cure)}") from None
+
+
+def _give_up(caught_exception: Exception | None = None, **_: Any) -> None:
+    """Do not retry for seconds if AWS_ENDPOINT_URL points to a port where nothing listens."""
+    from botocore.exceptions import EndpointConnectionError  # noqa: PLC0415 - as boto3
+
+    if isinstance(caught_exception, EndpointConnectionError):
+        url = str(caught_exception.kwargs["endpoint_url"])
+        if ".amazonaws.com" not in url:
+            raise caught_exception

@@ -47,7 +47,10 @@ class Callers:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._threads = [threading.Thread(target=self._call) for _ in range(self.count)]
+        # Daemons do not outlive the program, if a signal interrupts this method.
+        self._threads = [
+            threading.Thread(target=self._call, daemon=True) for _ in range(self.count)
+        ]
         for thread in self._threads:
             thread.start()
         return self

@@ -8,6 +8,7 @@ from zama_ops.delivery import deploy, drift, images
 from zama_ops.delivery.rehearse import rehearse
 from zama_ops.local import aws_local, drill
 from zama_ops.local.new import new
+from zama_ops.local.tour import tour
 from zama_ops.local.up import up
 from zama_ops.service import keys
 from zama_ops.service.load import load
@@ -23,7 +24,7 @@ Run a command with `--help` to learn more about it. Results go to standard outpu
 usage error.
 """
 _EPILOG: Final = """\
-**On a new machine**: `make up`, then `zama smoke http://localhost:8081`.
+**On a new machine**: `make tour`; then `make up` and `zama smoke http://localhost:8081`.
 
 **On call**: run `zama status`, open the alert's runbook in docs/runbooks, and query the log with
 `zama logs`.
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command(rich_help_panel=_HERE)(up)
+app.command(rich_help_panel=_HERE)(tour)
 app.add_typer(aws_local.app, name="aws-local", rich_help_panel=_HERE)
 app.add_typer(drill.app, name="drill", rich_help_panel=_HERE)
 app.command(rich_help_panel=_HERE)(new)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from zama_ops.console import notes
+from zama_ops.errors import CommandError
 from zama_ops.http_client import Answer, HttpClient, NoAnswerError
 
 SUM: Final = b'{"a": 2, "b": 40}'
@@ -49,19 +51,33 @@ def caller(
 def key_for(url: str) -> str:
     """Return API_KEY; if it is unset and the URL is local, return the example key.
 
-    An invalid URL and a missing key end the command with a message and exit code 2.
+    A missing key, and one that cannot be sent, end the command with a message and exit code 2.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        notes.print(f"zama: {url!r} is not a URL such as http://localhost:8081", style="red")
-        raise typer.Exit(2)
     key = os.environ.get("API_KEY", "")
-    if not key and parts.hostname in {"localhost", "127.0.0.1", "::1"}:
+    if not key and urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}:
         key = EXAMPLE_KEY
     if not key:
         notes.print("zama: set API_KEY to a valid key of this deployment", style="red")
         raise typer.Exit(2)
+    if not re.fullmatch("[!-~]+", key):
+        notes.print(
+            "zama: API_KEY has a character that no key has: copy the key again", style="red"
+        )
+        raise typer.Exit(2)
     return key
+
+
+def require_answer(service: HttpClient) -> None:
+    """Check that a server answers, whatever it answers.
+
+    Raises:
+        CommandError: it does not.
+
+    """
+    try:
+        service.send("GET", "/healthz")
+    except NoAnswerError as error:
+        raise CommandError(f"{service.url} does not answer: {error}") from None
 
 
 def perform(name: str, service: HttpClient) -> Result:

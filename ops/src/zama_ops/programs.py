@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -136,6 +137,11 @@ class Programs:
 
     def start(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Program:
         """Start a program with these settings added to this process's environment."""
+        # In another thread, which no signal interrupts, so that each running program is listed.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self._start, name, command, settings).result()
+
+    def _start(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Program:
         base = self.directory / f"{name}-{len(self.started)}"
         stdout, stderr = base.with_suffix(".stdout"), base.with_suffix(".stderr")
         with stdout.open("wb") as out, stderr.open("wb") as err:

@@ -205,6 +205,8 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
     fire_minutes, clear_minutes = drill.minutes
     if picture and not importlib.util.find_spec("matplotlib"):
         raise CommandError("--picture needs matplotlib: run `make test` first, which installs it.")
+    if picture and not picture.parent.is_dir():
+        raise CommandError(f"The picture cannot be written: there is no folder {picture.parent}.")
     began = datetime.now(UTC)
     with ExitStack() as ends:
         with step("Starting API, gateway, Prometheus and callers"):

@@ -10,7 +10,7 @@ import typer
 from zama_ops.console import errors_told, notes
 from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
-from zama_ops.programs import run
+from zama_ops.programs import require, run
 
 # Short enough for names of AWS resources, and valid in a Python module's name.
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
@@ -30,7 +30,10 @@ def new(
     """
     with errors_told():
         target = directory or ROOT.parent / name
-        copy(name, target)
+        try:
+            copy(name, target)
+        except OSError as error:
+            raise CommandError(f"The copy cannot be written: {error}") from None
         notes.print(f"[green]✓[/] {target}")
         notes.print(
             f"Next: cd {target} && make format test, then docs/golden-path.md", markup=False
@@ -51,6 +54,11 @@ def copy(name: str, target: Path) -> None:
         )
     if target.exists():
         raise CommandError(f"{target} exists already. Choose another directory.")
+    require("git")
+    if not (ROOT / ".git").exists():
+        raise CommandError(
+            f"{ROOT} is not a git checkout. Clone the repository, and run the command there."
+        )
     for path in run("git", "ls-files").splitlines():
         source, copied = ROOT / path, target / _renamed(path, name)
         copied.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,14 @@ import yaml
 
 from zama_ops.callers import Callers
 from zama_ops.http_client import HttpClient
-from zama_ops.pair import HOST, settings, start_api, start_gateway, start_gateway_metrics
+from zama_ops.pair import (
+    HOST,
+    PLAIN,
+    settings,
+    start_api,
+    start_gateway,
+    start_gateway_metrics,
+)
 from zama_ops.paths import OBSERVABILITY
 from zama_ops.programs import Programs, free_port
 
@@ -75,9 +82,9 @@ class Task:
         self.start_gateway(keys, api_port)
 
     def _settings(self) -> Mapping[str, str]:
-        # All settings, so that the shell's environment has no effect.
         return settings(
             {
+                **PLAIN,
                 "PORT": str(self.api_port),
                 "LISTEN_PORT": str(self.gateway_port),
                 "METRICS_PORT": str(self._metrics_port),
@@ -85,10 +92,6 @@ class Task:
                 "RATE_BURST": self._rate_limit,
                 "API_KEYS": f"callers={KEY}",
                 "DRAIN_SECONDS": "0",
-                "LOG_LEVEL": "info",
-                "ACCESS_LOG": "true",
-                "REQUIRE_API_KEY": "false",
-                "TRUSTED_PROXIES": "",
             }
         )
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,10 +12,8 @@ import typer
 
 from zama_ops.console import errors_told, notes
 from zama_ops.contract_checks import EXAMPLE_KEY
-from zama_ops.errors import CommandError
 from zama_ops.http_client import HttpClient
-from zama_ops.pair import API, GATEWAY, HOST, settings
-from zama_ops.programs import is_free
+from zama_ops.pair import API, GATEWAY, HOST, check_ports, settings
 
 
 def up() -> None:
@@ -29,7 +26,7 @@ def up() -> None:
     """
     environ = settings(os.environ)
     with errors_told():
-        _check_ports(environ)
+        check_ports(environ)
     _append_to_output()
 
     # Separate sessions: a terminal's Ctrl-C must reach only this process, which passes it on.
@@ -63,26 +60,6 @@ def up() -> None:
         time.sleep(0.05)
     # A killed process has a negative exit code.
     raise typer.Exit(code or max(abs(child.returncode) for child in children))
-
-
-def _check_ports(environ: Mapping[str, str]) -> None:
-    """Raise a CommandError unless both ports are valid, different and free."""
-    for name in ("PORT", "LISTEN_PORT"):
-        port = environ[name]
-        if not re.fullmatch("[1-9][0-9]{0,4}", port) or int(port) > 65535:
-            raise CommandError(
-                f"{name}={port!r} cannot be used: it must be a whole number from 1 to 65535"
-            )
-        if not is_free(int(port)):
-            raise CommandError(
-                f"{name} {port} is in use. Stop the program that listens there (`zama up` in"
-                f" another terminal?) or choose another port: {name}=9000 make up"
-            )
-    if environ["PORT"] == environ["LISTEN_PORT"]:
-        raise CommandError(
-            f"PORT and LISTEN_PORT are both {environ['PORT']}: the API and the gateway need"
-            " different ports"
-        )
 
 
 def _append_to_output() -> None:

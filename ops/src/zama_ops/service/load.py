@@ -13,7 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from zama_ops.console import errors_told, notes, show
-from zama_ops.contract_checks import key_for
+from zama_ops.contract_checks import caller, key_for, require_answer
+from zama_ops.errors import CommandError
 from zama_ops.load_generator import Plan, TimedAnswer, answers, percentiles
 from zama_ops.options import AsJson, ConnectTo, Url
 from zama_ops.paths import BUILD
@@ -66,9 +67,14 @@ def load(  # noqa: PLR0913 - a command's options
     plan, key = Plan(url, rate, seconds, connections), key_for(url)
     with errors_told():
         require("wrk")
+        if not as_json:
+            require_answer(caller(url, key, connect_to, insecure=True))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"The report cannot be written: {error}") from None
     began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     report = _summary(plan, began, list(_shown(plan, key, connect_to)))
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     if report.milliseconds:
         _draw(report, folder / "report.png")

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from zama_ops.console import notes, show
-from zama_ops.contract_checks import CHECKS, Result, caller, key_for, perform
+from zama_ops.console import errors_told, show
+from zama_ops.contract_checks import CHECKS, Result, caller, key_for, perform, require_answer
 from zama_ops.options import AsJson, ConnectTo, Url
 
 
@@ -24,13 +24,10 @@ def smoke(
     failed; 2: the URL is invalid or there is no key.
     """
     service = caller(url, key_for(url), connect_to, insecure=insecure)
-    first, *rest = CHECKS
-    results = [perform(first, service)]
-    if not as_json and results[0].detail.startswith("no answer"):
-        reason = results[0].detail.removeprefix("no answer: ")
-        notes.print(f"zama: {url} does not answer: {reason}", style="red", markup=False)
-        raise typer.Exit(1)
-    results += [perform(name, service) for name in rest]
+    if not as_json:
+        with errors_told():
+            require_answer(service)
+    results = [perform(name, service) for name in CHECKS]
     passed = all(result.passed for result in results)
     report = {"url": url, "passed": passed, "checks": [asdict(one) for one in results]}
     show(report, _table(results), as_json=as_json)

@@ -71,7 +71,7 @@ lint-code: $(VENV)/dev.stamp ## Check Python, shell scripts and YAML for style a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/packages .ci/run services/api/healthcheck \
-		services/nginx/bundle services/nginx/entrypoint \
+		services/nginx/entrypoint \
 		ops/stand-ins/collector/healthcheck ops/stand-ins/base-images
 	$(BIN)/yamllint --strict .
 	@$(DRAWN) | cmp -s - docs/arch_diagram.drawn || \
@@ -250,7 +250,6 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed versions of the dependencies, 
 	$(LOCK) -c requirements-all.txt $(PACKAGES) $(EMULATOR) --group aws -o requirements-aws.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) --group run -o requirements-run.txt
 	$(LOCK) -c requirements-all.txt services/api/pyproject.toml -o services/api/requirements.txt
-	$(LOCK) --no-deps --group portal -o services/nginx/requirements.txt
 	$(LOCK) --group checkov -o terraform/requirements.txt
 
 .PHONY: permissions
@@ -262,8 +261,7 @@ permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; 
 .PHONY: setup
 setup: $(VENV)/all.stamp $(VENV)/checkov.stamp ## Install everything that the other targets need
 
-$(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml \
-		services/nginx/bundle services/nginx/requirements.txt
+$(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 		"Python 3.11 or newer is required, but this is " + sys.version.split()[0] + \
 		". Choose another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -271,7 +269,6 @@ $(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyprojec
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --require-hashes -r requirements-run.txt
 	@$(PIP) --no-deps --no-build-isolation -e services/api -e ops
-	@services/nginx/bundle $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp

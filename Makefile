@@ -121,6 +121,11 @@ diagrams: $(VENV)/all.stamp ## Draw arch_diagram.png; needs Graphviz
 	@$(BIN)/python docs/arch_diagram.py
 	@$(DRAWN) >docs/arch_diagram.drawn
 
+.PHONY: screenshots
+screenshots: $(VENV)/all.stamp ## Take the developer portal's pictures in docs; needs Chromium
+	$(BIN)/pytest tests/portal -k looks_right
+	cp build/portal/*.png docs/
+
 .PHONY: slo
 slo: $(VENV)/run.stamp ## Generate the Prometheus rules from observability/slo.yaml
 	$(BIN)/python -m zama_ops.slo

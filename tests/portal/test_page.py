@@ -16,6 +16,8 @@ pytestmark = pytest.mark.needs("browser")
 
 Open = Callable[..., "Page"]
 SCREENS: Final = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+# The samples in the pictures have this address.
+DOCUMENTED: Final = "http://localhost:8081"
 # Git ignores this folder; `make screenshots` copies the pictures from here to docs.
 PICTURES: Final = ROOT / "build" / "portal"
 
@@ -290,17 +292,13 @@ def test_the_page_looks_right(visit: Open, pair: Pair, screen: str, scheme: str)
     # Imported here, as in conftest.py.
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
-    def as_documented(page: "Page") -> None:
-        page.route(
-            "http://localhost:8081/**",
-            lambda r: r.continue_(
-                url=r.request.url.replace("http://localhost:8081", pair.gateway.url)
-            ),
-        )
+    def forward(route: "Route") -> None:
+        url = route.request.url.replace(DOCUMENTED, pair.gateway.url)
+        route.fulfill(response=route.fetch(url=url))
 
     page = visit(
-        "http://localhost:8081",
-        prepare=as_documented,
+        DOCUMENTED,
+        prepare=lambda page: page.route(f"{DOCUMENTED}/**", forward),
         color_scheme=scheme,
         viewport=SCREENS[screen],
         device_scale_factor=2 if screen == "phone" else 1,

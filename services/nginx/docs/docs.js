@@ -41,11 +41,11 @@ function highlight(code) {
 
 /** Return a block of code that the keyboard can scroll. */
 const block = (attributes, text = "") =>
-  h("pre", { class: "code", tabindex: 0, role: "region", ...attributes }, highlight(text));
+  h("pre", { class: "code", tabindex: 0, role: "group", ...attributes }, highlight(text));
 
 /** Return the paragraphs of a description; backticks mark code. */
 const prose = (text) =>
-  (text ?? "").trim().split(/\n\n+/).map((paragraph) =>
+  (text ?? "").trim().split(/\n\n+/).filter(Boolean).map((paragraph) =>
     h("p", {}, paragraph.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part))));
 
 const badge = (method) => h("b", { class: `method ${method}` }, method.toUpperCase());
@@ -53,14 +53,13 @@ const badge = (method) => h("b", { class: `method ${method}` }, method.toUpperCa
 const link = (href, ...label) => h("li", {}, h("a", { href }, label));
 
 function copyButton(what, text) {
-  const label = { type: "button", class: "copy", "aria-label": `Copy ${what}` };
-  const button = h("button", { ...label, click: async () => {
+  const click = async ({ currentTarget: button }) => {
     // Browsers allow it only on HTTPS and localhost.
     const done = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
     button.textContent = done ? "Copied" : "Cannot copy here";
     setTimeout(() => button.replaceChildren("Copy"), 2000);
-  } }, "Copy");
-  return button;
+  };
+  return h("button", { type: "button", class: "copy", "aria-label": `Copy ${what}`, click }, "Copy");
 }
 
 // --- The contract ---------------------------------------------------------------------------------
@@ -205,8 +204,9 @@ function requestPanel(fields, operation, success) {
     const request = { ...read(fields, operation, true), answer };
     code.replaceChildren(...highlight(SAMPLES[language](request)));
   });
-  const tab = (name) =>
-    h("button", { type: "button", role: "tab", "aria-controls": id, click: () => choose(name) }, name);
+  const tab = (name) => h("button", {
+    type: "button", role: "tab", "aria-controls": id, click: () => choose(name),
+  }, name);
   return h("div", { class: "panel" },
     h("div", { class: "bar" },
       h("div", { role: "tablist", "aria-label": "Language", keydown }, names.map(tab)),
@@ -229,8 +229,8 @@ function responsePanel(fields, operation, success) {
     status.className = ok ? "good" : "bad";
     facts.replaceChildren(fact);
     headers.replaceChildren(...shownHeaders.map(([name, value]) =>
-      h("div", {}, h("dt", {}, name), h("dd", {}, value),
-        name === "x-request-id" && copyButton("request id", () => value))));
+      h("div", {}, h("dt", {}, name), h("dd", {}, h("code", {}, value),
+        name === "x-request-id" && copyButton("request id", () => value)))));
     code.replaceChildren(...highlight(text));
   }
 

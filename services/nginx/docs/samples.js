@@ -1,7 +1,6 @@
 // Code samples: one function for each language tab, from a request to its text.
 
 /** Parse JSON with exact integers. The JavaScript sample shows the source of this function. */
-// prettier-ignore
 export const parse = (json) =>
   JSON.parse(
     json.replace(/"(\\.|[^"\\])*"|[-+.\w]+/g, (token) =>
@@ -44,11 +43,7 @@ function python({ method, url, headers, body }) {
     "request = Request(",
     `    ${quote(url)},`,
     `    method=${quote(method)},`,
-    block(
-      "    headers={",
-      each(headers, (name, value) => `        ${quote(name)}: ${quote(value)},`),
-      "    },",
-    ),
+    block("    headers={", each(headers, (...one) => `        ${one.map((part) => quote(part)).join(": ")},`), "    },"),
     body && `    data=${single(body)}.encode(),`,
     ")",
     "try:",
@@ -61,25 +56,22 @@ function python({ method, url, headers, body }) {
 
 function script({ method, url, headers, body, answer }, typed) {
   const integers = answer.some(([, { type }]) => type === "integer");
-  const types = { boolean: "boolean", integer: "number | bigint", number: "number", string: "string" };
+  const types = { integer: "number | bigint", number: "number", string: "string" };
   const members = answer.map(([name, { type }]) => `${name}: ${types[type] ?? "unknown"}`);
+  const annotation = typed ? `: { ${members.join("; ")} }` : "";
   return lines(
     integers && "// Integers beyond 2^53 become BigInt; JSON.parse alone would round them.",
     integers && `const parse = ${parse};`.replace("(json)", typed ? "(json: string)" : "(json)"),
     integers && "",
     `const response = await fetch(${quote(url)}, {`,
     `  method: ${quote(method)},`,
-    block(
-      "  headers: {",
-      each(headers, (name, value) => `    ${quote(name)}: ${quote(value)},`),
-      "  },",
-    ),
+    block("  headers: {", each(headers, (...one) => `    ${one.map((part) => quote(part)).join(": ")},`), "  },"),
     body && `  body: ${single(body)},`,
     "  signal: AbortSignal.timeout(5000),",
     "});",
     "const text = await response.text();",
     "if (response.ok) {",
-    `  const answer${typed ? `: { ${members.join("; ")} }` : ""} = ${integers ? "parse" : "JSON.parse"}(text);`,
+    `  const answer${annotation} = ${integers ? "parse" : "JSON.parse"}(text);`,
     "  console.log(answer);",
     "} else {",
     "  console.log(text);",

@@ -36,7 +36,7 @@ LANGUAGES: Final = [
 LARGEST: Final = str(2**63 - 1)
 SMALLEST: Final = str(-(2**63))
 # Every character that ends a string or a word in one of the languages.
-HOSTILE_KEY: Final = 'it\'s a "key" \\ ` $HOME %s'
+HOSTILE: Final = 'it\'s a "key" \\ ` $HOME %s'
 
 Sample = Callable[..., str]
 
@@ -86,12 +86,14 @@ def test_a_sample_prints_the_exact_sum(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(("field", "title"), [("key", "Forbidden"), ("a", "Unprocessable Content")])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_sample_prints_the_problem(sample: Sample, tmp_path: Path, language: str) -> None:
-    """A refusal's body is printed, and the key is quoted for the language."""
-    printed = run(language, sample(language, key=HOSTILE_KEY), tmp_path)
-    assert '"type":"/docs#forbidden"' in printed
-    assert "This API key is not valid." in printed
+def test_a_sample_prints_the_problem(
+    sample: Sample, tmp_path: Path, language: str, field: str, title: str
+) -> None:
+    """A refusal's body is printed, and typed text is quoted for the language."""
+    printed = run(language, sample(language, **{field: HOSTILE}), tmp_path)
+    assert f'"title":"{title}"' in printed
 
 
 def test_the_typescript_sample_is_the_javascript_sample_with_types(sample: Sample) -> None:

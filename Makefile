@@ -93,7 +93,7 @@ lint-code: $(VENV)/dev.stamp ## Check Python, shell scripts and YAML for style a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/packages .ci/run services/api/healthcheck \
-		services/nginx/bundle services/nginx/entrypoint \
+		services/nginx/entrypoint \
 		ops/stand-ins/collector/healthcheck ops/stand-ins/base-images
 	$(BIN)/yamllint --strict .
 	@$(DRAWN) | cmp -s - docs/arch_diagram.drawn || \
@@ -152,6 +152,11 @@ tour-recording: $(VENV)/all.stamp ## Record the tour in docs/tour.svg; needs a t
 	@$(BIN)/termtosvg docs/tour.svg --command '$(BIN)/zama tour' --screen-geometry 84x28 \
 		--template window_frame --min-frame-duration 50 --loop-delay 5000
 	@grep -q 'Your turn' docs/tour.svg
+
+.PHONY: screenshots
+screenshots: $(VENV)/all.stamp ## Take the developer portal's pictures in docs; needs Chromium
+	$(BIN)/pytest tests/portal -k looks_right
+	cp build/portal/*.png docs/
 
 .PHONY: slo
 slo: $(VENV)/run.stamp ## Generate the Prometheus rules from observability/slo.yaml
@@ -283,7 +288,6 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed versions of the dependencies, 
 	$(LOCK) -c requirements-all.txt $(PACKAGES) $(EMULATOR) --group aws -o requirements-aws.txt
 	$(LOCK) -c requirements-all.txt $(PACKAGES) --group run -o requirements-run.txt
 	$(LOCK) -c requirements-all.txt services/api/pyproject.toml -o services/api/requirements.txt
-	$(LOCK) --no-deps --group portal -o services/nginx/requirements.txt
 	$(LOCK) --group checkov -o terraform/requirements.txt
 	$(LOCK) --group clients -o tests/contract/requirements.txt
 	cd tests/contract && npm update --package-lock-only
@@ -297,8 +301,7 @@ permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; 
 .PHONY: setup
 setup: $(VENV)/all.stamp $(VENV)/checkov.stamp $(VENV)/contract.stamp ## Install everything that the other targets need
 
-$(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml \
-		services/nginx/bundle services/nginx/requirements.txt
+$(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 		"Python 3.11 or newer is required, but this is " + sys.version.split()[0] + \
 		". Choose another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -306,7 +309,6 @@ $(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyprojec
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --require-hashes -r requirements-run.txt
 	@$(PIP) --no-deps --no-build-isolation -e services/api -e ops
-	@services/nginx/bundle $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp

@@ -10,7 +10,7 @@ NAMES: Final = (
     *("Alertmanager", "Checkov", "Chromium", "CloudWatch", "CodeDeploy", "Cosign", "Debian"),
     *("Docker", "Dockerfile", "Fargate", "FastAPI", "GitHub", "Grafana", "Granian", "Graphviz"),
     *("JavaScript", "MiniStack", "nginx", "OpenAPI", "OpenTelemetry", "Playwright", "Prometheus"),
-    *("Python", "Sigstore", "Swagger UI", "Terraform", "WSGI"),
+    *("Python", "Sigstore", "Terraform", "WSGI"),
 )
 _CODE: Final = re.compile(
     r"^ *```.*?^ *```|`[^`\n]*`|\]\([^)]*\)|<https?:[^>]*>", re.MULTILINE | re.DOTALL

@@ -1,8 +1,10 @@
 """Every row of the contract's two tables, through the gateway."""
 
+import gzip
 import http.client
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -110,6 +112,21 @@ def test_the_developer_page_is_public_and_loads_only_local_files(pair: Pair) -> 
     for path in references:
         assert path.startswith("/")
         assert send(pair.gateway.url, path=path).status == 200
+
+
+def test_the_portals_files_are_sent_compressed(processes: ProcessStack, nginx: str) -> None:
+    """With `gzip_static`, a client that accepts it gets the same file compressed."""
+    built_with = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True).stderr
+    gateway = processes.start_gateway(processes.start_api())
+    for path in ("/docs", "/docs/docs.css", "/docs/docs.js", "/docs/samples.js", "/openapi.json"):
+        plain = send(gateway.url, path=path)
+        answer = send(gateway.url, path=path, headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["content-type"] == plain.headers["content-type"]
+        if "--with-http_gzip_static_module" in built_with:
+            assert answer.headers["content-encoding"] == "gzip"
+            assert gzip.decompress(answer.body) == plain.body
+        else:
+            assert answer.body == plain.body
 
 
 # --- Errors ---------------------------------------------------------------------------------------

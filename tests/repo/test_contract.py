@@ -245,7 +245,7 @@ def test_every_problem_is_explained() -> None:
 
 def test_the_problems_shown_are_real() -> None:
     """One problem is shown in full, and each entry has a real title, status and detail."""
-    entry = r'<section id="([a-z-]+)">\n    <h3>(\d+) (.*?)</h3>.*?<pre><code>(.*?)</code></pre>'
+    entry = r'<section id="([a-z-]+)"><h3>(\d+) (.*?)</h3>.*?<pre><code>(.*?)</code></pre>'
     shown = [
         {"type": f"/docs#{slug}", "title": title, "status": int(status), "detail": detail}
         for slug, status, title, detail in re.findall(entry, PAGE, re.DOTALL)
@@ -259,6 +259,21 @@ def test_the_problems_shown_are_real() -> None:
     ]
     for problem in (*shown, json.loads(whole)):
         assert {**problem, "request_id": ""} in real
+
+
+def test_the_limits_shown_are_the_configured_ones() -> None:
+    """Rate, burst and body size on the page are the gateway's defaults."""
+    entrypoint = (GATEWAY / "entrypoint").read_text()
+    nginx = (GATEWAY / "nginx.conf").read_text()
+    rate, burst = (
+        int(re.findall(rf"^ *{name}=\$\{{{name}:-(\d+)\}}$", entrypoint, re.MULTILINE)[0])
+        for name in ("RATE_LIMIT", "RATE_BURST")
+    )
+    kibibytes = int(re.findall(r"client_max_body_size (\d+)k;", nginx)[0])
+    page = " ".join(PAGE.split())
+    assert f"<strong>{rate} requests a second</strong>, and a burst of {burst} more" in page
+    assert f"<strong>{kibibytes} KiB</strong> ({kibibytes * 1024} bytes)" in page
+    assert f'RateLimit-Policy: "default";q={rate};w=1' in page
 
 
 def test_the_page_has_unique_ids() -> None:

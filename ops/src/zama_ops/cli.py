@@ -7,7 +7,7 @@ import typer
 from zama_ops.delivery import deploy, drift, images
 from zama_ops.delivery.rehearse import rehearse
 from zama_ops.local import aws_local, drill
-from zama_ops.local.new import new
+from zama_ops.local.new import new  # only here
 from zama_ops.local.up import up
 from zama_ops.service import keys
 from zama_ops.service.load import load
@@ -50,7 +50,7 @@ app = typer.Typer(
 app.command(rich_help_panel=_HERE)(up)
 app.add_typer(aws_local.app, name="aws-local", rich_help_panel=_HERE)
 app.add_typer(drill.app, name="drill", rich_help_panel=_HERE)
-app.command(rich_help_panel=_HERE)(new)
+app.command(rich_help_panel=_HERE)(new)  # only here
 
 app.command(rich_help_panel=_RUNNING)(status)
 app.add_typer(keys.app, name="keys", rich_help_panel=_RUNNING)

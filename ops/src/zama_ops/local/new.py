@@ -44,12 +44,12 @@ _FILES_ONLY_HERE: Final = (
 # The lines between two marks, or up to the end of the file, are left out or replaced:
 #     <!-- only here; in a copy: The text in their place. -->
 #     <!-- /only here -->
-# And a text can be only in a copy: <!-- in a copy: The text. -->
+# And a line can be only in a copy: <!-- in a copy: The line. --> or, in code, # in a copy: the line
 _MARKS: Final = (
     (r"(?ms)^<!-- only here -->\n.*?(?:^<!-- /only here -->\n\n?|\Z)", ""),
     (r"(?ms)^<!-- only here; in a copy: (.*?) -->\n.*?(?:^<!-- /only here -->\n|\Z)", r"\1\n"),
     (r"(?m)^.* (?:# only here|<!-- only here -->)\n", ""),
-    (r"<!-- in a copy: (.*?) -->", r"\1"),
+    (r"(?m)^(?:<!--|#) in a copy: (.*?)(?: -->)?$", r"\1"),
 )
 
 # --- The operation's spellings --------------------------------------------------------------------
@@ -61,10 +61,14 @@ _SPELLINGS: Final = (
     (r"\bAddend", "Operand"),
     (r"\badd(?=\(operands)|(?<=-sum-)add\b|(?<=operationId: )add\b", "{name}"),
     (r'(?<="operationId": ")add\b|(?<="/sum": )add\b|(?<=[Ss]um, )add\b', "{name}"),
-    (r"\b(a|the|their|exact|65-bit) sum\b(?!\()", r"\1 result"),
+    (r"\b([Aa]|[Tt]he|their|exact|65-bit) sum\b(?!\()", r"\1 result"),
     (r"(?<=[\w%|] )sums\b", "requests"),
     (r"(def |func |[._])sum\(", r"\1{name}("),
-    (r"(?<![A-Za-z0-9])(?<!seconds_)(?<!\}_)sum(?![A-Za-z0-9(]| by\b|_over_time)", "{name}"),
+    # A word or a part of a name; "\n" can precede it.
+    (
+        r"(?:(?<![A-Za-z0-9])(?<!seconds_)(?<!\}_)|(?<=\\n))sum(?![A-Za-z0-9(]| by\b|_over_time)",
+        "{name}",
+    ),
     # CloudWatch's statistic is "Sum".
     (r'(?<![A-Za-z0-9"])Sum(?![A-Za-z0-9])|(?<=")Sum(?=":)', "{Name}"),
     (r"(?<![A-Za-z0-9])SUM(?![A-Za-z0-9])", "{NAME}"),

@@ -82,7 +82,7 @@ def apply_differences(copy: Checkout) -> None:
             name, _, lines = part.partition("\n")
             for change in re.findall(r"(?:^-.*\n)+(?:^\+.*(?:\n|\Z))+", lines, re.MULTILINE):
                 old, new = (
-                    "".join(re.findall(rf"^{sign}(.*\n?)", change, re.MULTILINE)) for sign in "-+"
+                    "".join(re.findall(rf"^\{sign}(.*\n?)", change, re.MULTILINE)) for sign in "-+"
                 )
                 copy.edit(name, old.rstrip("\n"), new.rstrip("\n"))
 

@@ -109,7 +109,7 @@ def test_a_copy_is_a_working_service(tmp_path: Path) -> None:
     succeed(copy, ".venv/bin/ruff", "check", "--quiet", "--fix-only")
     succeed(copy, ".venv/bin/ruff", "format", "--quiet")
     succeed(copy, ".venv/bin/ruff", "check")
-    # These depend on the names, and on what the copy leaves out.
+    # These depend on the names, and on the parts that the copy leaves out.
     own = ("tests/repo", "tests/docs/test_links.py", "tests/operate/test_keyring.py")
     succeed(copy, ".venv/bin/pytest", "-q", *own)
     with running(copy) as (url, call):

@@ -31,7 +31,7 @@ _RESERVED: Final = {
     *dir(builtins),
 }
 
-# --- What a copy does not have --------------------------------------------------------------------
+# --- Left out of a copy ---------------------------------------------------------------------------
 
 _FILES_ONLY_HERE: Final = (
     "bench/results/20*",
@@ -39,8 +39,8 @@ _FILES_ONLY_HERE: Final = (
     "ops/src/zama_ops/local/new.py",
     "tests/docs/test_golden_path.py",
 )
-# In the other files, marks show what is only true of this repository. A line that ends with the
-# mark is left out:        a line <!-- only here -->        or, in code,        line  # only here
+# In the other files, marks show the text that is only true of this repository. A line that ends
+# with the mark is left out:    a line <!-- only here -->    or, in code,    line  # only here
 # The lines between two marks, or up to the end of the file, are left out or replaced:
 #     <!-- only here; in a copy: The text in their place. -->
 #     <!-- /only here -->

@@ -26,7 +26,9 @@ _OLD_NAME: Final = "zama"
 _OPERATION: Final = re.compile(r"[a-z]{2,20}")
 _RESERVED: Final = {
     *("docs", "healthz", "metrics", "openapi", "readyz"),  # the gateway's other paths
-    *("operand", "operands", "request"),  # names beside it in the code
+    # Names beside it in the code.
+    *("final", "json", "mapping", "operand", "operands"),
+    *("pytest", "request", "response", "service"),
     *keyword.kwlist,
     *dir(builtins),
 }

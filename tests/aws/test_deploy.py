@@ -93,7 +93,7 @@ def assert_harmless(deployment: Deployment, workflow: Workflow) -> None:
 def test_a_deployment_applies_the_saved_plan_or_nothing(
     minimal: Deployment, tmp_path: Path
 ) -> None:
-    """A good release is recorded, drift is found, and a release with wrong sums is rolled back."""
+    """A good release is recorded, drift is found, and a wrong release is rolled back."""
     workflow = Workflow(minimal, tmp_path / "checkout")
     first = workflow.checkout.git("rev-parse", "HEAD")
     good = first[:7]

@@ -28,7 +28,7 @@ def test_an_operation_is_added_as_described(checkout: Checkout) -> None:
 
     contract = checkout.path / "services/api/openapi.yaml"
     contents = yaml.safe_load(contract.read_text())
-    path = yaml.safe_load(yaml.safe_dump(contents["paths"]["/sum"]).replace("Sum", "Difference"))
+    path = yaml.safe_load(yaml.safe_dump(contents["paths"]["/sum"]).replace("/Sum", "/Difference"))
     answer = path["post"]["responses"]["200"]["content"]["application/json"]
     answer["examples"] = {"small": {"value": {"difference": -38}}}
     path["post"]["operationId"] = "postDifference"

@@ -47,7 +47,7 @@ def test_a_post_to_an_api_that_dies_is_retried(processes: ProcessStack) -> None:
 
 
 def test_a_killed_api_causes_problems_until_it_returns(processes: ProcessStack) -> None:
-    """Callers get 502 or 503 with Retry-After, and sums within a second of its return."""
+    """Callers get 502 or 503 with Retry-After, and the sum within a second of its return."""
     pair = processes.start(**UNLIMITED)
     with constant_load(pair.gateway.url) as load:
         time.sleep(0.3)

@@ -52,7 +52,7 @@ def test_every_panel_has_data(sandbox: Sandbox, expression: str) -> None:
     "rule", RECORDINGS, ids=lambda rule: f"{rule['record']}-{rule['labels']['objective']}"
 )
 def test_every_recording_has_data(sandbox: Sandbox, rule: dict[str, Any]) -> None:
-    """Every window has data, including the sums of shorter windows."""
+    """Every window has data, including the windows that add up shorter ones."""
     name = f'{rule["record"]}{{objective="{rule["labels"]["objective"]}"}}'
     wait_until(lambda: ask(sandbox, name), name, seconds=30)
 

@@ -7,7 +7,7 @@ import typer
 from zama_ops.delivery import deploy, drift, images
 from zama_ops.delivery.rehearse import rehearse
 from zama_ops.local import aws_local, drill
-from zama_ops.local.new import new
+from zama_ops.local.new import new  # only here
 from zama_ops.local.tour import tour
 from zama_ops.local.up import up
 from zama_ops.service import keys
@@ -52,7 +52,7 @@ app.command(rich_help_panel=_HERE)(up)
 app.command(rich_help_panel=_HERE)(tour)
 app.add_typer(aws_local.app, name="aws-local", rich_help_panel=_HERE)
 app.add_typer(drill.app, name="drill", rich_help_panel=_HERE)
-app.command(rich_help_panel=_HERE)(new)
+app.command(rich_help_panel=_HERE)(new)  # only here
 
 app.command(rich_help_panel=_RUNNING)(status)
 app.add_typer(keys.app, name="keys", rich_help_panel=_RUNNING)

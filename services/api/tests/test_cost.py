@@ -16,7 +16,7 @@ MOST_CALLS_OF_THE_JOURNAL: Final = 4
 
 
 def test_a_sum_takes_few_calls() -> None:
-    """A sum stays within the limits while it is answered, and later in the journal."""
+    """A request stays within the limits while it is answered, and later in the journal."""
     body = b'{"a": 2, "b": 40}'
     environs = [
         {

@@ -68,7 +68,7 @@ def test_a_bucket_includes_its_bound(metrics: Metrics, finished: Finished, bound
 
 
 def test_the_histogram_is_cumulative_and_in_seconds(metrics: Metrics, finished: Finished) -> None:
-    """A bucket includes the shorter ones, and each route has its own sum and count."""
+    """A bucket includes the shorter ones, and each route has its own total time and count."""
     metrics.observe([finished(duration_ms=took) for took in (0.05, 0.2, 0.2, 5_000)])
     metrics.observe([finished(route="/healthz", duration_ms=30)])
 

@@ -55,7 +55,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> MakeServe:
     return replace
 
 
-def add(application: WSGIApplication) -> bytes:
+def call(application: WSGIApplication) -> bytes:
     """Send one request to the application, as a server would."""
     environ = {
         "REQUEST_METHOD": "POST",
@@ -93,7 +93,7 @@ def test_a_stopped_service_exits_with_0(
 ) -> None:
     """A batch process logs its requests and then its stop, and exits with 0."""
     answers = []
-    serving(lambda application: answers.append(add(application)))
+    serving(lambda application: answers.append(call(application)))
 
     assert service.main() == 0
     assert answers == [b'{"sum":42}']
@@ -118,7 +118,7 @@ def test_the_environment_is_empty_when_requests_arrive(
     """The key is required, and no environ, child process or log line shows it."""
     environ |= {"API_KEY": KEY, "REQUIRE_API_KEY": "true", "PATH": "/bin"}
     seen = []
-    serving(lambda application: seen.append((json.loads(add(application))["status"], {**environ})))
+    serving(lambda application: seen.append((json.loads(call(application))["status"], {**environ})))
 
     assert service.main() == 0
     assert seen == [(401, {})]
@@ -170,7 +170,7 @@ def test_settings_limit_the_log(
 ) -> None:
     """Settings can turn off access lines and all entries below a warning."""
     environ[name] = value
-    serving(lambda application: (add(application), None)[1])
+    serving(lambda application: (call(application), None)[1])
 
     assert service.main() == 0
     assert events(capfd) == expected
@@ -203,7 +203,7 @@ def test_finished_requests_are_logged_even_after_a_crash(
     """A crash keeps its exception, and every finished request is logged."""
 
     def fail(application: WSGIApplication) -> None:
-        add(application)
+        call(application)
         raise error
 
     serving(fail)

@@ -64,7 +64,7 @@ def plan(
         with variables(release) as words:
             service.run("plan", f"-out={_SAVED}", *words)
         (PLAN / "plan.txt").write_text(service.ask("show", "-no-color", str(_SAVED)))
-        release = replace(release, plan=_sum())
+        release = replace(release, plan=_checksum())
         (PLAN / "release.json").write_text(json.dumps(asdict(release), indent=2) + "\n")
     notes.print(f"The plan is in {PLAN.relative_to(ROOT)}. Apply it with `zama deploy apply`.")
 
@@ -80,7 +80,7 @@ def _digests(text: str) -> dict[str, str] | None:
         raise CommandError(f"IMAGE_DIGESTS is {text!r}; expected {example}.") from None
 
 
-def _sum() -> str:
+def _checksum() -> str:
     return hashlib.sha256(_SAVED.read_bytes()).hexdigest()
 
 
@@ -187,7 +187,7 @@ def _read_release() -> Release:
         ) from None
     if release.commit != commit():
         raise CommandError(f"The plan is for {release.commit}, but {commit()} is checked out.")
-    if release.plan != _sum():
+    if release.plan != _checksum():
         raise CommandError(
             "build/plan/tfplan does not match the checksum in release.json. Plan again."
         )

@@ -1,6 +1,6 @@
 """Replaces functions of other packages.
 
-An AttributeError means that the installed version lacks what is replaced, or has what is added.
+An AttributeError means that the installed version lacks a function to replace, or already has one to add.
 """
 
 import functools

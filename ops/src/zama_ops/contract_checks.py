@@ -51,7 +51,7 @@ def caller(
 def key_for(url: str) -> str:
     """Return API_KEY; if it is unset and the URL is local, return the example key.
 
-    A missing key, and one that cannot be sent, end the command with a message and exit code 2.
+    A key that is missing or cannot be sent ends the command with a message and exit code 2.
     """
     key = os.environ.get("API_KEY", "")
     if not key and urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}:

@@ -19,7 +19,7 @@ from zama_ops.paths import BUILD
 from zama_ops.terraform import Profile, Terraform, with_backend
 
 _RECORDS: Final = "service/deployments/"
-# ci.yml, deploy.yml and drift.yml share one state: whoever comes second waits for the first.
+# ci.yml, deploy.yml and drift.yml share one state, so each waits for the others.
 _LOCK_TIMEOUT: Final = "10m"
 
 
@@ -27,7 +27,7 @@ _LOCK_TIMEOUT: Final = "10m"
 class Release:
     """A commit's configuration with a commit's images.
 
-    `digests` is None if the registry has none; `plan` is the SHA-256 of the saved plan.
+    `digests` is None if the registry has no digests; `plan` is the SHA-256 of the saved plan.
     """
 
     commit: str

@@ -70,7 +70,7 @@ def test_an_integer_of_400_digits_is_refused(part: Part) -> None:
     body = b'{"a": %s, "b": 1}' % (b"9" * 400)
     response = exchange(part.url, with_body(body))
     assert status(response) == 422
-    assert b"$.a" in response
+    assert b'"pointer":"/a"' in response
 
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

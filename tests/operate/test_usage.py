@@ -150,7 +150,7 @@ def test_a_key_that_cannot_be_sent_is_one_line(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["new", "orders", "/dev/null/orders"], "The copy cannot be written: "),
+        (["new", "orders", "/dev/null/orders"], "/dev/null/orders cannot be written: "),
         pytest.param(
             ["load", "http://localhost", "--json", "--report", "/dev/null/load"],
             "The report cannot be written: ",

@@ -1,6 +1,7 @@
 """Replaces functions of other packages.
 
-An AttributeError means that the installed version lacks a function to replace, or already has one to add.
+An AttributeError means that the installed version lacks a function to replace, or already has one
+to add.
 """
 
 import functools

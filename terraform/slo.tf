@@ -72,13 +72,20 @@ resource "aws_cloudwatch_metric_alarm" "burn_rate" {
   treat_missing_data  = "notBreaching"
 
   metric_query {
-    id    = "share"
-    label = "Share of bad requests"
-    expression = join("", [
-      "IF(${local.counted[each.value.objective].bad} >= ${each.value.least}, ",
-      "${local.counted[each.value.objective].bad} / ${local.counted[each.value.objective].every}, 0)",
-    ])
+    id          = "share"
+    label       = "Share of bad requests"
+    expression  = "IF(bad >= ${each.value.least}, bad / every, 0)"
     return_data = true
+  }
+
+  # `zama status` adds these up over the objective's window to get the rest of the budget.
+  metric_query {
+    id         = "bad"
+    expression = local.counted[each.value.objective].bad
+  }
+  metric_query {
+    id         = "every"
+    expression = local.counted[each.value.objective].every
   }
 
   dynamic "metric_query" {

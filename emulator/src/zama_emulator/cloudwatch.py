@@ -144,7 +144,15 @@ def _value(alarm: dict[str, Any], number: int) -> float | None:
     known: dict[str, Any] = {
         one["Id"]: _statistic(one["MetricStat"], number) for one in metrics if "MetricStat" in one
     }
-    (expression,) = (one["Expression"] for one in metrics if "Expression" in one)
+    # The returned expression comes last, because it can use the others.
+    expressions = [one for one in metrics if "Expression" in one]
+    for one in sorted(expressions, key=lambda one: one.get("ReturnData", True)):
+        known[one["Id"]] = value = _calculate(one["Expression"], known)
+    return value
+
+
+def _calculate(expression: str, known: dict[str, Any]) -> float | None:
+    """Return the value of metric math, given the values that it names; None if it has none."""
     functions = {
         "FILL": lambda value, other: other if value is None else value,
         "IF": lambda condition, then, other: then if condition else other,
@@ -155,6 +163,48 @@ def _value(alarm: dict[str, Any], number: int) -> float | None:
         return float(eval(expression, {"__builtins__": {}}, {**functions, **known}))  # noqa: S307
     except (TypeError, ZeroDivisionError):
         return None
+
+
+def get_metric_data(
+    original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
+) -> Any:
+    """A query can be an expression of metrics, which is calculated for each period.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+    """
+    if not (is_cbor or is_json):
+        return original(params, body, is_cbor, is_json)
+    queries = body["MetricDataQueries"]
+    metrics = [{**one, "ReturnData": True} for one in queries if "MetricStat" in one]
+    _, _, answer = original(params, {**body, "MetricDataQueries": metrics}, False, True)
+    results = {one["Id"]: one for one in json.loads(answer)["MetricDataResults"]}
+    series = {
+        name: dict(zip(one["Timestamps"], one["Values"], strict=True))
+        for name, one in results.items()
+    }
+    moments = sorted({moment for values in series.values() for moment in values})
+    for one in queries:
+        if "Expression" in one:
+            values = [
+                (
+                    moment,
+                    _calculate(one["Expression"], {n: v.get(moment) for n, v in series.items()}),
+                )
+                for moment in moments
+            ]
+            known = [(moment, value) for moment, value in values if value is not None]
+            results[one["Id"]] = {
+                "Id": one["Id"],
+                "Label": one.get("Label", one["Id"]),
+                "Timestamps": [moment for moment, _ in known],
+                "Values": [value for _, value in known],
+                "StatusCode": "Complete",
+            }
+    shown = [results[one["Id"]] for one in queries if one.get("ReturnData", True)]
+    if is_cbor:
+        shown = [cloudwatch._cbor_metric_data_result(one) for one in shown]
+        return cloudwatch._cbor_ok({"MetricDataResults": shown})
+    return cloudwatch._json_ok({"MetricDataResults": shown})
 
 
 def _statistic(stat: dict[str, Any], number: int) -> float | None:

@@ -137,7 +137,7 @@ def _alarms(prefix: str) -> list[dict[str, Any]]:
 def _budgets(prefix: str, alarms: list[dict[str, Any]]) -> dict[str, float | None]:
     """Return the share of each error budget that is left; None if there is no data.
 
-    It uses the queries of the alarms in terraform/slo.tf, over the whole window.
+    The alarms in terraform/slo.tf have the queries: bad requests, and all that count.
     """
     levels = ServiceLevels.load()
     days = int(levels.window.removesuffix("d"))
@@ -152,9 +152,11 @@ def _budgets(prefix: str, alarms: list[dict[str, Any]]) -> dict[str, float | Non
 
 def _left(objective: Objective, metrics: list[dict[str, Any]], days: int) -> float | None:
     queries = [
-        {"Id": one["Id"], "MetricStat": {**one["MetricStat"], "Period": _DAY_SECONDS}}
+        {"Id": one["Id"], "Expression": one["Expression"], "ReturnData": True}
+        if "Expression" in one
+        else {**one, "MetricStat": {**one["MetricStat"], "Period": _DAY_SECONDS}}
         for one in metrics
-        if "MetricStat" in one
+        if one["Id"] != "share"
     ]
     now = datetime.now(UTC)
     with client("cloudwatch") as cloudwatch:
@@ -162,13 +164,7 @@ def _left(objective: Objective, metrics: list[dict[str, Any]], days: int) -> flo
             MetricDataQueries=queries, StartTime=now - timedelta(days=days), EndTime=now
         )["MetricDataResults"]
     counted = {one["Id"]: sum(one["Values"]) for one in results}
-    if objective.threshold_seconds is None:
-        bad = counted["target_errors"] + counted["load_balancer_errors"]
-        every = counted["requests"] + counted["load_balancer_errors"]
-    else:
-        bad = counted["answers"] - counted["quick"]
-        every = counted["answers"]
-    return 1 - bad / every / objective.budget if every else None
+    return 1 - counted["bad"] / counted["every"] / objective.budget if counted["every"] else None
 
 
 def _minute(moment: datetime) -> str:

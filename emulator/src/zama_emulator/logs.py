@@ -46,6 +46,12 @@ def delete(given: dict[str, Any]) -> Any:
     return json_response({"success": bool(_definitions.pop(given["queryDefinitionId"], None))})
 
 
+def associate_key(given: dict[str, Any]) -> Any:
+    """Set a log group's key, or remove it if none is given."""
+    cloudwatch_logs._log_groups[given["logGroupName"]]["kmsKeyId"] = given.get("kmsKeyId")
+    return json_response({})
+
+
 # --- Queries --------------------------------------------------------------------------------------
 
 

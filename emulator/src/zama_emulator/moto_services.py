@@ -23,6 +23,19 @@ def list_scaling_tags(response: Any) -> str:
     return json.dumps({"Tags": _scaling_tags.get(response._get_param("ResourceARN"), {})})
 
 
+def tag_scaling(response: Any) -> str:
+    tags = _scaling_tags.setdefault(response._get_param("ResourceARN"), {})
+    tags |= response._get_param("Tags")
+    return "{}"
+
+
+def untag_scaling(response: Any) -> str:
+    tags = _scaling_tags.get(response._get_param("ResourceARN"), {})
+    for key in response._get_param("TagKeys"):
+        tags.pop(key, None)
+    return "{}"
+
+
 def create_with_key(original: Any, response: Any) -> str:
     answer: str = original(response)
     _metrics_keys[json.loads(answer)["workspaceId"]] = response._get_param("kmsKeyArn")

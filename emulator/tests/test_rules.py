@@ -39,3 +39,16 @@ def test_the_calls_without_the_fault_are_accepted(world: World, known: list[Case
     """The calls that the rules judge, unchanged."""
     for case in known:
         world.account.call(case.service, case.operation, case.given)
+
+
+def test_a_deployment_group_can_be_changed(world: World) -> None:
+    """Moto lacks this call, which Terraform makes if an attribute of the group changes."""
+    names = {"applicationName": "used", "currentDeploymentGroupName": "used"}
+    world.account.call(
+        "codedeploy",
+        "UpdateDeploymentGroup",
+        {**names, "deploymentConfigName": "CodeDeployDefault.ECSAllAtOnce"},
+    )
+    given = {"applicationName": "used", "deploymentGroupName": "used"}
+    found = world.account.call("codedeploy", "GetDeploymentGroup", given)["deploymentGroupInfo"]
+    assert found["deploymentConfigName"] == "CodeDeployDefault.ECSAllAtOnce"

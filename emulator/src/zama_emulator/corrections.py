@@ -145,5 +145,6 @@ def _correct_moto() -> None:
         "delete": moto_services.delete_alert_manager,
     }.items():
         add(PrometheusServiceResponse, f"{action}_alert_manager_definition", method)
+    add(CodeDeployResponse, "update_deployment_group", moto_services.update_deployment_group)
     add(CodeDeployResponse, "delete_application", moto_services.delete_application)
     add(CodeDeployResponse, "delete_deployment_group", moto_services.delete_deployment_group)

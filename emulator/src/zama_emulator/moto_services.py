@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final
 
+from moto.core.utils import camelcase_to_underscores
+
 # By ARN.
 _scaling_tags: Final[dict[str, dict[str, str]]] = {}
 # By workspace.
@@ -70,6 +72,16 @@ def delete_alert_manager(response: Any) -> str:
 
 def delete_application(response: Any) -> str:
     response.codedeploy_backend.applications.pop(response._get_param("applicationName"), None)
+    return "{}"
+
+
+def update_deployment_group(response: Any) -> str:
+    groups = response.codedeploy_backend.deployment_groups[response._get_param("applicationName")]
+    group = groups[response._get_param("currentDeploymentGroupName")]
+    for name, value in json.loads(response.body).items():
+        # moto stores alarms in another form, and does not return them.
+        if name != "alarmConfiguration" and hasattr(group, camelcase_to_underscores(name)):
+            setattr(group, camelcase_to_underscores(name), value)
     return "{}"
 
 

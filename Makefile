@@ -292,6 +292,10 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed versions of the dependencies, 
 	$(LOCK) --group clients -o tests/contract/requirements.txt
 	cd tests/contract && npm update --package-lock-only
 
+.PHONY: rules
+rules: $(VENV)/aws.stamp ## Write the rules of the emulated AWS into emulator/README.md
+	@$(BIN)/python -m zama_emulator.rules.table
+
 .PHONY: permissions
 permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; needs Docker and terraform
 	@$(BIN)/python -m zama_ops.permissions

@@ -48,8 +48,9 @@ resource "aws_lb" "this" {
     }
   }
 
-  # Setting the attribute makes a test write, which fails without the policy.
-  depends_on = [aws_s3_bucket_policy.access_logs]
+  # Setting the attribute makes a test write, which fails without the policy. An internet-facing load
+  # balancer needs the gateway, which cannot be detached before the load balancer is gone.
+  depends_on = [aws_s3_bucket_policy.access_logs, aws_internet_gateway.this]
 }
 
 resource "aws_lb_target_group" "this" {

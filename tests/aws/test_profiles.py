@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Final
 
 from deployment import Deployment, on_production
+from stack import send
 from zama_ops.local.aws_local import PLANS
 from zama_ops.programs import wait_until
 
@@ -81,10 +83,19 @@ def test_codedeploy_accepts_the_deployment(deployment: Deployment) -> None:
     assert taken["revision"] == given["revision"]
 
 
-def test_destroy_leaves_nothing(deployment: Deployment) -> None:
-    """No resource is left in the state, and no container on this machine."""
+def test_destroy_leaves_nothing(deployment: Deployment, report: Callable[[str], None]) -> None:
+    """No resource is left in the state, and no container on this machine.
+
+    The emulator has checked each of Terraform's calls against AWS's models and rules.
+    """
     deployment.account.destroy(deployment.profile, **deployment.variables)
     assert '"resources": []' in deployment.account.state()
+    checks = json.loads(send(deployment.url, path="/_zama/checks").body)
+    assert checks["unknown"] == 0
+    report(
+        f"{deployment.profile}: {checks['calls']} calls validated and {checks['rules']} rules"
+        f" evaluated in {checks['seconds']:.1f} s of CPU; {checks['refused']} refused"
+    )
     wait_until(lambda: not deployment.containers(), "the containers are gone", seconds=90)
     # If a correction of the emulator fails in the background, these tests prove little.
     log = (deployment.account.directory / "emulator.log").read_text()

@@ -72,7 +72,9 @@ def test_production_code_needs_no_emulator_and_no_tests(name: str) -> None:
     assert "tests" not in texts
 
 
-@pytest.mark.parametrize("path", sorted(EMULATOR.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(EMULATOR.rglob("*.py")), ids=lambda path: str(path.relative_to(EMULATOR))
+)
 def test_the_emulator_is_independent_of_the_service(path: Path) -> None:
     """The emulator is a package for any service on ECS."""
     packages = {one.partition(".")[0] for one in imported(path)}

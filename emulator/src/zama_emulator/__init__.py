@@ -10,6 +10,9 @@ __version__ = "0.1.0"
 PORTS: Final = 3
 """The number of consecutive ports of an emulator: HTTP, HTTPS, moto."""
 
+CHECKS_PATH: Final = "/_zama/checks"
+"""Where the emulator counts its checks: calls validated, rules evaluated, calls refused."""
+
 ACCOUNT: Final = "000000000000"
 """The account id."""
 

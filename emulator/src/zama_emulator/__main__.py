@@ -14,9 +14,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from zama_emulator import ACCOUNT, PORTS, environment, grafana
+from zama_emulator import ACCOUNT, CHECKS_PATH, PORTS, environment, grafana
 
 _HOST: Final = "127.0.0.1"
+_JSON: Final = [("content-type", "application/json")]
 
 
 def main() -> None:
@@ -115,23 +116,27 @@ async def _serve(port: int, state: str | None) -> None:
 
 
 def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
+    from zama_emulator import strict
+
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await ministack(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if re.search(rb"/grafana/aws4_request", headers.get(b"authorization", b"")):
-            body = b""
-            while True:
-                message = await receive()
-                body += message.get("body", b"")
-                if not message.get("more_body"):
-                    break
-            status, answer = grafana.answer(scope["method"], scope["path"], body)
-            content = [(b"content-type", b"application/json")]
-            await send({"type": "http.response.start", "status": status, "headers": content})
-            await send({"type": "http.response.body", "body": answer})
+        if scope["path"] == CHECKS_PATH:
+            await _answer(send, 200, _JSON, json.dumps(vars(strict.counts)).encode())
             return
+        if b"/aws4_request" in headers.get(b"authorization", b""):
+            body = await _read(receive)
+            refused = strict.refuse(strict.asgi_request(scope, body))
+            if refused is not None:
+                await _answer(send, *refused)
+                return
+            if b"/grafana/aws4_request" in headers[b"authorization"]:
+                status, content = grafana.answer(scope["method"], scope["path"], body)
+                await _answer(send, status, _JSON, content)
+                return
+            receive = _again(body, receive)
         # MiniStack chooses a listener by the port in the Host header.
         if scope["scheme"] == "https":
             host = headers[b"host"].partition(b":")[0] + b":443"
@@ -145,6 +150,32 @@ def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
         await ministack(scope, receive, send)
 
     return application
+
+
+async def _read(receive: Any) -> bytes:
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _again(body: bytes, receive: Any) -> Callable[[], Any]:
+    """Return a function that returns the body once more, and then waits like `receive`."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return received
+
+
+async def _answer(send: Any, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    content = [(name.lower().encode(), value.encode()) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": content})
+    await send({"type": "http.response.body", "body": body})
 
 
 if __name__ == "__main__":

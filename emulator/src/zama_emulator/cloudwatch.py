@@ -152,7 +152,7 @@ def _value(alarm: dict[str, Any], number: int) -> float | None:
 
 
 def _calculate(expression: str, known: dict[str, Any]) -> float | None:
-    """Return the value of metric math, given the values that it names; None if it has none."""
+    """Return the value of metric math, given the values that it names, or None without data."""
     functions = {
         "FILL": lambda value, other: other if value is None else value,
         "IF": lambda condition, then, other: then if condition else other,

@@ -21,12 +21,24 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.codedeploy.responses import CodeDeployResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
 
-from zama_emulator import cloudwatch, ecs, iam, load_balancer, logs, moto_services, transport, waf
+from zama_emulator import (
+    cloudwatch,
+    ecs,
+    iam,
+    load_balancer,
+    logs,
+    moto_services,
+    rules,
+    strict,
+    transport,
+    waf,
+)
 from zama_emulator.patching import add, add_actions, answer_in_turn, replace
 
 
 def correct() -> None:
     """Apply all corrections and start the load balancers' health checks."""
+    rules.load()
     _correct_ministack()
     _correct_moto()
     replace(H11Protocol, "_send_h11_event", transport.head_with_body)
@@ -74,6 +86,8 @@ def _correct_ministack() -> None:
     add_actions(
         cloudwatch_logs,
         {
+            "AssociateKmsKey": logs.associate_key,
+            "DisassociateKmsKey": logs.associate_key,
             "PutQueryDefinition": logs.put,
             "DescribeQueryDefinitions": logs.describe,
             "DeleteQueryDefinition": logs.delete,
@@ -105,6 +119,7 @@ def _correct_ministack() -> None:
 
 
 def _correct_moto() -> None:
+    replace(DomainDispatcherApplication, "__call__", strict.wsgi)
     # Each request has a thread.
     answer_in_turn(DomainDispatcherApplication, "__call__")
     # The service is in MiniStack's ECS, which moto does not know.
@@ -113,6 +128,8 @@ def _correct_moto() -> None:
         ApplicationAutoScalingResponse, "register_scalable_target", moto_services.register_with_tags
     )
     add(ApplicationAutoScalingResponse, "list_tags_for_resource", moto_services.list_scaling_tags)
+    add(ApplicationAutoScalingResponse, "tag_resource", moto_services.tag_scaling)
+    add(ApplicationAutoScalingResponse, "untag_resource", moto_services.untag_scaling)
     replace(PrometheusServiceResponse, "create_workspace", moto_services.create_with_key)
     replace(PrometheusServiceResponse, "describe_workspace", moto_services.describe_with_key)
     path = "{0}/workspaces/(?P<workspace_id>[^/]+)/alertmanager/definition$"
@@ -124,5 +141,6 @@ def _correct_moto() -> None:
         "delete": moto_services.delete_alert_manager,
     }.items():
         add(PrometheusServiceResponse, f"{action}_alert_manager_definition", method)
+    add(CodeDeployResponse, "update_deployment_group", moto_services.update_deployment_group)
     add(CodeDeployResponse, "delete_application", moto_services.delete_application)
     add(CodeDeployResponse, "delete_deployment_group", moto_services.delete_deployment_group)

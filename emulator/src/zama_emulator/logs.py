@@ -46,6 +46,12 @@ def delete(given: dict[str, Any]) -> Any:
     return json_response({"success": bool(_definitions.pop(given["queryDefinitionId"], None))})
 
 
+def associate_key(given: dict[str, Any]) -> Any:
+    """Set a log group's key, or remove it if none is given."""
+    cloudwatch_logs._log_groups[given["logGroupName"]]["kmsKeyId"] = given.get("kmsKeyId")
+    return json_response({})
+
+
 def start_query(original: Original, given: dict[str, Any]) -> Any:
     """Queries can compare and count the fields of JSON lines; an unknown query is an error."""
     status, headers, body = original(given)

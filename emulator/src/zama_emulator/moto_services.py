@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final
 
+from moto.core.utils import camelcase_to_underscores
+
 # By ARN.
 _scaling_tags: Final[dict[str, dict[str, str]]] = {}
 # By workspace.
@@ -21,6 +23,19 @@ def register_with_tags(original: Any, response: Any) -> str:
 
 def list_scaling_tags(response: Any) -> str:
     return json.dumps({"Tags": _scaling_tags.get(response._get_param("ResourceARN"), {})})
+
+
+def tag_scaling(response: Any) -> str:
+    tags = _scaling_tags.setdefault(response._get_param("ResourceARN"), {})
+    tags |= response._get_param("Tags")
+    return "{}"
+
+
+def untag_scaling(response: Any) -> str:
+    tags = _scaling_tags.get(response._get_param("ResourceARN"), {})
+    for key in response._get_param("TagKeys"):
+        tags.pop(key, None)
+    return "{}"
 
 
 def create_with_key(original: Any, response: Any) -> str:
@@ -57,6 +72,16 @@ def delete_alert_manager(response: Any) -> str:
 
 def delete_application(response: Any) -> str:
     response.codedeploy_backend.applications.pop(response._get_param("applicationName"), None)
+    return "{}"
+
+
+def update_deployment_group(response: Any) -> str:
+    groups = response.codedeploy_backend.deployment_groups[response._get_param("applicationName")]
+    group = groups[response._get_param("currentDeploymentGroupName")]
+    for name, value in json.loads(response.body).items():
+        # moto stores alarms in another form, and does not return them.
+        if name != "alarmConfiguration" and hasattr(group, camelcase_to_underscores(name)):
+            setattr(group, camelcase_to_underscores(name), value)
     return "{}"
 
 

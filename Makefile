@@ -61,7 +61,8 @@ BESIDE ?= --numprocesses 4 --dist loadscope --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: test
-test: test-api test-parts ## Run all tests that need only Python
+test: ## Run all tests that need only Python
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-api test-parts
 
 # Separate, because measuring coverage slows down every test in a run.
 .PHONY: test-api

@@ -85,8 +85,8 @@ _FIGURES: Final = pytest.StashKey[list[str]]()
 # the next keep the processor busy.
 _FIRST: Final = (
     *("/docs/test_readme.py", "/aws/test_documented.py", "/aws/test_deploy.py", "/mutations/"),
-    *("/test_lifecycle.py", "/test_hostile.py", "/aws/", "/test_replacement.py", "/delivery/"),
-    *("/test_schema.py", "/gateway/"),
+    *("/test_lifecycle.py", "/test_hostile.py", "/test_tour.py", "/aws/", "/test_replacement.py"),
+    *("/delivery/", "/test_schema.py", "/gateway/"),
 )
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")

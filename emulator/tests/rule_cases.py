@@ -150,7 +150,7 @@ def _cloudwatch(w: World) -> Iterator[Case]:
         missing_data={"TreatMissingData": "zero"},
         low_samples={"EvaluateLowSampleCountPercentile": "ignore"},
         one_query_returns_data=maths({}, {"ReturnData": True}),
-        query_ids=maths({"Id": "Sum"}),
+        query_ids=maths({"Id": "Upper"}),
         query_is_metric_or_expression=maths({"Expression": ...}),
         expression_ids=maths({"Expression": "FILL(m2, 0)"}),
         alarm_metrics=maths(Metrics=[{"Id": f"m{n}", "MetricStat": {"Metric": {"Namespace": "a", "MetricName": "b"}, "Period": 60, "Stat": "Sum"}, "ReturnData": n == 0} for n in range(11)]),

@@ -31,14 +31,18 @@ class Operator:
         ecs.create_cluster(clusterName=PREFIX)
         arn = f"arn:aws:ssm:eu-west-1:000000000000:parameter{PARAMETER}"
         containers = [
-            {"name": "api", "image": "api:1a2b3c4"},
+            {"name": "api", "image": "api:1a2b3c4", "memory": 128},
             {
                 "name": "nginx",
                 "image": "nginx:1a2b3c4",
+                "memory": 128,
                 "secrets": [{"name": "API_KEYS", "valueFrom": arn}],
             },
         ]
-        ecs.register_task_definition(family=PREFIX, containerDefinitions=containers)
+        role = "arn:aws:iam::000000000000:role/execution"
+        ecs.register_task_definition(
+            family=PREFIX, executionRoleArn=role, containerDefinitions=containers
+        )
         ecs.create_service(
             cluster=PREFIX, serviceName=PREFIX, taskDefinition=PREFIX, desiredCount=0
         )
@@ -239,6 +243,8 @@ def test_keys_over_the_size_limit_are_refused_before_writing(operator: Operator)
     assert len(parse(operator.text())) == 56
     # Later changes keep the advanced tier.
     assert operator.keys("issue", "and-another")[0] == 0
+    # It cannot become a standard one again.
+    operator.ssm.delete_parameter(Name=PARAMETER)
 
 
 def test_a_stale_lock_is_reported_with_the_command_to_remove_it(operator: Operator) -> None:

@@ -184,3 +184,19 @@ def test_a_missing_git_is_one_line(tmp_path: Path) -> None:
         1,
         "zama: There is no git on the PATH: install git.\n",
     )
+
+
+def test_a_directory_that_cannot_be_written_is_one_line() -> None:
+    """It is named, with the system's reason."""
+    done = begin("orders", Path("/dev/null/orders"))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "zama: /dev/null/orders cannot be written: Not a directory.\n",
+    )
+
+
+def test_a_copy_needs_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An unpacked archive does not say which files belong to the repository."""
+    monkeypatch.setattr(new, "ROOT", tmp_path)
+    with pytest.raises(CommandError, match=f"{tmp_path} is not a git checkout. Clone"):
+        new.copy("orders", tmp_path / "orders")

@@ -150,7 +150,6 @@ def test_a_key_that_cannot_be_sent_is_one_line(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["new", "orders", "/dev/null/orders"], "/dev/null/orders cannot be written: "),
         pytest.param(
             ["load", "http://localhost", "--json", "--report", "/dev/null/load"],
             "The report cannot be written: ",
@@ -166,11 +165,3 @@ def test_a_key_that_cannot_be_sent_is_one_line(monkeypatch: pytest.MonkeyPatch, 
 def test_a_file_that_cannot_be_written_is_one_line(words: list[str], message: str) -> None:
     """It is noticed before the work begins."""
     assert told(words, 1).startswith(f"zama: {message}")
-
-
-def test_a_copy_needs_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An unpacked archive does not say which files belong to the repository."""
-    monkeypatch.setattr("zama_ops.local.new.ROOT", tmp_path)
-    assert told(["new", "orders", str(tmp_path / "orders")], 1) == (
-        f"zama: {tmp_path} is not a git checkout. Clone the repository, and run the command there."
-    )

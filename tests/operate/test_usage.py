@@ -1,6 +1,5 @@
 """Commands report bad input, missing settings and services that do not answer in one line."""
 
-from pathlib import Path
 from typing import Final
 
 import pytest

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from conftest import CONTRACT_TOOLS
 from readme import block
 from stack import KEY, Pair, ProcessStack
 from zama_ops.paths import ROOT
+from zama_ops.programs import complete
 
 # Ten seconds on an idle machine, minutes on a busy one.
 pytestmark = [pytest.mark.needs("npm"), pytest.mark.timeout(300)]
@@ -74,14 +74,7 @@ def samples(language: str, pair: Pair) -> str:
 
 def output(*command: str | Path, folder: Path, **environ: str) -> list[str]:
     """Run a command in a folder and return the lines that it prints."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = complete(*map(str, command), cwd=folder, **environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 

@@ -41,6 +41,7 @@ class Deployment:
     outputs: dict[str, Any] = field(default_factory=dict)
     first_plan: str = ""
     printed: str = ""
+    _second_plan: str = ""
 
     def first_apply(self) -> Self:
         """Apply the service, and wait until it answers."""
@@ -52,6 +53,7 @@ class Deployment:
     def apply(self, **variables: object) -> None:
         """Apply with these variables, and keep them for later calls."""
         self.variables |= variables
+        self._second_plan = ""
         self.printed += self.account.apply(self.profile, **self.variables)
         self.outputs = self.account.outputs()
 
@@ -69,7 +71,9 @@ class Deployment:
             run("docker", "rm", container)
 
     def plan(self) -> str:
-        return self.account.plan(self.profile, **self.variables)
+        """Plan what is applied already, once for each apply."""
+        self._second_plan = self._second_plan or self.account.plan(self.profile, **self.variables)
+        return self._second_plan
 
     @property
     def url(self) -> str:

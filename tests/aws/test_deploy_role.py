@@ -5,6 +5,7 @@ And the boundary of the service's roles, whose policies the workflows write.
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +13,10 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from deployment import Deployment, on_production
-from zama_ops.emulated_account import EXAMPLE_REPOSITORY, EXAMPLE_TAG
+from deployment import Deployment
+from zama_ops.emulated_account import EXAMPLE_REPOSITORY
+from zama_ops.local.aws_local import PLANS
+from zama_ops.paths import TERRAFORM
 from zama_ops.permissions import ACTIONS
 
 ROLE: Final = "zama-challenge-deploy"
@@ -72,14 +75,13 @@ def decisions(
     return {one["EvalActionName"]: one["EvalDecision"] for one in result["EvaluationResults"]}
 
 
-@on_production
-def test_terraforms_calls_are_known_for_every_planned_type(deployment: Deployment) -> None:
-    """actions.json has exactly the resource types that the two profiles plan."""
-    account = deployment.account
-    # Each type of the two profiles changes in a plan from one to the other.
-    account.plan("minimal", image_tag=EXAMPLE_TAG)
-    planned = account.planned_types("minimal") | account.planned_types("production")
-    assert planned == set(KNOWN), "run `make permissions`"
+def test_terraforms_calls_are_known_for_every_planned_type() -> None:
+    """actions.json has exactly the resource types and data sources of the committed plans."""
+    plans = "".join(plan.read_text() for plan in PLANS.values())
+    files = "".join(path.read_text() for path in TERRAFORM.glob("*.tf"))
+    planned = re.findall(r"^  # ((?:data\.)?aws_\w+)\.", plans, re.MULTILINE)
+    read = [f"data.{kind}" for kind in re.findall(r'^data "(\w+)"', files, re.MULTILINE)]
+    assert {*planned, *read} == set(KNOWN), "run `make permissions`"
 
 
 def test_the_role_allows_terraforms_calls(minimal: Deployment) -> None:

@@ -43,12 +43,16 @@ def arguments_seen() -> Iterator[set[str]]:
     """Collect the arguments of all processes on this machine while the block runs."""
     seen: set[str] = set()
     stop = threading.Event()
+    looks: Counter[Path] = Counter()
 
     def look() -> None:
         while not stop.wait(0.02):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                with contextlib.suppress(OSError):
-                    seen.add(path.read_text(errors="replace"))
+            # A process has other arguments until its `exec`, so look at each several times.
+            for process in Path("/proc").glob("[0-9]*"):
+                looks[process] += 1
+                if looks[process] <= 10:
+                    with contextlib.suppress(OSError):
+                        seen.add((process / "cmdline").read_text(errors="replace"))
 
     looker = threading.Thread(target=look)
     looker.start()

@@ -19,7 +19,7 @@ from typing import Final, Self
 from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
 
-START_SECONDS: Final = 10
+START_SECONDS: Final = 30
 STOP_SECONDS: Final = 30
 
 # Below the kernel's range for outgoing connections.

@@ -71,7 +71,7 @@ class Deployment:
             run("docker", "rm", container)
 
     def plan(self) -> str:
-        """Plan what is applied already, once for each apply."""
+        """Plan the applied variables again; once for each apply."""
         self._second_plan = self._second_plan or self.account.plan(self.profile, **self.variables)
         return self._second_plan
 

@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles a module when it is first imported; most modules never are.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -306,36 +307,38 @@ permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; 
 .PHONY: setup
 setup: $(VENV)/all.stamp $(VENV)/checkov.stamp $(VENV)/contract.stamp ## Install everything that the other targets need
 
-$(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml
+$(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 		"Python 3.11 or newer is required, but this is " + sys.version.split()[0] + \
 		". Choose another: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	@echo 'Setting up $(VENV) ...' >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --require-hashes -r requirements-run.txt
-	@$(PIP) --no-deps --no-build-isolation -e services/api -e ops
-	@touch $@
 
+$(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 $(VENV)/aws.stamp: requirements-aws.txt $(VENV)/run.stamp emulator/pyproject.toml
-$(VENV)/all.stamp: requirements-all.txt $(VENV)/dev.stamp emulator/pyproject.toml
+# It includes the others, and takes half the time of one after another.
+$(VENV)/all.stamp: requirements-all.txt services/api/pyproject.toml ops/pyproject.toml \
+		emulator/pyproject.toml
 
-$(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/all.stamp:
+$(VENV)/run.stamp $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/all.stamp: \
+		OURS = $(patsubst %/,%,$(dir $(filter %/pyproject.toml,$^)))
+$(VENV)/run.stamp $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/all.stamp: | $(VENV)/pyvenv.cfg
 	@echo 'Adding $< to $(VENV) ...' >&2
 	@$(PIP) --require-hashes -r $<
-	@$(if $(filter %/dev.stamp,$@),,$(PIP) --no-deps --no-build-isolation -e emulator)
-	@touch $@ $(if $(filter %/all.stamp,$@),$(VENV)/aws.stamp)
+	@$(if $(OURS),$(PIP) --no-deps --no-build-isolation $(addprefix -e ,$(OURS)))
+	@touch $(if $(filter %/all.stamp,$@),$(VENV)/run.stamp $(VENV)/dev.stamp $(VENV)/aws.stamp) $@
 
-$(VENV)/checkov.stamp: terraform/requirements.txt $(VENV)/run.stamp
+$(VENV)/checkov.stamp: terraform/requirements.txt | $(VENV)/pyvenv.cfg
 	@echo 'Adding checkov to $(VENV)/checkov ...' >&2
-	@$(PYTHON) -m venv $(VENV)/checkov
-	@$(VENV)/checkov/bin/python -m pip install --quiet --disable-pip-version-check \
-		--require-hashes -r terraform/requirements.txt
+	@$(PYTHON) -m venv --without-pip $(VENV)/checkov
+	@$(BIN)/python -m pip --quiet --python $(VENV)/checkov/bin/python install \
+		--disable-pip-version-check --no-compile --require-hashes -r $<
 	@touch $@
 
 # Without npm, the tests that need these packages are skipped.
 $(VENV)/contract.stamp: tests/contract/requirements.txt tests/contract/package-lock.json \
-		$(VENV)/run.stamp
+		| $(VENV)/pyvenv.cfg
 	@echo 'Adding the tools of tests/contract to $(VENV)/contract ...' >&2
 	@$(PYTHON) -m venv --without-pip $(VENV)/contract
 	@$(BIN)/python -m pip --quiet --python $(VENV)/contract/bin/python install \

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in ours:
         item.add_marker(pytest.mark.needs("terraform"))
-        item.add_marker(pytest.mark.timeout(600))
+        item.add_marker(pytest.mark.timeout(1200))
         if {"images", "deployment"} & fixtures_of(item):
             item.add_marker(pytest.mark.needs("docker"))
     # The deployments are shared. The runbook tests, which change them, run second to last, and the

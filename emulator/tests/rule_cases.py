@@ -219,7 +219,9 @@ def _codedeploy(w: World) -> Iterator[Case]:
         content = {"content": json.dumps({"version": 0.0, "Resources": [target]}), **changes}
         return {"revision": {"revisionType": "AppSpecContent", "appSpecContent": content}}
 
-    busy = {**given, "deploymentGroupName": "busy"}
+    # Its deployment waits before it ends.
+    waits = shifting(termination, action="TERMINATE", terminationWaitTimeInMinutes=2880)
+    busy = {**given, **waits, "deploymentGroupName": "busy"}
     w.account.call("codedeploy", "CreateDeploymentGroup", busy)
     deployment = {"applicationName": "used", "deploymentGroupName": "busy", **revision()}
     w.account.call("codedeploy", "CreateDeployment", deployment)

@@ -2,18 +2,12 @@
 
 import pytest
 from botocore.exceptions import ClientError
-from empty_account import empty_account
 from rule_cases import Case, cases
-from world import World, build
+from world import World
 
 from zama_emulator import rules
 
 rules.load()
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return build(empty_account())
 
 
 @pytest.fixture(scope="module")

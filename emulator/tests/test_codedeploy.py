@@ -9,12 +9,17 @@ import pytest
 from botocore.exceptions import ClientError
 from ministack.core.responses import request_scope
 from ministack.services import alb
-from world import World
+from world import World, shared
 
 from zama_emulator import ACCOUNT, REGION, codedeploy
 from zama_emulator.clock import clock
 
 CANARY = "CodeDeployDefault.ECSCanary10Percent5Minutes"
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return shared()
 
 
 @pytest.fixture

@@ -3,11 +3,16 @@
 import pytest
 from botocore.exceptions import ClientError
 from rule_cases import Case, cases
-from world import World
+from world import World, shared
 
 from zama_emulator import rules
 
 rules.load()
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return shared()
 
 
 @pytest.fixture(scope="module")

@@ -426,15 +426,15 @@ def continue_deployment(response: Any) -> EmptyResult:
 
 
 def list_deployment_targets(response: Any) -> ActionResult:
-    return ActionResult({"targetIds": [_run(response).target()["ecsTarget"]["targetId"]]})
+    return ActionResult({"targetIds": [_target(response)["ecsTarget"]["targetId"]]})
 
 
 def get_deployment_target(response: Any) -> ActionResult:
-    return ActionResult({"deploymentTarget": _run(response).target()})
+    return ActionResult({"deploymentTarget": _target(response)})
 
 
 def batch_get_deployment_targets(response: Any) -> ActionResult:
-    return ActionResult({"deploymentTargets": [_run(response).target()]})
+    return ActionResult({"deploymentTargets": [_target(response)]})
 
 
 def put_lifecycle_event_hook_execution_status(response: Any) -> ActionResult:
@@ -442,6 +442,11 @@ def put_lifecycle_event_hook_execution_status(response: Any) -> ActionResult:
     if execution in _hooks:
         _hooks[execution] = response._get_param("status")
     return ActionResult({"lifecycleEventHookExecutionId": execution})
+
+
+def _target(response: Any) -> dict[str, Any]:
+    with request_scope(ACCOUNT, REGION):
+        return _run(response).target()
 
 
 def _run(response: Any) -> Run:

@@ -69,7 +69,11 @@ class Probes:
     def ask(self, now: float) -> None:
         """Send the requests that are due; `now` is in seconds of AWS."""
         checks = {one["id"]: one["config"] for one in list(route53._health_checks.values())}
-        self._probes = {name: self._probes.get(name, Probe(due=now)) for name in checks}
+        # The checkers learn of a new health check after a while.
+        self._probes = {
+            name: self._probes.get(name, Probe(due=now + config.get("RequestInterval", 30)))
+            for name, config in checks.items()
+        }
         for name, probe in self._probes.items():
             config = checks[name]
             # A disabled health check asks nobody, and counts as healthy.

@@ -1,5 +1,6 @@
 """CodeDeploy shifts the traffic between task sets, and back."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from world import World, shared
 from zama_emulator import ACCOUNT, REGION, codedeploy
 from zama_emulator.clock import clock
 
+_ports = itertools.count(1000)
 CANARY = "CodeDeployDefault.ECSCanary10Percent5Minutes"
 
 
@@ -46,9 +48,13 @@ class Group:
             "ComparisonOperator": "GreaterThanThreshold",
         }  # fmt: skip
         world.account.call("cloudwatch", "PutMetricAlarm", alarm)
+        self._listener = self._listen()
+        (pair,) = world.deployment_group["loadBalancerInfo"]["targetGroupPairInfoList"]
+        route = {"prodTrafficRoute": {"listenerArns": [self._listener]}}
         given = {
             **world.deployment_group,
             **self.names,
+            "loadBalancerInfo": {"targetGroupPairInfoList": [{**pair, **route}]},
             "deploymentConfigName": CANARY,
             "ecsServices": [{"clusterName": "used", "serviceName": name}],
             "alarmConfiguration": {"enabled": True, "alarms": [{"name": f"bad-{name}"}]},
@@ -59,6 +65,17 @@ class Group:
             **changes,
         }
         world.account.call("codedeploy", "CreateDeploymentGroup", given)
+
+    def _listen(self) -> str:
+        """Return the ARN of a listener that only this group shifts."""
+        given = {
+            "LoadBalancerArn": self.world.balancer["LoadBalancerArn"],
+            "Port": next(_ports),
+            "Protocol": "HTTP",
+            "DefaultActions": [{"Type": "forward", "TargetGroupArn": self.world.blue}],
+        }
+        created = self.world.account.call("elbv2", "CreateListener", given)
+        return str(created["Listeners"][0]["ListenerArn"])
 
     def call(self, operation: str, **given: Any) -> Any:
         return self.world.account.call("codedeploy", operation, given)
@@ -82,7 +99,7 @@ class Group:
 
     def weights(self) -> dict[str, int]:
         with request_scope(ACCOUNT, REGION):
-            (action,) = alb._listeners[self.world.listener]["DefaultActions"]
+            (action,) = alb._listeners[self._listener]["DefaultActions"]
             return {
                 alb._tgs[arn]["TargetGroupName"]: weight
                 for arn, weight in action.get("Weights", {}).items()

@@ -18,6 +18,8 @@ REQUESTS_PER_SECOND: Final = 20
 
 # A release that is ready, and that fails every sum.
 GOOD: Final = "return Sum(addends.a + addends.b)"
+# The image's bytecode is not compared with its source, unless asked.
+CHANGED: Final = ["python3", "--check-hash-based-pycs", "always", "-m", "zama_api"]
 BAD: Final = 'raise RuntimeError("a bad release")'
 
 
@@ -101,7 +103,9 @@ def test_a_bad_release_is_rolled_back_by_its_alarm(codedeploy: CodeDeploy, repor
     good = codedeploy.version()
     source = (ROOT / "services/api/src/zama_api/operations.py").read_text()
     assert GOOD in source
-    codedeploy.deployment.publish("bad0001", operations=source.replace(GOOD, BAD))
+    codedeploy.deployment.publish(
+        "bad0001", operations=source.replace(GOOD, BAD), ENTRYPOINT=json.dumps(CHANGED)
+    )
     with codedeploy.deployment.fast(10), load(codedeploy.deployment) as calls:
         began = time.time()
         info = codedeploy.wait(codedeploy.release("bad0001"), "Stopped")

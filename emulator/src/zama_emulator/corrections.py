@@ -32,6 +32,7 @@ from zama_emulator import (
     load_balancer,
     logs,
     moto_services,
+    rolling,
     rules,
     strict,
     task_sets,
@@ -81,6 +82,8 @@ def _correct_ministack() -> None:
     replace(ministack_ecs, "_run_docker_container", ecs.after_dependencies)
     replace(ministack_ecs, "_create_service", ecs.create_service)
     replace(ministack_ecs, "_make_deployment", ecs.deployment_in_progress)
+    replace(ministack_ecs, "_make_deployment", rolling.remember_alarms)
+    replace(ministack_ecs, "_complete_service_deployment", rolling.complete)
     replace(ministack_ecs, "_reconcile_service_tasks", ecs.keep_the_healthy)
     replace(ministack_ecs, "_reconcile_service_tasks", task_sets.reconcile)
     replace(ministack_ecs, "_sync_service_targets", task_sets.publish_targets)

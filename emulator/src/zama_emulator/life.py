@@ -12,7 +12,7 @@ from typing import Final
 
 from ministack.core.responses import request_scope
 
-from zama_emulator import ACCOUNT, REGION, alarms, traffic
+from zama_emulator import ACCOUNT, REGION, alarms, rolling, scaling, traffic
 from zama_emulator.clock import Clock, clock
 from zama_emulator.metrics import Meter, meter, store
 from zama_emulator.probes import Probes
@@ -32,13 +32,8 @@ class Life:
         self._ended = threading.Event()
         self._probes = Probes()
         self._utilisation = Utilisation()
-        self._minutes: list[Callable[[], None]] = []
         # Of AWS, since the start.
         self._seconds = 0.0
-
-    def each_minute(self, action: Callable[[], None]) -> None:
-        """Call this every minute, after the metrics are stored."""
-        self._minutes.append(action)
 
     def begin(self) -> None:
         """Start the thread."""
@@ -76,8 +71,8 @@ class Life:
             store(ours.take(), moment)
             alarms.evaluate(now)
         alarms.evaluate(now)
-        for action in self._minutes:
-            action()
+        rolling.watch()
+        scaling.scale()
 
     def _try(self, action: Callable[[], None]) -> None:
         try:

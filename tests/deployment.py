@@ -71,18 +71,18 @@ class Deployment:
     @contextlib.contextmanager
     def fast(self, speed: float) -> Iterator[None]:
         """Let more minutes of AWS pass in a minute during the block."""
-        before = json.loads(self._clock("GET").body)["speed"]
-        self._clock("POST", speed)
+        before = json.loads(send(self.url, path="/_zama/clock").body)["speed"]
+        self.set_speed(speed)
         try:
             yield
         finally:
-            self._clock("POST", before)
+            self.set_speed(before)
 
-    def _clock(self, method: str, speed: float = 0) -> Answer:
-        body = json.dumps({"speed": speed}).encode() if speed else b""
-        answer = send(self.url, method, "/_zama/clock", {}, body)
+    def set_speed(self, speed: float) -> None:
+        """Let `speed` minutes of AWS pass in a minute."""
+        body = json.dumps({"speed": speed}).encode()
+        answer = send(self.url, "POST", "/_zama/clock", {}, body)
         assert answer.status == 200, answer.body
-        return answer
 
     def publish(self, tag: str, operations: str = "", **api: str) -> None:
         """Push images with this tag.

@@ -168,7 +168,7 @@ def test_a_canary_gets_a_tenth_then_all_of_the_traffic(world: World) -> None:
 
 
 def test_an_alarm_rolls_the_canary_back(world: World) -> None:
-    """The rollback is a deployment of its own; each names the other."""
+    """The rollback is a second deployment; each names the other."""
     group = Group(world, "alarmed")
     first = group.service()["taskSets"][0]["id"]
     identity = group.deploy()

@@ -88,7 +88,7 @@ def test_a_health_check_needs_several_failures_and_few_healthy_checkers() -> Non
 
 
 def test_a_wait_follows_the_clock_s_speed() -> None:
-    """A change of the speed shortens a wait that has begun."""
+    """A change of the speed shortens the current wait."""
     clock = Clock()
     waiting = threading.Thread(target=clock.wait, args=(time.time(), 600))
     waiting.start()

@@ -74,7 +74,7 @@ def test_an_alarm_that_was_active_before_is_ignored(world: World) -> None:
 
 
 def test_a_first_deployment_is_not_rolled_back(world: World) -> None:
-    """There is nothing to go back to."""
+    """There is no previous version."""
     service = Service(world, "first-rollout")
     service.alarm("ALARM")
     assert service.described()["taskDefinition"] == world.definition

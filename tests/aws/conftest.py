@@ -55,8 +55,8 @@ def deployed(profile: Profile) -> Callable[..., Iterator[Deployment]]:
         with temporary_account(bootstrapped.result()) as account:
             applied = Deployment(account, profile).first_apply()
             # Many waits are minutes of AWS.
-            with applied.fast(10):
-                yield applied
+            applied.set_speed(10)
+            yield applied
 
     return apply
 

@@ -98,7 +98,7 @@ class CloudWatch:
         )
 
     def fail(self) -> None:
-        """Publish the data of a service in which everything is wrong."""
+        """Publish data with every fault."""
         self.put("HTTPCode_Target_5XX_Count", [1.0], count=1e6)
         self.put("HTTPCode_ELB_5XX_Count", [1.0], count=1e6)
         for group in self.groups:

@@ -10,7 +10,7 @@ from deployment import Deployment, zama
 
 
 def _spend(deployment: Deployment, requests: float, failed: float) -> None:
-    """Send so many requests, of which some failed, that others do not matter."""
+    """Publish so many requests, and failed requests, that others do not matter."""
     (balancer,) = deployment.account.client("elbv2").describe_load_balancers()["LoadBalancers"]
     name = balancer["LoadBalancerArn"].partition("loadbalancer/")[2]
     counts = {"RequestCount": requests, "HTTPCode_Target_5XX_Count": failed}

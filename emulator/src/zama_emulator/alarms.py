@@ -37,7 +37,7 @@ def evaluate_alarm(_original: Original, alarm: dict[str, Any]) -> None:
 
 
 def in_alarm(names: list[str]) -> list[str]:
-    """Return those of the named alarms, of either kind, that are in ALARM."""
+    """Return the named alarms, metric or composite, that are in ALARM."""
     states = {
         name: alarm["StateValue"]
         for kind in (cloudwatch._alarms, cloudwatch._composite_alarms)

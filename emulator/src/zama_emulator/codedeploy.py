@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-steps-ecs.htm
 
 A deployment starts a second task set, lets hooks test it on the test listener, shifts the traffic,
 waits, and stops the first task set. An alarm, a failed hook, a request to stop or a failure ends it
-early; then an automatic rollback is a deployment of its own, which shifts the traffic back.
+early; then an automatic rollback is a second deployment, which shifts the traffic back.
 """
 
 import json
@@ -80,7 +80,7 @@ class Run:
         self.blue = next(one for one in self.service["taskSets"] if one["status"] == "PRIMARY")
         self.green: dict[str, Any] | None = None
 
-    # --- What others ask ----------------------------------------------------------------------
+    # --- Calls -----------------------------------------------------------------------------
 
     def stop(self, *, roll_back: bool | None) -> None:
         """End the deployment; `roll_back` overrides the deployment group's setting."""
@@ -288,7 +288,7 @@ class Run:
     # --- End ----------------------------------------------------------------------------------
 
     def _end(self, stopped: StoppedError) -> None:
-        """End early, and roll back if the deployment group says so."""
+        """End early, and roll back if the deployment group is configured to."""
         ended = self.deployment
         ended.error_information = {"code": stopped.code, "message": str(stopped)}
         setting = self._group.auto_rollback_configuration or {}

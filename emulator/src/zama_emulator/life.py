@@ -1,4 +1,4 @@
-"""What happens by itself in an account: metrics, alarms, scaling, once a minute.
+"""The minutes of an account: metrics, alarms, rollbacks and scaling.
 
 One thread waits most of the time. It ends with the emulator.
 """

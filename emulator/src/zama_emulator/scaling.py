@@ -67,7 +67,7 @@ _scaled: Final[dict[str, Scaled]] = {}
 
 
 def scale() -> None:
-    """Change the desired count of each service whose policies say so."""
+    """Change the desired count of each service that its policies scale."""
     backend = applicationautoscaling_backends[ACCOUNT][REGION]
     now = time.time()
     for target in list(backend.targets.get("ecs:service:DesiredCount", {}).values()):

@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-bluegreen.html
 
-Such a service has no `deployments`: each version is a task set with a target group of its own. Only
+Such a service has no `deployments`: each version is a task set with a separate target group. Only
 CodeDeploy creates and deletes them here; the API's own operations for task sets are not emulated.
 """
 
@@ -56,7 +56,7 @@ def create(service: dict[str, Any], started_by: str = "", **changes: Any) -> dic
 
 
 def make_primary(service: dict[str, Any], chosen: dict[str, Any]) -> None:
-    """Make a task set the one that serves, which the service's description shows."""
+    """Make a task set the primary one, which the service's description shows."""
     for one in service["taskSets"]:
         one["status"] = "PRIMARY" if one is chosen else "ACTIVE"
         one["updatedAt"] = ecs._iso()

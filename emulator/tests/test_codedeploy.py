@@ -221,3 +221,5 @@ def test_a_stop_rolls_back_if_asked(world: World, *, back: bool) -> None:
     info = group.until(identity, "Stopped")
     assert ("rollbackDeploymentId" in info.get("rollbackInfo", {})) == back
     until(lambda: sorted(group.weights().values()) == ([0, 100] if back else [10, 90]))
+    with pytest.raises(ClientError, match="DeploymentAlreadyCompletedException"):
+        group.call("StopDeployment", deploymentId=identity)

@@ -20,6 +20,7 @@ from ministack.core import concurrency
 from ministack.core.responses import request_scope
 from ministack.services import alb, ecs, lambda_svc
 from moto.codedeploy.models import DeploymentInfo
+from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult, EmptyResult
 
 from zama_emulator import ACCOUNT, REGION, alarms, task_sets
@@ -33,7 +34,11 @@ _EVENTS: Final = (
     "BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic",
 )  # fmt: skip
 
-# Running deployments, by id; and results of hooks, by execution.
+_ENDED: Final = frozenset({"Succeeded", "Failed", "Stopped"})
+# A target has fewer states than a deployment.
+_TARGET_STATUS: Final = {"Created": "Pending", "Stopped": "Failed"}
+
+# Deployments, by id; and results of hooks, by execution.
 _runs: Final[dict[str, "Run"]] = {}
 _hooks: Final[dict[str, str]] = {}
 
@@ -90,8 +95,8 @@ class Run:
         """Shift the traffic now, or stop the old tasks now, without the rest of the wait."""
         self._continued.set()
 
-    def target(self) -> dict[str, Any]:
-        """Return the deployment's target, as GetDeploymentTarget does."""
+    def target(self, deployment: Any) -> dict[str, Any]:
+        """Return the target of the deployment or of its rollback, as GetDeploymentTarget does."""
         weights = self._weights()
         name = self.service["serviceName"]
         infos = [
@@ -110,12 +115,12 @@ class Run:
         return {
             "deploymentTargetType": "ECSTarget",
             "ecsTarget": {
-                "deploymentId": self.deployment.deployment_id,
+                "deploymentId": deployment.deployment_id,
                 "targetId": f"{_cluster(self.service)}:{name}",
                 "targetArn": self.service["serviceArn"],
                 "lastUpdatedAt": datetime.now(UTC),
                 "lifecycleEvents": [*self.events.values()],
-                "status": self.deployment.status,
+                "status": _TARGET_STATUS.get(deployment.status, deployment.status),
                 "taskSetsInfo": infos,
             },
         }
@@ -189,7 +194,6 @@ class Run:
             late = "The traffic was not rerouted in time."
             seconds = 60.0 * option.get("waitTimeInMinutes", 0)
             self._until(self._continued.is_set, seconds, late)
-            self._continued.clear()
             self.deployment.status = "InProgress"
 
     def _shift(self) -> None:
@@ -206,7 +210,11 @@ class Run:
         ]
         if option["action"] == "TERMINATE":
             self.deployment.instance_termination_wait_time_started = True
-            self._pause(time.time(), 60 * option.get("terminationWaitTimeInMinutes", 0))
+            self._continued.clear()
+            until = time.time() + clock.seconds(60 * option.get("terminationWaitTimeInMinutes", 0))
+            while time.time() < until and not self._continued.is_set():
+                self._check()
+                time.sleep(_POLL_SECONDS)
             task_sets.delete(self.service, self.blue)
 
     # --- Hooks --------------------------------------------------------------------------------
@@ -256,7 +264,7 @@ class Run:
             time.sleep(_POLL_SECONDS)
 
     def _pause(self, began: float, seconds: float) -> None:
-        while time.time() < began + clock.seconds(seconds) and not self._continued.is_set():
+        while time.time() < began + clock.seconds(seconds):
             self._check()
             time.sleep(_POLL_SECONDS)
 
@@ -330,6 +338,7 @@ class Run:
         back.rollback_info = {**told, "rollbackTriggeringDeploymentId": ended.deployment_id}
         ended.rollback_info = {**told, "rollbackDeploymentId": back.deployment_id}
         self._backend.deployments[back.deployment_id] = back
+        _runs[back.deployment_id] = self
         return back
 
 
@@ -415,8 +424,11 @@ def info(original: Original, deployment: DeploymentInfo) -> dict[str, Any]:
 
 
 def stop_deployment(response: Any) -> ActionResult:
-    run = _run(response)
-    run.stop(roll_back=response._get_param("autoRollbackEnabled"))
+    if _deployment(response).status in _ENDED:
+        raise JsonRESTError(
+            "DeploymentAlreadyCompletedException", "The deployment has already completed."
+        )
+    _run(response).stop(roll_back=response._get_param("autoRollbackEnabled"))
     return ActionResult({"status": "Pending", "statusMessage": "The deployment is stopping."})
 
 
@@ -446,11 +458,14 @@ def put_lifecycle_event_hook_execution_status(response: Any) -> ActionResult:
 
 def _target(response: Any) -> dict[str, Any]:
     with request_scope(ACCOUNT, REGION):
-        return _run(response).target()
+        return _run(response).target(_deployment(response))
 
 
 def _run(response: Any) -> Run:
+    return _runs[_deployment(response).deployment_id]
+
+
+def _deployment(response: Any) -> Any:
+    """Return the deployment that a call names, or raise AWS's error."""
     identity = response._get_param("deploymentId")
-    # Raises the error of an unknown deployment.
-    response.codedeploy_backend.get_deployment(deployment_id=identity)
-    return _runs[identity]
+    return response.codedeploy_backend.get_deployment(deployment_id=identity)

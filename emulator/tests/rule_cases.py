@@ -219,8 +219,10 @@ def _codedeploy(w: World) -> Iterator[Case]:
         content = {"content": json.dumps({"version": 0.0, "Resources": [target]}), **changes}
         return {"revision": {"revisionType": "AppSpecContent", "appSpecContent": content}}
 
-    # Its deployment waits before it ends.
-    waits = shifting(termination, action="TERMINATE", terminationWaitTimeInMinutes=2880)
+    # Its deployment waits before it shifts the traffic.
+    waits = shifting(
+        "deploymentReadyOption", actionOnTimeout="STOP_DEPLOYMENT", waitTimeInMinutes=2880
+    )
     busy = {**given, **waits, "deploymentGroupName": "busy"}
     w.account.call("codedeploy", "CreateDeploymentGroup", busy)
     deployment = {"applicationName": "used", "deploymentGroupName": "busy", **revision()}

@@ -20,7 +20,11 @@ from zama_ops.programs import run
 from zama_ops.terraform import Profile
 
 # The tests under load do not test the limit of one client.
-UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
+UNLIMITED: dict[str, object] = {
+    "rate_limit": {"rate": 100000, "burst": 100000},
+    # With a fast clock, a start of tasks is minutes of load.
+    "autoscaling": {"max_count": 3, "cpu_percent": 90, "requests_per_minute": 60000},
+}
 
 
 on_production: Final = pytest.mark.parametrize("deployment", ["production"], indirect=True)

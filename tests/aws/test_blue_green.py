@@ -66,6 +66,13 @@ class CodeDeploy:
     def info(self, identity: str) -> Any:
         return self._client.get_deployment(deploymentId=identity)["deploymentInfo"]
 
+    def alarms(self) -> list[str]:
+        """Return the names of the alarms that would stop a deployment."""
+        cloudwatch = self.deployment.account.client("cloudwatch")
+        names = [f"zama-challenge-{name}" for name in ("ServerErrors", "LoadBalancerErrors")]
+        found = cloudwatch.describe_alarms(AlarmNames=names, StateValue="ALARM")
+        return [one["AlarmName"] for one in found["MetricAlarms"]]
+
     def version(self) -> str:
         """Return the version of the task definition that serves."""
         (primary,) = self.deployment.service()["taskSets"]
@@ -85,6 +92,13 @@ def load(deployment: Deployment) -> Callers:
     address = deployment.account.address(url)
     client = HttpClient(url, AUTHORISED, connect_to=address, timeout=15)
     return Callers(client, REQUESTS_PER_SECOND)
+
+
+def test_keys_are_deployed(production: Deployment) -> None:
+    """`zama keys deploy` ends when CodeDeploy's deployment has succeeded."""
+    with production.fast(60):
+        done = zama(production.account, "keys", "deploy")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_good_release_loses_no_request(codedeploy: CodeDeploy, report: Report) -> None:
@@ -112,6 +126,8 @@ def test_a_bad_release_is_rolled_back_by_its_alarm(codedeploy: CodeDeploy, repor
         seconds = time.time() - began
         codedeploy.wait(info["rollbackInfo"]["rollbackDeploymentId"], "Succeeded")
     assert info["errorInformation"]["code"] == "ALARM_ACTIVE"
+    # The next deployment needs the alarm's end.
+    wait_until(lambda: not codedeploy.alarms(), "the alarm clears", seconds=90)
     failed = Counter(who_failed(outcome) for outcome in calls.lost())
     report(
         f"canary, bad release: {len(calls.outcomes)} requests, lost {dict(failed)}, rolled back"
@@ -120,10 +136,3 @@ def test_a_bad_release_is_rolled_back_by_its_alarm(codedeploy: CodeDeploy, repor
     assert codedeploy.version() == good
     assert {*failed} == {"service: 500"}
     assert failed["service: 500"] < 0.2 * len(calls.outcomes)
-
-
-def test_keys_are_deployed(production: Deployment) -> None:
-    """`zama keys deploy` ends when CodeDeploy's deployment has succeeded."""
-    with production.fast(60):
-        done = zama(production.account, "keys", "deploy")
-    assert done.returncode == 0, done.stderr

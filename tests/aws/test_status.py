@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deployment import Deployment, zama
+from zama_ops.programs import wait_until
 
 
 def _spend(deployment: Deployment, requests: float, failed: float) -> None:
@@ -44,6 +45,7 @@ def _status(deployment: Deployment) -> tuple[int, dict[str, Any]]:
 def test_a_running_service_is_described(deployment: Deployment) -> None:
     """It shows all parts of the service; a healthy one has no fault, a used-up budget is one."""
     _spend(deployment, 1e12, 0.25e9)
+    wait_until(lambda: not _status(deployment)[1]["firing"], "no alarm fires", seconds=120)
     code, status = _status(deployment)
     assert status["url"] == deployment.outputs["url"]
     assert status["rollout"] == "COMPLETED"

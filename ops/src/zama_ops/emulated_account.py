@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import botocore.session
+
 from zama_ops.aws import connect
 from zama_ops.container_images import IMAGES
 from zama_ops.contract_checks import EXAMPLE_KEY
@@ -67,7 +69,9 @@ class EmulatedAccount:
     def client(self, service: str) -> Any:
         """Return a boto3 client for a service in the emulator."""
         environ = self.environ()
-        suffix = service.upper().replace("-", "_")
+        # The SDKs' settings name a service by its id, such as "Application Auto Scaling".
+        model = botocore.session.get_session().get_service_model(service)
+        suffix = model.service_id.hyphenize().upper().replace("-", "_")
         return connect(
             service,
             endpoint_url=environ.get(f"AWS_ENDPOINT_URL_{suffix}", environ["AWS_ENDPOINT_URL"]),

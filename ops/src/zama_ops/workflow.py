@@ -2,8 +2,8 @@
 
 It supports the subset of GitHub's expressions that the workflows use: a value by its path,
 `join(needs.*.result, ' ')`, and as conditions `always()` and comparisons of a value with a string
-or another value, joined by `&&`. GitHub replaces a misspelt path with an empty string; here it is
-an error.
+or another value, joined by `&&`. GitHub replaces a misspelt path with an empty string; here it is an
+error.
 https://docs.github.com/en/actions/reference/workflows-and-actions/expressions
 """
 
@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a workflow."""
+    """A job of a workflow; a job that calls another workflow has no steps."""
 
     workflow: str
     name: str
@@ -95,7 +95,7 @@ def jobs(path: Path) -> Iterator[Job]:
                     step.get("run", ""),
                     step.get("env", {}),
                 )
-                for step in job["steps"]
+                for step in job.get("steps", [])
             ),
             job,
         )
@@ -113,7 +113,8 @@ def fill_in(text: str, values: Values) -> str:
 
 def holds(condition: str, values: Values) -> bool:
     """Say whether a condition holds, assuming that no step has failed."""
-    if condition in {"", ALWAYS}:
+    condition = condition.removeprefix(ALWAYS).removeprefix(" && ")
+    if not condition:
         return True
     # All are evaluated, so that a false one does not hide an error in the next.
     verdicts = [

@@ -184,9 +184,10 @@ AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spi
 # conflict with the others.
 .PHONY: audit
 audit: $(VENV)/all.stamp ## Refuse dependencies with known vulnerabilities; asks api.osv.dev
-	@git ls-files '*requirements*.txt' ':!terraform' ':!tests' | sed 's/^/--requirement=/' | \
-		xargs $(AUDIT) || found=1; for folder in terraform tests/contract; do \
-		$(AUDIT) --requirement $$folder/requirements.txt || found=1; done; [ -z "$$found" ]
+	@ignored=$$($(BIN)/python -m zama_ops.vulnerabilities) || exit 1; \
+		git ls-files '*requirements*.txt' ':!terraform' ':!tests' | sed 's/^/--requirement=/' | \
+		xargs $(AUDIT) $$ignored || found=1; for folder in terraform tests/contract; do \
+		$(AUDIT) $$ignored --requirement $$folder/requirements.txt || found=1; done; [ -z "$$found" ]
 
 .PHONY: images
 images: $(VENV)/run.stamp ## Build both images, labelled with their commit; needs Docker
@@ -267,6 +268,19 @@ plan-comment: $(VENV)/run.stamp ## Write a pull request comment with the changes
 comment: ## Post or update the comment on PULL_REQUEST
 	@gh pr comment "$(PULL_REQUEST)" --edit-last --create-if-none --body-file build/plan/comment.md
 
+LOCKS := requirements[^/]*\.txt|package-lock\.json|\.terraform\.lock\.hcl
+
+.PHONY: auto-merge
+auto-merge: ## Merge PULL_REQUEST once its checks pass, if it is Dependabot's patch update of locks
+	@set -e; view() { gh pr view "$(PULL_REQUEST)" --json "$$1" --jq "$$2"; }; \
+		files=$$(view files '.files[].path'); authors=$$(view commits '.commits[].authors[].login'); \
+		types=$$(view commits '.commits[].messageBody' | sed -n 's/^ *update-type: *//p'); \
+		other=$$(printf '%s\n' "$$files" | grep -vE '(^|/)($(LOCKS))$$' || true; \
+			printf '%s\n' "$$authors" | grep -vx 'dependabot\[bot\]' || true; \
+			printf '%s\n' "$$types" | grep -vx 'version-update:semver-patch' || true); \
+		if [ -n "$$other" ] || [ -z "$$types" ]; then echo "Left to a person: $$other"; \
+		else gh pr merge "$(PULL_REQUEST)" --auto --squash --match-head-commit "$(HEAD)"; fi
+
 .PHONY: succeeded
 succeeded: ## Fail unless RESULTS has `success`, and at most `skipped` beside it
 	@for result in $(RESULTS); do case $$result in success | skipped) ;; *) exit 1 ;; esac; done; \
@@ -310,6 +324,23 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed versions of the dependencies, 
 	$(LOCK) --group checkov -o terraform/requirements.txt
 	$(LOCK) --group clients -o tests/contract/requirements.txt
 	cd tests/contract && npm update --package-lock-only
+
+.PHONY: lock-patch
+lock-patch: ## Write the changes of `make lock` to build/lock.patch
+	@mkdir -p build && git diff >build/lock.patch
+
+.PHONY: lock-request
+lock-request: ## Open or update the pull request with build/lock.patch; needs gh and GH_TOKEN
+	@[ -s build/lock.patch ] || { echo 'All locks are up to date.'; exit 0; }; set -e; \
+		git apply build/lock.patch; \
+		git diff --name-only | grep -vE '(^|/)($(LOCKS))$$' && exit 1; \
+		git config user.name 'github-actions[bot]'; \
+		git config user.email '41898282+github-actions[bot]@users.noreply.github.com'; \
+		git checkout --quiet -B lock; git commit --quiet --all --message 'Update the locks'; \
+		git -c credential.helper='!gh auth git-credential' push --quiet --force \
+			"https://github.com/$(GITHUB_REPOSITORY)" lock; \
+		[ -n "$$(gh pr list --head lock --json number --jq '.[].number')" ] || gh pr create \
+			--head lock --base main --title 'Update the locks' --body 'Made by `make lock`.'
 
 .PHONY: rules
 rules: $(VENV)/aws.stamp ## Write the rules of the emulated AWS into emulator/README.md

@@ -13,6 +13,9 @@ echo "$(basename "$0") $*" >>"$folder/calls"
 case "$*" in
 *"issue list"*) cat "$folder/issues" ;;
 *"run list"*) cat "$folder/runs" ;;
+*"pr view"*files*) cat "$folder/files" ;;
+*"pr view"*authors*) cat "$folder/authors" ;;
+*"pr view"*messageBody*) cat "$folder/messages" ;;
 *"image inspect"*) cat "$folder/base" ;;
 esac
 [ ! -e "$0.code" ] || { echo "refused" >&2; exit "$(cat "$0.code")"; }

@@ -1,6 +1,7 @@
 """The workflows' calls to GitHub's and Sigstore's programs, recorded by stand-ins."""
 
 import contextlib
+import datetime as dt
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from checkout import Checkout
 from standins import StandIns
@@ -39,17 +41,12 @@ def programs(tmp_path: Path, checkout: Checkout) -> Iterator[StandIns]:
 def test_the_plan_comes_from_the_run_on_main(programs: StandIns) -> None:
     """The run must be of the same commit and have passed completely."""
     revision = programs.checkout.git("rev-parse", "HEAD")
-    code, said, _ = programs.zama("deploy", "fetch")
+    code, said, called = programs.zama("deploy", "fetch", **IN_PLACE)
     assert (code, revision in said) == (1, True)
-    programs.answer("runs", [{"databaseId": 12}, {"databaseId": 11}])
-    code, _, called = programs.zama("deploy", "fetch")
-    assert code == 0
-    listed = (
-        f"gh run list --workflow=ci.yml --branch=main --event=push --commit={revision}"
-        " --status=success --json=databaseId"
-    )
-    folder = programs.checkout.path / "build" / "plan"
-    assert called[-2:] == [listed, f"gh run download 12 --name=plan --dir={folder}"]
+    query = "--workflow=ci.yml --branch=main --event=push"
+    assert called == [
+        f"gh run list {query} --commit={revision} --status=success --json=databaseId",
+    ]
 
 
 IN_PLACE: Final = {"STATE_BUCKET": "a-bucket"}
@@ -123,6 +120,44 @@ def test_a_pull_request_gets_its_changes_to_the_plans(programs: StandIns) -> Non
     assert plans == {"comment.md", "minimal.txt", "production.txt"}
 
 
+# --- Auto-merge -----------------------------------------------------------------------------------
+
+PATCHES: Final = "Bumps two\n\nupdated-dependencies:\n  update-type: version-update:semver-patch\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "authors", "messages", "merged"),
+    [
+        ("tests/contract/package-lock.json", "dependabot[bot]", PATCHES, True),
+        ("terraform/.terraform.lock.hcl\nrequirements-dev.txt", "dependabot[bot]", PATCHES, True),
+        ("package-lock.json\nMakefile", "dependabot[bot]", PATCHES, False),
+        (".github/workflows/ci.yml", "dependabot[bot]", PATCHES, False),
+        ("package-lock.json", "dependabot[bot]\nsomebody", PATCHES, False),
+        ("package-lock.json", "dependabot[bot]", PATCHES.replace("patch", "minor"), False),
+        (
+            "package-lock.json",
+            "dependabot[bot]",
+            PATCHES + PATCHES.replace("patch", "major"),
+            False,
+        ),
+        ("package-lock.json", "dependabot[bot]", "Bumps two", False),
+    ],
+)
+def test_only_a_patch_update_of_locks_merges_itself(
+    programs: StandIns, files: str, authors: str, messages: str, *, merged: bool
+) -> None:
+    """All commits are Dependabot's, all updates are patches, and no other file changes."""
+    for name, text in (("files", files), ("authors", authors), ("messages", messages)):
+        (programs.folder / name).write_text(text)
+    words = {"PULL_REQUEST": "5", "HEAD": "abc", "PATH": programs.path}
+    done = programs.checkout.run("make", "auto-merge", **words)
+    assert done.returncode == 0, done.stderr
+    calls = (programs.folder / "calls").read_text().splitlines()
+    merge = "gh pr merge 5 --auto --squash --match-head-commit abc"
+    assert (merge in calls) == merged, done.stdout
+    assert ("Left to a person" in done.stdout) != merged
+
+
 # --- Drift ----------------------------------------------------------------------------------------
 
 
@@ -165,11 +200,41 @@ def test_a_severe_vulnerability_is_refused(
     assert message in said
     folder = programs.checkout.path / "build"
     expected = [
-        f"grype sbom:{folder}/zama-{name}.cdx.json --fail-on high"
+        f"grype --config={folder}/grype.yaml sbom:{folder}/zama-{name}.cdx.json --fail-on high"
         f" --output table --output sarif={folder}/zama-{name}.sarif"
         for name in ("api", "nginx")
     ]
     assert called == (expected[:1] if message else expected)
+
+
+GOOD: Final = {"id": "CVE-2026-1", "reason": "not used", "expires": "2999-01-31"}
+
+
+def test_an_exception_is_ignored_until_it_expires(programs: StandIns) -> None:
+    """The image scan and the audit of packages read the same file; neither runs if it expired."""
+    file = programs.checkout.path / ".vulnerabilities.yaml"
+    audit = ("python", "-m", "zama_ops.vulnerabilities")
+    file.write_text("exceptions:\n  - {id: CVE-2026-1, reason: not used, expires: 2999-01-31}\n")
+    assert programs.zama("images", "scan")[0] == 0
+    config = yaml.safe_load((programs.checkout.path / "build" / "grype.yaml").read_text())
+    assert {"vulnerability": "CVE-2026-1"} in config["ignore"]
+    assert {"fix-state": "wont-fix"} in config["ignore"]
+    assert programs.checkout.run(*audit).stdout == "--ignore-vuln=CVE-2026-1\n"
+
+    (programs.folder / "calls").unlink()
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    for change, told in (
+        ({"expires": today}, f"CVE-2026-1 expired on {today}"),
+        ({"expires": "soon"}, "must expire on a date"),
+        ({"reason": " "}, "needs a reason"),
+        ({"id": "--help"}, "is no id"),
+        ({"until": "2999-01-31"}, "must have an id, a reason and `expires`"),
+    ):
+        entry = ", ".join(f"{name}: {text}" for name, text in {**GOOD, **change}.items())
+        file.write_text(f"exceptions:\n  - {{{entry}}}\n")
+        code, said, called = programs.zama("images", "scan")
+        assert (code, told in said, called) == (1, True, []), said
+        assert programs.checkout.run("make", "audit").returncode == 2
 
 
 # --- Signatures -----------------------------------------------------------------------------------

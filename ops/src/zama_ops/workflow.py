@@ -2,8 +2,8 @@
 
 It supports the subset of GitHub's expressions that the workflows use: a value by its path,
 `join(needs.*.result, ' ')`, and as conditions `always()` and comparisons of a value with a string
-or another value, joined by `&&`. GitHub replaces a misspelt path with an empty string; here it is an
-error.
+or another value, joined by `&&`. GitHub replaces a misspelt path with an empty string; here it is
+an error.
 https://docs.github.com/en/actions/reference/workflows-and-actions/expressions
 """
 

@@ -268,6 +268,13 @@ plan-comment: $(VENV)/run.stamp ## Write a pull request comment with the changes
 comment: ## Post or update the comment on PULL_REQUEST
 	@gh pr comment "$(PULL_REQUEST)" --edit-last --create-if-none --body-file build/plan/comment.md
 
+# GitHub disables schedules after 60 days without a commit, so the first commit after them fails.
+.PHONY: scheduled
+scheduled: ## Fail if GitHub has disabled a scheduled workflow; needs gh
+	@disabled=$$(gh workflow list --all --json name,state \
+		--jq '.[] | select(.state == "disabled_inactivity").name') || exit 1; [ -z "$$disabled" ] || \
+		{ for name in $$disabled; do echo "Disabled. Run: gh workflow enable $$name" >&2; done; exit 1; }
+
 LOCKS := requirements[^/]*\.txt|package-lock\.json|\.terraform\.lock\.hcl
 
 .PHONY: auto-merge

@@ -15,7 +15,7 @@ locals {
       policies = { state = data.aws_iam_policy_document.plan_state.minified_json, read = data.aws_iam_policy_document.plan.minified_json }
     }
     # Terraform decrypts the parameter when it compares it, so this role can read the keys. Its job
-    # runs no test and has an environment of its own.
+    # runs no test and has a separate environment.
     drift = {
       subject  = "environment:drift"
       purpose  = "compare AWS with the last deployment"

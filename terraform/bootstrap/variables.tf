@@ -49,7 +49,7 @@ variable "github_ids" {
 }
 
 variable "zone_id" {
-  description = "Route 53 zone of the service's domain, in which workflows may change records. Null: none."
+  description = "Route 53 zone of the service's domain: workflows may change its records. Null: none."
   type        = string
   default     = null
 

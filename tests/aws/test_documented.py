@@ -52,8 +52,16 @@ def test_the_commands_for_aws_work_in_order(images: Images, tmp_path: Path) -> N
         done = complete(
             "sh", "-c", helpers + commands_for_aws(), cwd=tmp_path, **environ, PATH=path
         )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        listed = account.client("s3").list_objects_v2(
+            Bucket="zama-challenge-state-000000000000-eu-west-1"
+        )
     assert done.stdout.endswith('{"status":"ready"}')
+    # Bootstrap's own state has moved into the bucket that bootstrap creates.
+    states = {one["Key"]: one["Size"] for one in listed["Contents"]}
+    assert set(states) == {"bootstrap/terraform.tfstate", "service/terraform.tfstate"}
+    assert min(states.values()) > 1000
+    assert (tmp_path / "terraform" / "bootstrap" / "terraform.tfstate").read_text() == ""
 
 
 def test_a_plan_needs_no_backend(bootstrapped: Future[Path], tmp_path: Path) -> None:

@@ -158,6 +158,21 @@ def test_only_a_patch_update_of_locks_merges_itself(
     assert ("Left to a person" in done.stdout) != merged
 
 
+# --- Schedules ------------------------------------------------------------------------------------
+
+
+def test_a_disabled_schedule_is_reported(programs: StandIns) -> None:
+    """GitHub disables schedules after 60 days without a commit; the next commit's check fails."""
+    assert programs.checkout.run("make", "scheduled", PATH=programs.path).returncode == 0
+    programs.answer("workflows", "drift\nsecurity\n")
+    done = programs.checkout.run("make", "scheduled", PATH=programs.path)
+    assert done.returncode == 2
+    assert "Run: gh workflow enable drift" in done.stderr
+    assert "Run: gh workflow enable security" in done.stderr
+    programs.exit_with("gh", 1)
+    assert programs.checkout.run("make", "scheduled", PATH=programs.path).returncode == 2
+
+
 # --- Drift ----------------------------------------------------------------------------------------
 
 

@@ -292,7 +292,7 @@ def test_the_stages_are_in_order() -> None:
 
 
 def test_only_a_new_image_is_signed_and_attested() -> None:
-    """A second attempt that finds published images attaches nothing of its own build to them."""
+    """A second attempt that finds published images attaches no result of another build to them."""
     values = {"needs.build-test.outputs.to-aws": "true"}
     for published in ("true", "false"):
         values["steps.published.outputs.all"] = published

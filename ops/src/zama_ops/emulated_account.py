@@ -295,7 +295,8 @@ class EmulatedAccount:
         }
         plain = ["-no-color"] if verb not in {"graph", "state"} else []
         try:
-            return Terraform(folder, environ).ask(verb, *plain, *words)
+            place = self._bootstrap if folder == BOOTSTRAP else folder
+            return Terraform(place, environ).ask(verb, *plain, *words)
         except CommandError as error:
             if not self._log.exists():
                 raise
@@ -308,6 +309,17 @@ class EmulatedAccount:
     @property
     def _service(self) -> Path:
         return self.directory / "service" / TERRAFORM.name
+
+    @property
+    def _bootstrap(self) -> Path:
+        """terraform/bootstrap without its backend.tf, which belongs to a real account."""
+        folder = self.directory / "once" / BOOTSTRAP.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("*.tf", "*.json", ".terraform.lock.hcl"):
+            for path in BOOTSTRAP.glob(name):
+                if path.name != "backend.tf" and not (folder / path.name).is_symlink():
+                    (folder / path.name).symlink_to(path)
+        return folder
 
     @property
     def _bootstrap_state(self) -> str:

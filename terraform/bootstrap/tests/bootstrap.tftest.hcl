@@ -135,7 +135,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
   }
   assert {
     condition     = { for name, role in local.roles : name => role.subject } == { push = "ref:refs/heads/main", plan = "ref:refs/heads/main", drift = "environment:drift" }
-    error_message = "Jobs before the approval must have roles of their own."
+    error_message = "Jobs before the approval must have separate roles."
   }
   assert {
     condition     = alltrue([for document in data.aws_iam_policy_document.trust : one(document.statement).actions == toset(["sts:AssumeRoleWithWebIdentity"]) && one([for condition in document.statement[0].condition : condition.values if endswith(condition.variable, ":aud")]) == tolist(["sts.amazonaws.com"])])

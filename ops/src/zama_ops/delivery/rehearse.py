@@ -67,6 +67,7 @@ _LEFT_OUT: Final[dict[str, tuple[Callable[[Mapping[str, str]], object], str]]] =
     ),
     "make scan": (lambda _: shutil.which("grype"), "there is no grype on the PATH"),
     "make sign": (lambda _: False, "only a GitHub workflow has an identity to sign with"),
+    "make scheduled": (lambda _: False, "only GitHub knows"),
     "make publish": (lambda _: False, "the emulated registry stores no images"),
     "make fetch-plan": (
         lambda environ: environ.get("PLAN"),

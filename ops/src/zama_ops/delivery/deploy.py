@@ -60,7 +60,7 @@ def plan(
     ] = "",
     profile: Annotated[Profile, typer.Option(envvar="PROFILE")] = "minimal",
 ) -> None:
-    """Plan this commit's deployment; save the plan in build/plan and in the state bucket.
+    """Plan this commit's deployment in build/plan; in a workflow, also save it in the state bucket.
 
     The plan is made from the state: refreshing it would read the keys, which the workflow's role
     must not. `zama drift find` compares the state with AWS.
@@ -140,7 +140,7 @@ def show(
         summary = f"## Plan for {release.tag}\n\n```\n{text}\n```\n"
         _append("GITHUB_STEP_SUMMARY", summary)
         _append("GITHUB_OUTPUT", f"checksum={release.plan}\n")
-        _append("GITHUB_OUTPUT", f"name={plans.fetched(PLAN)}\n")
+        _append("GITHUB_OUTPUT", f"name={plans.name_of(PLAN)}\n")
     typer.echo(summary)
 
 

@@ -17,8 +17,10 @@ _NAME: Final = "name"
 
 
 def save(bucket: str, commit: str, folder: Path) -> None:
-    """Save a plan by its commit, run and attempt."""
-    run, attempt = (os.environ.get(f"GITHUB_{name}", "0") for name in ("RUN_ID", "RUN_ATTEMPT"))
+    """Save a plan by its commit, run and attempt; outside a workflow, it stays on this machine."""
+    run, attempt = (os.environ.get(f"GITHUB_{name}") for name in ("RUN_ID", "RUN_ATTEMPT"))
+    if not (run and attempt):
+        return
     name = f"{commit}/{run}/{attempt}"
     with client("s3") as s3:
         for file in _FILES:
@@ -50,6 +52,6 @@ def fetch(bucket: str, name: str, folder: Path) -> None:
     (folder / _NAME).write_text(name)
 
 
-def fetched(folder: Path) -> str:
-    """Return the name of the plan in a folder."""
-    return (folder / _NAME).read_text()
+def name_of(folder: Path) -> str:
+    """Return the name of the plan in a folder, or "" if it is not in the bucket."""
+    return (folder / _NAME).read_text() if (folder / _NAME).exists() else ""

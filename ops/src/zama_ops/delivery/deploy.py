@@ -204,8 +204,7 @@ def apply(
     `zama deploy roll-back`.
     """
     with errors_told():
-        if not os.environ.get("API_KEY"):
-            raise CommandError("Set API_KEY to a valid key: the checks need it.")
+        _require_key()
         release = _read_release()
         if checksum and checksum != release.plan:
             raise CommandError(
@@ -258,11 +257,17 @@ def roll_back(bucket: Bucket, *, connect_to: ConnectTo = None) -> None:
         if record.outcome == "interrupted" and not changed:
             outcome = "nothing was changed"
         else:
+            _require_key()
             outcome = _roll_back(last_deployed(bucket), bucket, connect_to)
         write(bucket, replace(record, ended=_now(), outcome=outcome))
         notes.print(f"{record.release.tag} is not deployed: {outcome}.")
         if not outcome.startswith(("rolled back", "nothing")):
             raise typer.Exit(1)
+
+
+def _require_key() -> None:
+    if not os.environ.get("API_KEY"):
+        raise CommandError("Set API_KEY to a valid key: the checks need it.")
 
 
 def _read_release() -> Release:
@@ -323,7 +328,10 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
     try:
         with checkout(previous.commit) as folder, variables(previous) as words:
             service = terraform(folder, bucket)
-            service.run("apply", "-auto-approve", *words)
+            # In two steps, because `apply` alone would also show the plan.
+            saved = folder / "rollback.tfplan"
+            service.run("plan", f"-out={saved}", *words)
+            service.run("apply", str(saved))
             faults = _shift_and_check(service, previous.tag, connect_to)
     except CommandError as error:
         faults = [str(error)]

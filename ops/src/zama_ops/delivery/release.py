@@ -113,6 +113,7 @@ def _records(bucket: str) -> Iterator[Record]:
 def write(bucket: str, record: Record) -> None:
     """Save a record on this machine and in the state bucket, in place of an earlier version."""
     text = json.dumps(asdict(record), indent=2) + "\n"
+    BUILD.mkdir(exist_ok=True)
     (BUILD / "deployment.json").write_text(text)
     name = f"{_RECORDS}{record.began}-{record.release.tag}.json"
     with client("s3") as s3:

@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 
 from checkout import Checkout
 from standins import StandIns
+from zama_ops.container_images import compose
 from zama_ops.programs import wait_until
 
 REPOSITORY: Final = "example/zama-challenge"
@@ -102,6 +104,25 @@ def test_ctrl_c_lets_terraform_finish(programs: StandIns) -> None:
     assert deploy.returncode == 1
     assert calls.read_text() == "plan begun\nlock released\n"
     assert "`terraform plan` failed with exit code 1" in said
+
+
+SAVES: Final = """#!/bin/sh
+for word; do case $word in -out=*) : >"${word#-out=}" ;; esac; done
+echo "said $2"
+"""
+
+
+def test_no_log_of_a_workflow_shows_a_plan(programs: StandIns) -> None:
+    """Anyone can read the log of a public repository."""
+    terraform = programs.folder / "terraform"
+    terraform.write_text(SAVES)
+    terraform.chmod(0o755)
+    here = {"PATH": programs.path, "TF_CLI_CONFIG_FILE": "/dev/null", **IN_PLACE}
+    for workflow in ("", "true"):
+        done = programs.checkout.run("zama", "deploy", "plan", GITHUB_ACTIONS=workflow, **here)
+        assert done.returncode == 0, done.stderr
+        assert "said init" in done.stdout
+        assert ("said plan" in done.stdout) == (not workflow)
 
 
 def test_a_pull_request_gets_its_changes_to_the_plans(programs: StandIns) -> None:
@@ -199,6 +220,30 @@ def test_there_is_one_issue_for_drift(
 
 
 # --- Images ---------------------------------------------------------------------------------------
+
+
+def test_a_failed_pull_shows_dockers_message(programs: StandIns, tmp_path: Path) -> None:
+    """Without mmdebstrap, which builds stand-ins, the reason for the failure is printed."""
+    for tool in ("basename", "cat", "dirname", "sed"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    programs.exit_with("docker", 1)
+    path = f"{programs.folder}:{tmp_path}"
+    done = programs.checkout.run("ops/stand-ins/base-images", PATH=path)
+    assert (done.returncode, done.stdout) == (1, "")
+    for image in ("python:3.13", "nginx:1.30"):
+        assert re.search(rf"docker pull docker.io/library/{image}\S+: refused\n", done.stderr)
+    assert "install mmdebstrap" in done.stderr
+
+
+@pytest.mark.parametrize("version_1", [True, False])
+def test_both_versions_of_compose_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, version_1: bool
+) -> None:
+    """Version 2 is a plugin of docker, and the only one on GitHub's runner."""
+    if version_1:
+        (tmp_path / "docker-compose").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compose() == (["docker-compose"] if version_1 else ["docker", "compose"])
 
 
 @pytest.mark.parametrize(

@@ -296,7 +296,8 @@ def test_an_exception_is_ignored_until_it_expires(programs: StandIns) -> None:
         file.write_text(f"exceptions:\n  - {{{entry}}}\n")
         code, said, called = programs.zama("images", "scan")
         assert (code, told in said, called) == (1, True, []), said
-        assert programs.checkout.run(*make, "audit").returncode == 2
+        done = programs.checkout.run(*make, "audit", COLUMNS="200")
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
 
 
 # --- Signatures -----------------------------------------------------------------------------------

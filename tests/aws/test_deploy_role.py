@@ -1,4 +1,4 @@
-"""The permissions and the trust policy of the role for GitHub's workflows.
+"""The permissions and the trust policies of the roles for GitHub's workflows.
 
 And the boundary of the service's roles, whose policies the workflows write.
 """
@@ -24,6 +24,12 @@ ROLE: Final = "zama-challenge-deploy"
 NAME: Final = "zama-challenge"
 REGION: Final = "eu-west-1"
 GITHUB: Final = "token.actions.githubusercontent.com"
+# The other roles of workflows, each with the end of the subject that it trusts.
+SUBJECTS: Final = {
+    "push": "ref:refs/heads/main",
+    "plan": "ref:refs/heads/main",
+    "drift": "environment:drift",
+}
 # The service's roles, by profile.
 ROLES: Final = {
     "minimal": {"execution", "task"},
@@ -65,10 +71,14 @@ def entries(context: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def decisions(
-    deployment: Deployment, actions: list[str], resource: str, context: dict[str, str]
+    deployment: Deployment,
+    actions: list[str],
+    resource: str,
+    context: dict[str, str],
+    role: str = ROLE,
 ) -> dict[str, str]:
     result = deployment.account.client("iam").simulate_principal_policy(
-        PolicySourceArn=arn("iam", f"role/{ROLE}"),
+        PolicySourceArn=arn("iam", f"role/{role}"),
         ActionNames=actions,
         ResourceArns=[resource],
         ContextEntries=entries(context),
@@ -88,10 +98,14 @@ def test_terraforms_calls_are_known_for_every_planned_type() -> None:
 def test_the_role_allows_terraforms_calls(minimal: Deployment) -> None:
     """Every action that Terraform calls is allowed on a matching resource."""
     refused = {action for actions in KNOWN.values() for action in actions}
-    for service, resources in REQUESTS["resources"].items():
+    (zone,) = minimal.account.client("route53").list_hosted_zones()["HostedZones"]
+    every = {**REQUESTS["resources"]}
+    every["route53"] = [*every["route53"], zone["Id"].lstrip("/")]
+    for service, resources in every.items():
         for resource in resources:
             ours = sorted(action for action in refused if action.startswith(f"{service}:"))
-            said = decisions(minimal, ours, arn(service, resource), BOUNDED) if ours else {}
+            context = {**BOUNDED, "aws:RequestedRegion": REGION, "aws:ResourceTag/Service": NAME}
+            said = decisions(minimal, ours, arn(service, resource), context) if ours else {}
             refused -= {action for action, decision in said.items() if decision == "allowed"}
     assert not refused, "allow them on their resources in terraform/bootstrap/github.tf"
 
@@ -118,6 +132,36 @@ def test_the_role_allows_nothing_else(minimal: Deployment) -> None:
     for action, resource, context in listed_requests("forbidden", "forbidden_to_workflows"):
         said = decisions(minimal, [action], resource, context)
         assert said == {action: "implicitDeny"}, (action, resource, context)
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_a_role_before_the_approval_cannot_apply(minimal: Deployment, name: str) -> None:
+    """It changes no resource of the service and passes no role; on main it reads no key."""
+    changes = sorted(
+        action
+        for action in {one for actions in KNOWN.values() for one in actions}
+        if not action.partition(":")[2].startswith(("Describe", "Get", "List"))
+    )
+    asked = [(changes, "*"), (["iam:PassRole"], arn("iam", f"role/{NAME}-task"))]
+    for service, resources in REQUESTS["resources"].items():
+        ours = [action for action in changes if action.startswith(f"{service}:")]
+        asked += [(ours, arn(service, resource)) for resource in resources if ours]
+    keys = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"]
+    forbidden = keys if name != "drift" else keys[1:]
+    asked.append((forbidden, arn("ssm", "parameter/zama/api/api_key")))
+    state = f"arn:aws:s3:::{NAME}-state-000000000000-{REGION}/service"
+    asked.append((["s3:PutObject", "s3:DeleteObject"], f"{state}/terraform.tfstate"))
+    asked.append((["s3:PutObject"], f"{state}/deployments/1.json"))
+    for actions, resource in asked:
+        said = decisions(minimal, actions, resource, BOUNDED, f"{NAME}-{name}")
+        allowed = {action for action, decision in said.items() if decision == "allowed"}
+        assert not allowed, resource
+    may = {
+        "push": ("ecr:PutImage", arn("ecr", "repository/zama-api")),
+        "plan": ("s3:PutObject", f"{state}/plans/1/2/3/tfplan"),
+        "drift": ("ssm:GetParameter", arn("ssm", "parameter/zama/api/api_key")),
+    }[name]
+    assert decisions(minimal, [may[0]], may[1], {}, f"{NAME}-{name}") == {may[0]: "allowed"}
 
 
 def policies(deployment: Deployment, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -157,8 +201,9 @@ def test_every_role_of_the_service_has_the_boundary(deployment: Deployment) -> N
     iam = deployment.account.client("iam")
     every = {one["RoleName"] for one in iam.list_roles()["Roles"]}
     names = {name for name in every if name.startswith(f"{NAME}-")}
-    assert names == {ROLE, *(f"{NAME}-{name}" for name in ROLES[deployment.profile])}
-    for name in names - {ROLE}:
+    of_workflows = {ROLE, *(f"{NAME}-{name}" for name in SUBJECTS)}
+    assert names == of_workflows | {f"{NAME}-{name}" for name in ROLES[deployment.profile]}
+    for name in names - of_workflows:
         boundary = iam.get_role(RoleName=name)["Role"].get("PermissionsBoundary", {})
         assert boundary.get("PermissionsBoundaryArn") == BOUNDARY, name
 
@@ -221,13 +266,17 @@ def simulated(
 # --- Trust of the role ----------------------------------------------------------------------------
 
 SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
+# The form for a new repository, which terraform/bootstrap trusts if it is given the ids.
+WITH_IDS: Final = f"repo:{EXAMPLE_REPOSITORY.replace('/', '@583231/')}@1296269"
 
 
 @pytest.mark.parametrize(
     ("subject", "decision"),
     [
-        (f"{SUBJECT}:ref:refs/heads/main", "allowed"),
         (f"{SUBJECT}:environment:production", "allowed"),
+        (f"{SUBJECT}:ref:refs/heads/main", "implicitDeny"),
+        (f"{SUBJECT}:environment:drift", "implicitDeny"),
+        (f"{WITH_IDS}:environment:production", "implicitDeny"),
         (f"{SUBJECT}:ref:refs/heads/another", "implicitDeny"),
         (f"{SUBJECT}:ref:refs/heads/main2", "implicitDeny"),
         (f"{SUBJECT}:ref:refs/heads/main/2", "implicitDeny"),
@@ -245,7 +294,7 @@ SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
         ("repo:fork/zama-challenge:environment:production", "implicitDeny"),
     ],
 )
-def test_only_main_and_the_production_environment_assume_the_role(
+def test_only_the_production_environment_assumes_the_role(
     minimal: Deployment, subject: str, decision: str
 ) -> None:
     """Subjects of other repositories, branches, tags and environments are refused."""
@@ -253,19 +302,28 @@ def test_only_main_and_the_production_environment_assume_the_role(
     assert said == decision
 
 
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_another_role_trusts_one_subject(minimal: Deployment, name: str) -> None:
+    """It is the branch or the environment of its jobs."""
+    for end in {*SUBJECTS.values(), "environment:production", "pull_request"}:
+        token = {f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": f"{SUBJECT}:{end}"}
+        said = trust(minimal, token, f"{NAME}-{name}")
+        assert said == ("allowed" if end == SUBJECTS[name] else "implicitDeny"), end
+
+
 @pytest.mark.parametrize("audience", ["https://github.com/example", "sts.amazonaws.com2", None])
 def test_the_token_must_be_issued_for_aws(minimal: Deployment, audience: str | None) -> None:
     """A token with another audience, or without one, is refused."""
-    context = {f"{GITHUB}:sub": f"{SUBJECT}:ref:refs/heads/main"}
+    context = {f"{GITHUB}:sub": f"{SUBJECT}:environment:production"}
     if audience:
         context[f"{GITHUB}:aud"] = audience
     assert trust(minimal, context) == "implicitDeny"
 
 
-def trust(deployment: Deployment, token: dict[str, str]) -> str:
-    """Return the decision of the role's trust policy for a GitHub token."""
+def trust(deployment: Deployment, token: dict[str, str], role: str = ROLE) -> str:
+    """Return the decision of a role's trust policy for a GitHub token."""
     iam = deployment.account.client("iam")
-    (statement,) = iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    (statement,) = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
     # The simulation takes no principal, and the resource is the role itself.
     provider = arn("iam", f"oidc-provider/{GITHUB}")
     assert statement.pop("Principal") == {"Federated": provider}

@@ -243,6 +243,8 @@ def test_rendering_keeps_the_key_out_of_process_arguments(
             (path / word).write_text(recorder)
             (path / word).chmod(0o755)
     here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path)}
+    # Only root may listen on the default port.
+    here["LISTEN_PORT"] = "8081"
     done = complete(
         str(ENTRYPOINT), "check", API_KEYS=f"a={key}", PATH=f"{path}:{os.environ['PATH']}", **here
     )

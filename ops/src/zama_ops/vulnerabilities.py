@@ -8,10 +8,9 @@ import re
 import sys
 from typing import Final
 
-import typer
 import yaml
 
-from zama_ops.console import notes
+from zama_ops.console import notes, say
 from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
 
@@ -53,7 +52,7 @@ def _valid(entry: object) -> str:
 
 if __name__ == "__main__":
     try:
-        typer.echo(" ".join(f"--ignore-vuln={identity}" for identity in exceptions()))
+        say(" ".join(f"--ignore-vuln={identity}" for identity in exceptions()))
     except CommandError as error:
-        notes.print(f"audit: {error}", style="red", markup=False)
+        notes.print(f"audit: {error}", style="red")
         sys.exit(1)

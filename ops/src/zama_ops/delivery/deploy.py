@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zama_ops.console import TICK, errors_told, notes, step
+from zama_ops.console import TICK, errors_told, notes, say, step
 from zama_ops.container_images import IMAGES, image_digests, keep, repositories
 from zama_ops.contract_checks import CHECKS, READY, caller, perform
 from zama_ops.delivery import plans
@@ -141,7 +141,7 @@ def show(
         _append("GITHUB_STEP_SUMMARY", summary)
         _append("GITHUB_OUTPUT", f"checksum={release.plan}\n")
         _append("GITHUB_OUTPUT", f"name={plans.name_of(PLAN)}\n")
-    typer.echo(summary)
+    say(summary)
 
 
 def _summarizes(line: str) -> bool:

@@ -226,7 +226,7 @@ def rehearse(
             "github.sha": commit(),
             "github.token": "",
             **{f"vars.AWS_{name.upper()}_ROLE_ARN": f"{_ROLE}-{name}" for name in ("push", "plan")},
-            "secrets.AWS_OIDC_ROLE_ARN": f"{_ROLE}-apply",
+            "secrets.AWS_OIDC_ROLE_ARN": f"{_ROLE}-deploy",
             "vars.AWS_REGION": "eu-west-1",
             "vars.PROFILE": "minimal",
             "secrets.API_KEY_VALUE": EXAMPLE_KEY,

@@ -1,0 +1,286 @@
+"""Callers without a key cause no 5xx and do not affect a caller with one."""
+
+import contextlib
+import csv
+import io
+import itertools
+import os
+import resource
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from compose import Container
+from stack import (
+    SUM_HEAD,
+    UNLIMITED,
+    Pair,
+    Process,
+    ProcessStack,
+    Report,
+    Stack,
+    connect,
+    constant_load,
+    exchange,
+    kernel_says,
+    send,
+    status,
+)
+from zama_ops.callers import Callers
+from zama_ops.programs import free_port, run, wait_until
+
+CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
+# More than half of the gateway's connections; docker-proxy, which publishes the containers' ports,
+# takes most of the time.
+CONNECTIONS = 5000
+CONNECTIONS_TO_CONTAINERS = 2000
+MOST_MIB = 200
+SECONDS = 2
+RATE = 40
+ADDRESSES = [f"127.0.{number}.{number}" for number in range(1, 101)]
+
+PUBLIC = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+KEYLESS = b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+DECLARED = b'Content-Length: 500\r\n\r\n{"a"'
+CHUNKED = b'Transfer-Encoding: chunked\r\n\r\n4\r\n{"a"'
+
+BODIES = {
+    "a declared body at a public path": PUBLIC + DECLARED,
+    "a chunked body at a public path": PUBLIC + CHUNKED,
+    "a declared body without a key": KEYLESS + DECLARED,
+    "a chunked body without a key": KEYLESS + CHUNKED,
+    "a body at a page": b"POST /docs HTTP/1.1\r\nHost: a\r\n" + DECLARED,
+    "a body at no path": b"POST /nothing HTTP/1.1\r\nHost: a\r\n" + CHUNKED,
+}
+HEADS = {
+    "nothing": b"",
+    "half a head": b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+    # The most memory that a caller can take: each line just fits.
+    "half a head of 16 KiB": (SUM_HEAD + 2 * (b"X-Slow: %s\r\n" % (8000 * b"x")))[:-1],
+    "requests without reading": 50 * b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def _enough_files() -> Iterator[None]:
+    """Let this process open as many connections as the kernel allows."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture(scope="module")
+def attacked(module_stack: Stack) -> Pair:
+    return module_stack.start(**UNLIMITED)
+
+
+def memory_mib(pair: Pair) -> float:
+    """Return the memory of the pair's programs or containers."""
+    if isinstance(pair.gateway, Process) and isinstance(pair.api, Process):
+        masters = pair.gateway.children()
+        workers = [int(one) for pid in masters for one in _children(pid)]
+        pids = [pair.api.process.pid, pair.gateway.process.pid, *masters, *workers]
+        return sum(int(kernel_says(pid)["VmRSS"].removesuffix(" kB")) for pid in pids) / 1024
+    ids = [part.id for part in (pair.api, pair.gateway) if isinstance(part, Container)]
+    usages = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *ids)
+    return sum(float(usage.partition("MiB")[0]) for usage in usages.splitlines())
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@contextlib.contextmanager
+def attackers(url: str, beginnings: Sequence[bytes], count: int) -> Iterator[None]:
+    """Hold `count` connections that sent these bytes in turn, half of them from one address."""
+    target = urlsplit(url)
+    addresses = itertools.cycle(ADDRESSES)
+    with contextlib.ExitStack() as opened:
+        for number, beginning in zip(range(count), itertools.cycle(beginnings), strict=False):
+            address = next(addresses) if number // len(beginnings) % 2 else "127.0.0.1"
+            attacker = socket.create_connection((target.hostname, target.port), 15, (address, 0))
+            opened.enter_context(attacker)
+            attacker.setblocking(False)
+            # The gateway may have answered and closed.
+            with contextlib.suppress(OSError):
+                attacker.send(beginning)
+        yield
+
+
+def assert_unaffected(pair: Pair, load: Callers) -> None:
+    """Check that every call got the sum, and that the gateway logged no 5xx."""
+    assert load.lost() == [], load.breakage()
+    assert len(load.outcomes) > RATE * SECONDS / 2
+    answer = send(pair.gateway.url, "POST", "/last")
+    pair.gateway.line(answer.headers["x-request-id"], 10)
+    assert [line for line in pair.gateway.requests() if line["status"] >= 500] == []
+
+
+def test_thousands_of_connections_affect_no_caller_with_a_key(
+    attacked: Pair, report: Report
+) -> None:
+    """All calls and health checks are answered, nothing is a 5xx, and memory stays small."""
+    url = attacked.gateway.url
+    as_process = isinstance(attacked.gateway, Process)
+    count = CONNECTIONS if as_process else CONNECTIONS_TO_CONTAINERS
+    with (
+        constant_load(url, RATE) as load,
+        attackers(url, [*HEADS.values(), *BODIES.values()], count),
+    ):
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            assert status(url, "/readyz") == 200
+            time.sleep(0.05)
+        memory = memory_mib(attacked)
+    report(f"{count} slow or idle connections: {memory:.0f} MiB for the pair")
+    assert memory < MOST_MIB
+    assert_unaffected(attacked, load)
+
+
+def test_reconnecting_callers_affect_no_caller_with_a_key(attacked: Pair) -> None:
+    """Connections that open and close at once cost others nothing."""
+    url = attacked.gateway.url
+    with constant_load(url, RATE) as load:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            with attackers(url, [b"", b"GET / HTTP/1.1\r\n", PUBLIC + DECLARED], 90):
+                pass
+            assert status(url, "/readyz") == 200
+    assert_unaffected(attacked, load)
+
+
+def test_a_refused_body_holds_a_connection_for_seconds(attacked: Pair) -> None:
+    """The answer comes at once, and a caller that keeps sending is disconnected."""
+    with contextlib.ExitStack() as opened:
+        callers = [opened.enter_context(connect(attacked.gateway.url, 30)) for _ in BODIES]
+        for caller, beginning in zip(callers, BODIES.values(), strict=True):
+            caller.sendall(beginning)
+        began = time.monotonic()
+        answers = [int(caller.recv(65536).split(b" ", 2)[1]) for caller in callers]
+        assert answers == [413, 413, 401, 401, 405, 401]
+        open_callers = set(callers)
+        while open_callers:
+            time.sleep(0.5)
+            for caller in list(open_callers):
+                try:
+                    caller.sendall(b"x")
+                except ConnectionError:
+                    open_callers.remove(caller)
+            assert time.monotonic() - began < 20
+
+
+# --- Behind a load balancer -----------------------------------------------------------------------
+
+REFUSED = [
+    *BODIES.values(),
+    KEYLESS + b"Expect: 100-continue\r\n" + DECLARED,
+    KEYLESS + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    PUBLIC + b"Transfer-Encoding: gzip\r\n\r\n",
+    PUBLIC + b"Transfer-Encoding: identity\r\n\r\n",
+    KEYLESS + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+    KEYLESS + b"Content-Length: 1000000\r\n\r\n",
+    b"GET /healthz HTTP/9.9\r\nHost: a\r\n\r\n",
+    b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
+    b"TRACE /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /\x80<> HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /%00%ff%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /_problem HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /" + 9000 * b"x" + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    PUBLIC + b"X-Large: " + 9000 * b"x" + b"\r\n\r\n",
+    PUBLIC + 3 * (b"X-Large: " + 7000 * b"x" + b"\r\n") + b"\r\n",
+    PUBLIC + b"".join(b"X-%d: x\r\n" % number for number in range(150)) + b"\r\n",
+    PUBLIC + b"X-Control: \x01\x1b[31m\x7f\r\n\r\n",
+    PUBLIC + b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AA\r\n\r\n",
+    PUBLIC + b"Range: bytes=9-1\r\nIf-Match: x\r\nIf-Unmodified-Since: x\r\n\r\n",
+    b"GET /docs HTTP/1.1\r\nHost: a\r\nIf-Match: x\r\nRange: bytes=99999999-\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: \"<\x80>\r\n\r\n",
+    b"GET /healthz\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+]
+
+
+@pytest.fixture
+def pair(processes: ProcessStack) -> Pair:
+    return processes.start(TRUSTED_PROXIES="127.0.0.0/8", **UNLIMITED)
+
+
+@pytest.fixture
+def load_balancer(pair: Pair) -> Iterator[tuple[str, str]]:
+    """Start HAProxy in front of the gateway; yield its URL and that of its statistics."""
+    ports = {
+        "PORT": str(free_port()),
+        "STATISTICS_PORT": str(free_port()),
+        "GATEWAY_PORT": str(urlsplit(pair.gateway.url).port),
+    }
+    command = ["haproxy", "-db", "-f", str(CONFIGURATION)]
+    with subprocess.Popen(command, env={**os.environ, **ports}) as process:
+        url, statistics = (f"http://127.0.0.1:{ports[name]}" for name in ("PORT", "STATISTICS_PORT"))
+        try:
+            wait_until(lambda: status(url, "/healthz") == 200, "load balancer answers")
+            yield url, statistics
+        finally:
+            process.terminate()
+
+
+@pytest.mark.needs("haproxy")
+def test_no_caller_without_a_key_causes_a_5xx(
+    pair: Pair, load_balancer: tuple[str, str]
+) -> None:
+    """Neither the gateway nor a load balancer in front of it answers such a caller with a 5xx."""
+    url, statistics = load_balancer
+    for target in (url, pair.gateway.url):
+        with contextlib.ExitStack() as opened:
+            for request in REFUSED:
+                caller = opened.enter_context(connect(target))
+                caller.sendall(request)
+            # Longer than the gateway waits for the rest of a refused body.
+            time.sleep(6)
+            assert status(url, "/readyz") == 200
+    rows = csv.DictReader(io.StringIO(send(statistics, path="/;csv").body.decode()[2:]))
+    found = {(row["pxname"], row["svname"]): row for row in rows}
+    frontend = found["load_balancer", "FRONTEND"]
+    assert int(frontend["hrsp_4xx"]) > len(REFUSED) / 2
+    assert int(frontend["hrsp_5xx"]) == 0
+    assert int(found["gateway", "BACKEND"]["hrsp_5xx"]) == 0
+    logged = Counter(line["status"] for line in pair.gateway.requests())
+    assert [code for code in logged if code >= 500] == []
+
+
+def test_what_the_gateway_refuses_is_a_problem_with_an_id(pair: Pair) -> None:
+    """Every error has a body and an id, whatever a caller without a key sends."""
+    for request in REFUSED:
+        with connect(pair.gateway.url) as caller:
+            caller.sendall(request)
+            head, _, body = caller.recv(65536).partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 4"):
+            assert head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 100 ", b'{"')), request
+            continue
+        assert b"\r\nContent-Type: application/problem+json\r\n" in head, request
+        assert b'"request_id":"' in body, request
+
+
+def test_the_error_log_quotes_no_caller(processes: ProcessStack) -> None:
+    """Failed requests leave no query string, no Referer and no control character in it."""
+    pair = processes.start(**UNLIMITED)
+    pair.api.stop()
+    hostile = b"X-Api-Key: CHANGEME\r\nReferer: http://secret/\x1b[31m\r\nConnection: close\r\n\r\n"
+    for path in (b"/healthz?secret", b"/sum?secret"):
+        answer = exchange(pair.gateway.url, b"GET %s HTTP/1.1\r\nHost: secret\r\n" % path + hostile)
+        assert b" 502 " in answer
+    for request in REFUSED:
+        with connect(pair.gateway.url) as caller:
+            caller.sendall(request)
+            caller.recv(65536)
+    assert pair.gateway.stop() == 0
+    assert pair.gateway.errors() == b""

@@ -239,14 +239,12 @@ def test_no_caller_without_a_key_causes_a_5xx(
 ) -> None:
     """Neither the gateway nor a load balancer in front of it answers such a caller with a 5xx."""
     url, statistics = load_balancer
-    for target in (url, pair.gateway.url):
-        with contextlib.ExitStack() as opened:
-            for request in REFUSED:
-                caller = opened.enter_context(connect(target))
-                caller.sendall(request)
-            # Longer than the gateway waits for the rest of a refused body.
-            time.sleep(6)
-            assert status(url, "/readyz") == 200
+    with contextlib.ExitStack() as opened:
+        for target, request in itertools.product((url, pair.gateway.url), REFUSED):
+            opened.enter_context(connect(target)).sendall(request)
+        # Longer than the gateway waits for the rest of a refused body.
+        time.sleep(6)
+        assert status(url, "/readyz") == 200
     rows = csv.DictReader(io.StringIO(send(statistics, path="/;csv").body.decode()[2:]))
     found = {(row["pxname"], row["svname"]): row for row in rows}
     frontend = found["load_balancer", "FRONTEND"]

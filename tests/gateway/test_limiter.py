@@ -2,13 +2,15 @@
 
 import itertools
 import math
+import socket
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 
-from stack import JSON, KEY, TESTER, Pair, ProcessStack, Stack, send
+from stack import JSON, KEY, TESTER, Pair, ProcessStack, Stack, connect, send
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 
@@ -169,9 +171,84 @@ def test_only_the_last_untrusted_address_counts(limited: Pair, caller: Caller) -
     assert answers[429] >= 20 - earned(time.monotonic() - began)
 
 
+def test_an_ipv6_network_has_one_bucket(limited: Pair, caller: Caller) -> None:
+    """Addresses with the same first 64 bits count together, and others do not."""
+    network = f"2001:db8:{caller.number:x}:1:"
+    began = time.monotonic()
+    answers = Counter(post_sum(limited, "guess", f"{network}:{n:x}").status for n in range(20))
+    assert answers[429] >= 20 - earned(time.monotonic() - began)
+    assert post_sum(limited, "guess", f"2001:db8:{caller.number:x}:2::1").status == 403
+
+
+def test_an_ipv4_address_written_as_ipv6_has_the_same_bucket(
+    limited: Pair, caller: Caller, other: Caller
+) -> None:
+    """It is one caller, in either form, and shares no bucket with other such addresses."""
+    statuses(limited, 10, address=caller.addresses[0])
+    assert post_sum(limited, address=f"::ffff:{caller.addresses[0]}").status == 429
+    assert post_sum(limited, address=f"::ffff:{other.addresses[0]}").status == 401
+
+
+def test_a_flood_from_many_addresses_starves_no_client(processes: ProcessStack) -> None:
+    """Whatever the length of its name, a client has its place when the addresses' zone is full."""
+    names = [length * "n" for length in (1, 41, 42, 64)]
+    keys = {name: f"{len(name):016}" for name in names}
+    settings = {"API_KEYS": " ".join(f"{name}={key}" for name, key in keys.items())}
+    pair = processes.start(TRUSTED_PROXIES=TESTER, **settings)
+    addresses = (f"198.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(100_000))
+    requests = (
+        b"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %s\r\n\r\n" % address.encode()
+        for address in addresses
+    )
+    with connect(pair.gateway.url) as flood:
+        reader = threading.Thread(target=_read_all, args=[flood])
+        reader.start()
+        while batch := b"".join(itertools.islice(requests, 1000)):
+            flood.sendall(batch)
+        for key in keys.values():
+            assert statuses(pair, 1 + BURST, key=key) == {200: 1 + BURST}
+        flood.shutdown(socket.SHUT_WR)
+        reader.join()
+
+
+def _read_all(connection: socket.socket) -> None:
+    while connection.recv(2**20):
+        pass
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/docs", "/docs/docs.js", "/openapi.json"])
+def test_a_flood_of_a_public_path_is_limited_by_address(
+    limited: Pair, caller: Caller, path: str
+) -> None:
+    """A page with many files still loads; a flood gets 429, and others do not notice."""
+
+    def get(address: str) -> Answer:
+        return send(limited.gateway.url, path=path, headers={"X-Forwarded-For": address})
+
+    here, there = caller.addresses
+    assert {get(here).status for _ in range(30)} == {200}
+    flood = [get(here) for _ in range(300)]
+    refused = [answer for answer in flood if answer.status == 429]
+    assert refused
+    assert refused[0].headers["ratelimit-policy"] == '"public";q=20;w=1'
+    assert get(there).status == 200
+    assert post_sum(limited, caller.keys[0], here).status == 200
+
+
+def test_a_forwarded_flood_of_the_readiness_is_limited(limited: Pair, caller: Caller) -> None:
+    """A caller's request is not a health check."""
+
+    def ready(**headers: str) -> int:
+        return send(limited.gateway.url, path="/readyz", headers=headers).status
+
+    forwarded = {"X-Forwarded-For": caller.addresses[0]}
+    assert 429 in {ready(**forwarded) for _ in range(300)}
+    assert ready() == 200
+
+
 def test_health_checks_are_not_limited(limited: Pair) -> None:
     """The load balancer may check at any rate."""
-    answers = [send(limited.gateway.url, path="/readyz").status for _ in range(30)]
+    answers = [send(limited.gateway.url, path="/readyz").status for _ in range(300)]
     assert set(answers) == {200}
 
 

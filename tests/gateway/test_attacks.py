@@ -237,12 +237,10 @@ def load_balancer(pair: Pair) -> Iterator[tuple[str, str]]:
     }
     command = ["haproxy", "-db", "-f", str(CONFIGURATION)]
     with subprocess.Popen(command, env={**os.environ, **ports}) as process:
-        url, statistics = (
-            f"http://127.0.0.1:{ports[name]}" for name in ("PORT", "STATISTICS_PORT")
-        )
+        url, statistics = (f"http://127.0.0.1:{ports[name]}" for name in list(ports)[:2])
         try:
             wait_until(lambda: status(url, "/healthz") == 200, "load balancer answers")
-            yield url, f"http://127.0.0.1:{ports['STATISTICS_PORT']}"
+            yield url, statistics
         finally:
             process.terminate()
 

@@ -230,7 +230,7 @@ def test_a_flood_of_a_public_path_is_limited_by_address(
     flood = [get(here) for _ in range(300)]
     refused = [answer for answer in flood if answer.status == 429]
     assert refused
-    assert refused[0].headers["ratelimit-policy"] == '"public";q=20;w=1'
+    assert refused[0].headers["ratelimit-policy"] == '"default";q=20;w=1'
     assert get(there).status == 200
     assert post_sum(limited, caller.keys[0], here).status == 200
 

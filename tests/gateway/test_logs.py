@@ -109,6 +109,38 @@ def test_lines_stay_json_under_hostile_requests(attacked: Pair, name: str) -> No
         assert len(json.dumps(line)) < 2048
 
 
+def test_a_flood_leaves_few_lines(processes: ProcessStack) -> None:
+    """Of the refusals without a key, about one in a hundred has a line; with a key, each has."""
+    pair = processes.start(RATE_LIMIT="1", RATE_BURST="1")
+    flood, last = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /x HTTP/1.0\r\n\r\n"
+    assert exchange(pair.gateway.url, 2000 * flood + last).count(b" 429 ") > 1900
+    ids = [
+        answer.headers["x-request-id"]
+        for _ in range(10)
+        if (answer := send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM)).status == 429
+    ]
+    assert ids
+    pair.gateway.line(ids[-1])
+    refusals = [line for line in pair.gateway.requests() if line["status"] == 429]
+    assert [line["request_id"] for line in refusals if line["client"]] == ids
+    # Of 2,000, 0 or more than 80 lines occur once in a billion runs.
+    assert 0 < len(refusals) - len(ids) < 80
+
+
+def test_health_checks_of_the_load_balancer_leave_no_line(pair: Pair) -> None:
+    """A successful check has no line; a caller that claims to be one does."""
+    checker = {"User-Agent": "ELB-HealthChecker/2.0"}
+    check = send(pair.gateway.url, path="/readyz", headers=checker)
+    claim = send(
+        pair.gateway.url, path="/readyz", headers={**checker, "X-Forwarded-For": "203.0.113.1"}
+    )
+    failed = send(pair.gateway.url, path="/nothing", headers=checker)
+    for answer in (claim, failed):
+        pair.gateway.line(answer.headers["x-request-id"])
+    ids = {line["request_id"] for line in pair.gateway.requests()}
+    assert check.headers["x-request-id"] not in ids
+
+
 def test_the_error_logs_stay_clean(attacked: Pair) -> None:
     """Hostile requests are not errors of the service."""
     assert attacked.api.errors() == b""

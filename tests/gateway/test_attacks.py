@@ -119,7 +119,7 @@ def attackers(url: str, beginnings: Sequence[bytes], count: int) -> Iterator[Non
 
 @contextlib.contextmanager
 def unaffected(pair: Pair) -> Iterator[None]:
-    """Check that every call and health check succeeds meanwhile, and that nothing is a 5xx."""
+    """Check that every call and health check during the block succeeds, without a 5xx."""
     url, ended = pair.gateway.url, threading.Event()
 
     def check() -> list[int]:
@@ -247,7 +247,7 @@ def load_balancer(pair: Pair) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.needs("haproxy")
 def test_no_caller_without_a_key_causes_a_5xx(pair: Pair, load_balancer: tuple[str, str]) -> None:
-    """Neither the gateway nor a load balancer in front of it answers such a caller with a 5xx."""
+    """Neither the gateway nor a load balancer in front of it answers with a 5xx."""
     url, statistics = load_balancer
     with contextlib.ExitStack() as opened:
         for target, request in itertools.product((url, pair.gateway.url), REFUSED):

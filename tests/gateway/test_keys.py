@@ -1,10 +1,12 @@
 """Several keys of several clients, and the places that must not contain a key."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from stack import JSON, KEY, UNLIMITED, Pair, ProcessStack, send
+from stack import JSON, KEY, UNLIMITED, Pair, ProcessStack, exchange, send
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 from zama_ops.keyring import Key
@@ -61,6 +63,23 @@ def test_a_caller_cannot_name_itself(several: Pair) -> None:
     assert several.api.line(answer.headers["x-request-id"])["client"] == "acme"
     answer = send(several.gateway.url, "GET", "/healthz", {"X-Api-Client": "globex"})
     assert several.api.line(answer.headers["x-request-id"])["client"] == ""
+
+
+def test_a_repeated_key_header_is_refused(processes: ProcessStack, nginx: str) -> None:
+    """No value but the first can make a request valid; nginx from 1.23 on refuses any repetition."""
+    version = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
+    judges_first = re.search(r"nginx/1\.(\d|1\d|2[0-2])\.", version) is not None
+    pair = processes.start(**UNLIMITED)
+    for keys, valid in (
+        ((KEY, "x"), judges_first),
+        ((KEY, KEY), judges_first),
+        (("x", KEY), False),
+    ):
+        head = b"".join(b"X-Api-Key: %s\r\n" % key.encode() for key in keys)
+        request = b"POST /sum HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + head
+        body = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(SUM), SUM)
+        answer = exchange(pair.gateway.url, request + body)
+        assert answer.startswith(b"HTTP/1.1 200 " if valid else b"HTTP/1.1 403 "), keys
 
 
 def test_a_key_that_looks_like_nginx_syntax_is_a_key(processes: ProcessStack) -> None:

@@ -66,7 +66,7 @@ def test_a_caller_cannot_name_itself(several: Pair) -> None:
 
 
 def test_a_repeated_key_header_is_refused(processes: ProcessStack, nginx: str) -> None:
-    """No value but the first can make a request valid; nginx from 1.23 on refuses any repetition."""
+    """Only the first value can make a request valid; nginx from 1.23 on refuses each repetition."""
     version = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
     judges_first = re.search(r"nginx/1\.(\d|1\d|2[0-2])\.", version) is not None
     pair = processes.start(**UNLIMITED)

@@ -134,8 +134,9 @@ def test_health_checks_of_the_load_balancer_leave_no_line(pair: Pair) -> None:
     claim = send(
         pair.gateway.url, path="/readyz", headers={**checker, "X-Forwarded-For": "203.0.113.1"}
     )
+    call = send(pair.gateway.url, "POST", "/sum", {**AUTHORISED, **checker}, SUM)
     failed = send(pair.gateway.url, path="/nothing", headers=checker)
-    for answer in (claim, failed):
+    for answer in (claim, call, failed):
         pair.gateway.line(answer.headers["x-request-id"])
     ids = {line["request_id"] for line in pair.gateway.requests()}
     assert check.headers["x-request-id"] not in ids

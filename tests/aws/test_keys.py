@@ -1,10 +1,12 @@
 """`zama keys`, as far as it needs no running service."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -251,7 +253,7 @@ def test_a_stale_lock_is_reported_with_the_command_to_remove_it(operator: Operat
     """The message names the lock's owner and age, and nothing changes."""
     operator.put("default=CHANGEME")
     lock = f"{PARAMETER}.lock"
-    operator.ssm.put_parameter(Name=lock, Value="ops@laptop", Type="String")
+    operator.ssm.put_parameter(Name=lock, Value="ops@laptop 0123456789abcdef", Type="String")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zama_ops.keyring._LOCK_SECONDS", 1)
         with pytest.raises(CommandError) as error:
@@ -260,6 +262,66 @@ def test_a_stale_lock_is_reported_with_the_command_to_remove_it(operator: Operat
     assert f"aws ssm delete-parameter --name {lock}" in str(error.value)
     assert operator.text() == "default=CHANGEME"
     operator.ssm.delete_parameter(Name=lock)
+
+
+class Interrupted:
+    """SSM, with a function that is called before its nth request."""
+
+    def __init__(self, ssm: Any, at: int, interrupt: Callable[[], None]) -> None:
+        self._ssm = ssm
+        self._left = at
+        self._interrupt = interrupt
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith(("_parameter", "_parameters")):
+            self._left -= 1
+            if self._left == 0:
+                self._interrupt()
+        return getattr(self._ssm, name)
+
+
+@pytest.mark.parametrize("moment", range(2, 10))
+def test_a_deleted_lock_loses_no_key(operator: Operator, moment: int) -> None:
+    """A writer that reports success is right, even if another one gets its lock at any moment.
+
+    The first writer makes nine requests. Before any but the first, an operator deletes its lock,
+    and a second writer gets the lock, reads the keys, and writes after the first one has ended.
+    """
+    operator.put("default=CHANGEME")
+    keys = {name: Key.issue(name) for name in ("first", "second")}
+    has_read, may_write = threading.Event(), threading.Event()
+    succeeded = []
+
+    def change(name: str, ssm: Any, before_writing: Callable[[], object]) -> None:
+        def edit(current: tuple[Key, ...]) -> tuple[Key, ...]:
+            before_writing()
+            return (*current, keys[name])
+
+        with contextlib.suppress(CommandError):
+            Keyring(ssm, PARAMETER).change(edit)
+            succeeded.append(name)
+
+    def wait() -> None:
+        has_read.set()
+        may_write.wait()
+
+    second = threading.Thread(target=change, args=("second", operator.ssm, wait))
+
+    def interrupt() -> None:
+        with contextlib.suppress(operator.ssm.exceptions.ParameterNotFound):
+            operator.ssm.delete_parameter(Name=f"{PARAMETER}.lock")
+        second.start()
+        has_read.wait()
+
+    change("first", Interrupted(operator.ssm, moment, interrupt), lambda: None)
+    may_write.set()
+    second.join()
+    # Both report a failure if the lock is lost between the last check and the write.
+    assert succeeded or moment in {4, 5}
+    assert {keys[name] for name in succeeded} <= {*parse(operator.text())}
+    # Nobody deletes the other one's lock while it is in use, and none is left.
+    names = [one["Name"] for one in operator.ssm.describe_parameters()["Parameters"]]
+    assert names == [PARAMETER]
 
 
 def test_a_write_without_the_lock_is_detected(operator: Operator) -> None:

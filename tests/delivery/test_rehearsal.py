@@ -235,5 +235,5 @@ def test_a_good_commit_is_deployed(
     assert record["outcome"] == "deployed"
     assert record["release"]["commit"] == checkout.git("rev-parse", "HEAD")
     parts = json.loads((checkout.path / "build" / "zama-api.cdx.json").read_text())
-    assert "granian" in {part["name"] for part in parts["components"]}
+    assert "uvloop" in {part["name"] for part in parts["components"]}
     report(f"rehearsal: {sum(result['seconds'] for result in results):.0f} s")

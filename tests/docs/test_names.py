@@ -8,7 +8,7 @@ from zama_ops.paths import ROOT
 
 NAMES: Final = (
     *("Alertmanager", "Checkov", "Chromium", "CloudWatch", "CodeDeploy", "Cosign", "Debian"),
-    *("Docker", "Dockerfile", "Fargate", "FastAPI", "GitHub", "Grafana", "Granian", "Graphviz"),
+    *("Docker", "Dockerfile", "Fargate", "FastAPI", "GitHub", "Grafana", "Graphviz"),
     *("JavaScript", "MiniStack", "nginx", "OpenAPI", "OpenTelemetry", "Playwright", "Prometheus"),
     *("Python", "Sigstore", "Terraform", "WSGI"),
 )

@@ -1,6 +1,7 @@
 """Abuse gets a clear error or a closed connection, and other callers are not affected."""
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +72,49 @@ def test_an_integer_of_400_digits_is_refused(part: Part) -> None:
     response = exchange(part.url, with_body(body))
     assert status(response) == 422
     assert b'"pointer":"/a"' in response
+
+
+def test_stalled_bodies_do_not_stop_the_api(pair: Pair) -> None:
+    """A compromised sidecar can open a thousand; all others are served, and readiness holds."""
+    with contextlib.ExitStack() as stalled:
+        for number in range(1000):
+            declared = (b"Content-Length: 100", b"Transfer-Encoding: chunked")[number % 2]
+            caller = stalled.enter_context(connect(pair.api.url))
+            caller.sendall(SUM_HEAD + declared + b"\r\n\r\n6")
+        assert _quick(pair.api)
+        assert _quick(pair.gateway)
+        assert pair.gateway.status("/readyz") == 200
+
+
+@pytest.mark.parametrize(
+    ("refused", "request_"),
+    [
+        (400, b"GARBAGE\r\n\r\n"),
+        (400, b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-A: b\x01c\r\n\r\n"),
+        (400, b"GET /healthz HTTP/9.1\r\nHost: a\r\n\r\n"),
+        (414, b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (431, SUM_HEAD + b"X-A: " + b"x" * 50_000 + b"\r\n\r\n"),
+        (431, SUM_HEAD + b"".join(b"X-%d: a\r\n" % number for number in range(200)) + b"\r\n"),
+    ],
+)
+def test_a_request_that_cannot_be_read_gets_a_problem(
+    pair: Pair, refused: int, request_: bytes
+) -> None:
+    """The API's own port answers it as it answers all others."""
+    head, _, body = exchange(pair.api.url, request_).partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert status(head) == problem["status"] == refused
+    assert b"content-type: application/problem+json" in head
+    assert problem["type"].startswith("/docs#")
+    assert b"x-request-id: " + problem["request_id"].encode() in head
+    assert pair.api.line(problem["request_id"])["status"] == refused
+
+
+def test_a_repeated_member_is_refused(part: Part) -> None:
+    """Some programs would read the first value, others the last."""
+    response = exchange(part.url, with_body(b'{"a": 2, "b": 40, "a": 3}'))
+    assert status(response) == 422
+    assert b"`a` occurs more than once." in response
 
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -1,19 +1,24 @@
 """Several keys of several clients, and the places that must not contain a key."""
 
+import os
 import re
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from stack import JSON, KEY, UNLIMITED, Pair, ProcessStack, exchange, send
+from stack import JSON, KEY, UNLIMITED, Pair, ProcessStack, exchange, send, status
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 from zama_ops.keyring import Key
-from zama_ops.pair import ENTRYPOINT
-from zama_ops.programs import complete
+from zama_ops.pair import ENTRYPOINT, GATEWAY
+from zama_ops.programs import complete, free_port, wait_until
 
 KEYS = "acme=first-long-Key_1 acme=second.long.Key~2 globex=third+long+Key/3=="
+KEY_OF_16 = "Key-of-16-signs."
 
 
 @pytest.fixture(scope="module")
@@ -168,27 +173,81 @@ def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path,
     assert KEY not in environ
 
 
-def test_rendered_keys_are_private_and_removed_with_the_gateway(
-    processes: ProcessStack, tmp_path: Path
-) -> None:
-    """Only the gateway's user can read the keys, and the files are deleted at the end."""
+def files_with(text: str, folder: Path) -> list[Path]:
+    """Return the files that contain a text; `keys.conf` leads to a descriptor of its reader."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return [path for path in files if text in path.read_text(errors="replace")]
+
+
+def test_no_file_has_the_keys(processes: ProcessStack, tmp_path: Path) -> None:
+    """Only a file without a name holds them while the gateway runs, and nothing is left then."""
     gateway = processes.start_gateway(processes.start_api(), TMPDIR=str(tmp_path))
-    (keys,) = tmp_path.glob("*/keys.conf")
-    assert KEY in keys.read_text()
-    assert keys.stat().st_mode & 0o077 == 0
+    assert list(tmp_path.glob("*/nginx.conf"))
+    assert files_with(KEY, tmp_path) == []
     assert gateway.stop() == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rendering_keeps_the_key_out_of_process_arguments(
-    processes: ProcessStack,
+def test_a_checked_configuration_is_private(processes: ProcessStack, tmp_path: Path) -> None:
+    """Only its user can read the rendered keys."""
+    here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path)}
+    done = complete(str(ENTRYPOINT), "check", API_KEY=KEY, **here)
+    keys = Path(done.stdout.strip(), "keys.conf")
+    assert KEY in keys.read_text()
+    assert keys.stat().st_mode & 0o077 == 0
+
+
+def test_an_entrypoint_that_is_killed_leaves_no_key_and_no_nginx(
+    processes: ProcessStack, tmp_path: Path
 ) -> None:
-    """Rendering passes keys only to the shell's built-in commands."""
+    """At whatever moment of its start: no file has the keys, and no nginx serves without it."""
+    here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path), "DRAIN_SECONDS": "0"}
+
+    def start() -> tuple[subprocess.Popen[bytes], str]:
+        port = str(free_port())
+        own = {**os.environ, **here, "API_KEY": KEY_OF_16, "LISTEN_PORT": port}
+        pipe = subprocess.DEVNULL
+        return subprocess.Popen(GATEWAY, env=own, stdout=pipe, stderr=pipe), port
+
+    def serves(port: str) -> bool:
+        return status(f"http://127.0.0.1:{port}", "/docs") != 0
+
+    began = time.monotonic()
+    entrypoint, port = start()
+    wait_until(lambda: serves(port), "served")
+    seconds = time.monotonic() - began
+    ports = []
+    for step in range(11):
+        entrypoint.send_signal((signal.SIGKILL, signal.SIGTERM)[step % 2])
+        entrypoint.wait(30)
+        assert files_with(KEY_OF_16, tmp_path) == []
+        ports.append(port)
+        entrypoint, port = start()
+        time.sleep(seconds * step / 8)
+    entrypoint.kill()
+    entrypoint.wait(30)
+    wait_until(lambda: not any(map(serves, [*ports, port])), "no nginx serves")
+    assert files_with(KEY_OF_16, tmp_path) == []
+
+
+def test_rendering_keeps_the_key_out_of_process_arguments(
+    processes: ProcessStack, tmp_path: Path
+) -> None:
+    """No program that rendering starts gets the key as an argument."""
     key = "Sehr-Geheim-0123456789"
-    here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(processes.directory)}
-    trace = complete("sh", "-x", str(ENTRYPOINT), "check", API_KEY=key, **here)
-    assert trace.returncode == 0
-    with_key = [line for line in trace.stderr.splitlines() if key in line]
-    assert with_key
-    commands = {line.lstrip("+ ").split()[0] for line in with_key}
-    assert commands <= {"[", "case", "printf", "register", "fingerprint", "consists_of", "API_KEY="}
+    log, path = tmp_path / "log", tmp_path / "bin"
+    path.mkdir()
+    for word in {*re.findall(r"[a-z][a-z0-9]+", ENTRYPOINT.read_text())}:
+        if program := shutil.which(word):
+            recorder = f'#!/bin/sh\necho "$0 $*" >>{log}\nexec {program} "$@"\n'
+            (path / word).write_text(recorder)
+            (path / word).chmod(0o755)
+    here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path)}
+    done = complete(
+        str(ENTRYPOINT), "check", API_KEYS=f"a={key}", PATH=f"{path}:{os.environ['PATH']}", **here
+    )
+    assert done.returncode == 0, done.stderr
+    arguments = log.read_text()
+    for word in ("sha256sum", "cut", "sed"):
+        assert f"/{word}" in arguments
+    assert key not in arguments

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from stack import AUTHORISED, KEY, UNLIMITED, ProcessStack, send
-from zama_api import server
+from zama_api import connection
 from zama_ops.contract_checks import SUM
 from zama_ops.pair import ENTRYPOINT
 from zama_ops.paths import ROOT
@@ -38,7 +38,7 @@ def test_the_sender_on_a_connection_closes_it_first(rendered: str) -> None:
     assert upstream
     client = seconds(rendered.replace(upstream.group(1), ""), "keepalive_timeout")
     assert client > LOAD_BALANCER_IDLE_SECONDS
-    assert seconds(upstream.group(1), "keepalive_timeout") < server.KEEP_ALIVE_SECONDS
+    assert seconds(upstream.group(1), "keepalive_timeout") < connection.KEEP_ALIVE_SECONDS
 
 
 def test_a_stuck_api_is_detected_before_the_next_health_check(rendered: str) -> None:

@@ -161,6 +161,7 @@ def real_problems() -> list[dict[str, Any]]:
             up.sum(b'{"a": 2'),
             up.sum(b'{"a":NaN,"b":2}'),
             up.sum(b'{"a":"2","b":40}'),
+            up.sum(b'{"a":1,"a":2,"b":3}'),
             up.sum(b'{"b":1.5,"c":0}'),
             up.sum(b'{"a":9223372036854775808,"b":0}'),
             up.sum(b'{"a":2,"b":40}', CONTENT_TYPE="text/plain"),

@@ -7,10 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.status import Status
-
 from zama_ops.aws import client
-from zama_ops.console import notes
+from zama_ops.console import Status, notes
 from zama_ops.errors import CommandError
 
 # Enough for a rolling deployment of many tasks: each must become healthy and drain.

@@ -40,6 +40,7 @@ _UNSET: Final = "unset"
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
 MOST_BYTES: Final = {"Standard": 4096, "Advanced": 8192}
 _LOCK_SECONDS: Final = 60
+_TAKEN: Final = "Somebody deleted this command's lock"
 
 
 # --- Keys -----------------------------------------------------------------------------------------
@@ -171,16 +172,25 @@ class Keyring:
         """Apply `edit` to the keys under a lock, and write the result.
 
         SSM has no conditional write, but only one caller can create a given parameter. The lock is
-        therefore a parameter, `NAME.lock`.
+        therefore a parameter, `NAME.lock`, with a token of its owner. An operator may delete it at
+        any time: its owner notices before it writes and, if it was writing then, afterwards.
 
         Raises:
-            CommandError: `edit` raised it, the keys do not fit, or the lock is held; nothing was
-                written. Or another program wrote without the lock.
+            CommandError: `edit` raised it, the keys do not fit, or the lock is held or lost, and
+                nothing was written; or another program wrote at the same time.
 
         """
-        with self._lock():
+        with self._lock() as lock:
             before = self._read()
-            self._write(joined(edit(parse(before["Value"]))), before["Version"])
+            text = joined(edit(parse(before["Value"])))
+            if not self._holds(lock):
+                raise CommandError(f"{_TAKEN}, so it wrote nothing. Try again.")
+            written = self._write(text, before["Version"])
+            if not self._holds(lock) or self._read()["Version"] != written:
+                raise CommandError(
+                    f"{_TAKEN} while it wrote version {written} of {self.name}. Compare `zama keys"
+                    " list`, and repeat the change if it is missing."
+                )
 
     def _read(self) -> Any:
         return self.ssm.get_parameter(Name=self.name, WithDecryption=True)["Parameter"]
@@ -192,7 +202,7 @@ class Keyring:
         names = ("KeyId", "Tier", "Description")
         return {name: described[name] for name in names if described.get(name)}
 
-    def _write(self, text: str, version: int) -> None:
+    def _write(self, text: str, version: int) -> int:
         settings = self._settings()
         if len(text) > MOST_BYTES["Standard"] and self.advanced:
             settings["Tier"] = "Advanced"
@@ -203,7 +213,7 @@ class Keyring:
                 cure += ", or repeat the command with --advanced for 8 KiB, which AWS charges for"
             raise CommandError(f"The keys take {len(text)} bytes, but {most} fit: {cure}.")
         try:
-            written = self.ssm.put_parameter(
+            written: int = self.ssm.put_parameter(
                 Name=self.name, Value=text, Type="SecureString", Overwrite=True, **settings
             )["Version"]
         except self.ssm.exceptions.ClientError as error:
@@ -216,34 +226,45 @@ class Keyring:
                 f" version {written}, with this change, overwrote it. Repeat the overwritten"
                 " change."
             )
+        return written
 
     @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        lock = f"{self.name}.lock"
-        holder = f"{getpass.getuser()}@{socket.gethostname()}"
+    def _lock(self) -> Iterator[str]:
+        """Hold the lock; yield its value."""
+        owner = f"{getpass.getuser()}@{socket.gethostname()} {secrets.token_hex(8)}"
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             with contextlib.suppress(
                 self.ssm.exceptions.ParameterAlreadyExists, self.ssm.exceptions.TooManyUpdates
             ):
-                self.ssm.put_parameter(Name=lock, Value=holder, Type="String")
+                self.ssm.put_parameter(Name=self._lock_name, Value=owner, Type="String")
                 break
             if time.monotonic() > deadline:
-                raise CommandError(self._who_holds(lock))
+                raise CommandError(self._who_holds())
             # Below SSM's request limits, and at random so that waiting commands do not collide.
             time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - not a secret
         try:
-            yield
+            yield owner
         finally:
-            self.ssm.delete_parameter(Name=lock)
+            if self._holds(owner):
+                self.ssm.delete_parameter(Name=self._lock_name)
 
-    def _who_holds(self, lock: str) -> str:
+    def _holds(self, owner: str) -> bool:
+        with contextlib.suppress(self.ssm.exceptions.ParameterNotFound):
+            return bool(self.ssm.get_parameter(Name=self._lock_name)["Parameter"]["Value"] == owner)
+        return False
+
+    @property
+    def _lock_name(self) -> str:
+        return f"{self.name}.lock"
+
+    def _who_holds(self) -> str:
         try:
-            held = self.ssm.get_parameter(Name=lock)["Parameter"]
+            held = self.ssm.get_parameter(Name=self._lock_name)["Parameter"]
         except self.ssm.exceptions.ParameterNotFound:
             return "Other commands keep changing the keys. Try again."
         return (
-            f"{held['Value']} has held the keys' lock since"
+            f"{held['Value'].partition(' ')[0]} has held the keys' lock since"
             f" {held['LastModifiedDate']:%Y-%m-%d %H:%M}. If that command died, run `aws ssm"
-            f" delete-parameter --name {lock}` and try again."
+            f" delete-parameter --name {self._lock_name}` and try again."
         )

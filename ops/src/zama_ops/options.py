@@ -19,7 +19,7 @@ def _matching(pattern: str, allowed: str) -> Callable[[str | None], str | None]:
 
     def check(value: str | None) -> str | None:
         if value is not None and not re.fullmatch(pattern, value):
-            notes.print(f"zama: {value!r} is not {allowed}", style="red", markup=False)
+            notes.print(f"zama: {value!r} is not {allowed}", style="red")
             raise typer.Exit(2)
         return value
 

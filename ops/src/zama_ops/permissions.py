@@ -112,7 +112,7 @@ def main() -> None:
         require("docker", "terraform")
         actions = _actions(_observed())
     except CommandError as error:
-        notes.print(f"permissions: {error}", style="red", markup=False)
+        notes.print(f"permissions: {error}", style="red")
         sys.exit(1)
     ACTIONS.write_text(json.dumps(actions, indent=2) + "\n")
 

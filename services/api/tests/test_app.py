@@ -227,18 +227,6 @@ def test_an_endless_body_is_not_read_to_its_end(service: Service) -> None:
     assert endless.tell() <= 1025
 
 
-def test_a_body_that_breaks_off_is_a_bad_request(service: Service) -> None:
-    """A connection lost during the body is the caller's fault, not the service's."""
-
-    class Lost(BytesIO):
-        def read(self, _size: int | None = None) -> bytes:
-            raise ConnectionResetError
-
-    response = service.sum(b"", **{"wsgi.input": Lost()})
-
-    assert "incomplete" in assert_problem(response, 400)
-
-
 @pytest.mark.parametrize(
     "media_type",
     [

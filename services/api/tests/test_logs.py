@@ -1,9 +1,10 @@
 """Every log entry is one JSON object on one line."""
 
-import logging
+import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,12 @@ from typing import Any
 import pytest
 
 from in_process import at_once
-from zama_api.logs import Handler, Log, Request
+from zama_api.logs import Log, Request
 
 Logged = Callable[[], list[dict[str, Any]]]
 Finished = Callable[..., Request]
 
 LEVELS = ["debug", "info", "warning", "error"]
-
-
-@pytest.fixture
-def library(log: Log) -> Iterator[logging.Logger]:
-    """Make a library's logger that writes to `log`."""
-    logger = logging.getLogger("_library")
-    logger.setLevel(logging.DEBUG)
-    handler = Handler(log)
-    logger.addHandler(handler)
-    yield logger
-    logger.removeHandler(handler)
 
 
 def test_an_event_has_the_common_fields_and_its_own(log: Log, logged: Logged) -> None:
@@ -119,38 +109,13 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_service(finished: Finish
             log.requests([finished(), finished()])
 
 
-@pytest.mark.parametrize(
-    ("number", "level"),
-    [
-        *((getattr(logging, level.upper()), level) for level in LEVELS),
-        (logging.CRITICAL, "error"),
-        (logging.INFO + 5, "error"),
-    ],
-)
-def test_a_librarys_record_has_the_format_of_other_lines(
-    library: logging.Logger, logged: Logged, number: int, level: str
-) -> None:
-    """The logger's name becomes the event, and an unknown level becomes error."""
-    library.log(number, "worker-%d failed", 1)
-
-    (line,) = logged()
-    del line["time"]
-    assert line == {
-        "level": level,
-        "service": "api",
-        "event": "library",
-        "request_id": "",
-        "message": "worker-1 failed",
-    }
-
-
-def test_a_librarys_exception_stays_on_its_line(library: logging.Logger, logged: Logged) -> None:
-    """A traceback is logged on one line."""
-    try:
-        int("no number")
-    except ValueError:
-        library.exception("failed")
-
-    (line,) = logged()
-    assert line["message"].startswith("failed\nTraceback (most recent call last):\n")
-    assert "ValueError: invalid literal" in line["message"]
+def test_a_line_is_plain_ascii(log: Log, finished: Finished, log_file: int) -> None:
+    """Nothing in it acts on a terminal, and the decoded line has the exact text."""
+    hostile = "\0\n\r\x1b[2J\x7f\x9b2J\u202e\u2028 é \U0001f600"
+    log.requests([finished(path=hostile, trace="")] * 2)
+    log.event("info", "exception", traceback=hostile)
+    log.event("info", "exception", traceback="\x7f")
+    written = os.pread(log_file, 10_000, 0)
+    assert re.fullmatch(rb"([ -~]+\n){4}", written)
+    first, _, third, _ = map(json.loads, written.splitlines())
+    assert first["path"] == third["traceback"] == hostile

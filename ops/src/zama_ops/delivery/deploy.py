@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zama_ops.console import errors_told, notes, step
+from zama_ops.console import TICK, errors_told, notes, step
 from zama_ops.container_images import IMAGES, repositories
 from zama_ops.contract_checks import CHECKS, READY, caller, perform
 from zama_ops.delivery.release import (
@@ -165,7 +165,7 @@ def apply(
         except CommandError as error:
             faults = [str(error)]
         for line in faults:
-            notes.print(f"✗ {line}", style="red", markup=False)
+            notes.print(f"✗ {line}", style="red")
         if not faults:
             outcome = "deployed"
         elif applied or _moved(service, before):
@@ -175,7 +175,7 @@ def apply(
         write(bucket, replace(record, ended=_now(), outcome=outcome, faults=faults))
         if faults:
             raise CommandError(f"{release.tag} is not deployed: {outcome}.")
-    notes.print(f"[green]✓[/] {release.tag} is deployed.")
+    notes.print(TICK, f"{release.tag} is deployed.")
 
 
 def _read_release() -> Release:

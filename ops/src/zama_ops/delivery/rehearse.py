@@ -1,6 +1,5 @@
 """`zama rehearse`: run the steps of the workflows on this machine."""
 
-import json
 import os
 import shutil
 import socket
@@ -16,7 +15,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from zama_ops import workflow
-from zama_ops.console import errors_told, notes
+from zama_ops.console import CROSS, TICK, RenderableType, errors_told, notes, say_json, styled
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.emulated_account import EXAMPLE_REPOSITORY, EmulatedAccount, temporary_account
 from zama_ops.git import commit, image_tag
@@ -31,10 +30,10 @@ _CREDENTIALS: Final = "aws-actions/configure-aws-credentials"
 _LAST_LINES: Final = 60
 
 Outcome = Literal["passed", "failed", "left out"]
-_MARKS: Final[dict[Outcome, str]] = {
-    "passed": "[green]✓[/]",
-    "failed": "[red]✗[/]",
-    "left out": "[yellow]-[/]",
+_MARKS: Final[dict[Outcome, RenderableType]] = {
+    "passed": TICK,
+    "failed": CROSS,
+    "left out": styled("-", "yellow"),
 }
 
 
@@ -212,16 +211,15 @@ def rehearse(
                 results.append(result)
                 _tell(result)
     if as_json:
-        typer.echo(json.dumps([asdict(result) for result in results], indent=2))
+        say_json([asdict(result) for result in results])
     if rehearsal.failed:
         raise typer.Exit(1)
 
 
 def _tell(result: Result) -> None:
-    notes.print(f"{_MARKS[result.outcome]} {result.job}: {result.step}", end="")
-    if result.outcome == "left out":
-        notes.print(f" [dim](left out: {result.detail})[/]")
-        return
-    notes.print(f" [dim]({result.seconds:.0f} s)[/]")
+    left_out = result.outcome == "left out"
+    aside = f"left out: {result.detail}" if left_out else f"{result.seconds:.0f} s"
+    step = f"{result.job}: {result.step}"
+    notes.print(_MARKS[result.outcome], step, styled(f"({aside})", "dim"))
     if result.outcome == "failed":
-        notes.print(result.detail, markup=False)
+        notes.print(result.detail)

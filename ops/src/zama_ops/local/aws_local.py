@@ -1,7 +1,6 @@
 """`zama aws-local`: the whole deployment on an emulated AWS."""
 
 import contextlib
-import json
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zama_ops.console import errors_told, notes, step
+from zama_ops.console import errors_told, notes, say, say_json, step
 from zama_ops.container_images import build_images
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
 from zama_ops.errors import CommandError
@@ -67,7 +66,7 @@ def up(
         with step("Waiting until the tasks are healthy"):
             _ACCOUNT.wait_until_served(outputs["url"])
     if as_json:
-        typer.echo(json.dumps(outputs, indent=2))
+        say_json(outputs)
         return
     notes.print(
         f"\nThe service is ready at {outputs['url']} (`make aws-local-down` stops it). Try:\n\n"
@@ -95,7 +94,7 @@ def env() -> None:
         with contextlib.suppress(CommandError, KeyError):  # nothing is deployed
             settings["CONNECT_TO"] = _ACCOUNT.address(_ACCOUNT.outputs()["url"])
     for name, value in settings.items():
-        typer.echo(f"export {name}={value}")
+        say(f"export {name}={value}")
 
 
 @app.command()

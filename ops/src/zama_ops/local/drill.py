@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
-from zama_ops.console import errors_told, show, step
+from zama_ops.console import Table, errors_told, show, step
 from zama_ops.errors import CommandError
 from zama_ops.local.sandbox import KEY, NO_LIMIT, Alert, Sandbox
 from zama_ops.options import AsJson

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from zama_ops.console import errors_told, notes
+from zama_ops.console import TICK, errors_told, notes
 from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
 from zama_ops.programs import require, run
@@ -102,9 +102,9 @@ def new(
     with errors_told():
         target = directory or ROOT.parent / name
         copy(name, target, operation)
-        notes.print(f"[green]✓[/] {target}")
-        notes.print(f"Next: cd {target} && make format test", markup=False)
-        notes.print(f"Then: {ROOT}/docs/golden-path.md, from step 2", markup=False)
+        notes.print(TICK, str(target))
+        notes.print(f"Next: cd {target} && make format test")
+        notes.print(f"Then: {ROOT}/docs/golden-path.md, from step 2")
 
 
 def copy(name: str, target: Path, operation: str | None = None) -> None:

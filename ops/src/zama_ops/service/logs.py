@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from zama_ops.aws import client
-from zama_ops.console import errors_told, notes, show, step
+from zama_ops.console import Table, errors_told, notes, say, show, step
 from zama_ops.errors import CommandError
 from zama_ops.logs_insights import ask, questions
 from zama_ops.options import PREFIX, AsJson, Prefix
@@ -29,7 +28,7 @@ def logs(
         saved = questions(aws, prefix)
         if question is None:
             for name in sorted(saved):
-                typer.echo(name)
+                say(name)
             return
         if question not in saved:
             known = ", ".join(sorted(saved)) or f"none for the name_prefix {prefix}"

@@ -4,9 +4,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from zama_ops.console import errors_told, show
+from zama_ops.console import CROSS, TICK, Table, errors_told, show
 from zama_ops.contract_checks import CHECKS, Result, caller, key_for, perform, require_answer
 from zama_ops.options import AsJson, ConnectTo, Url
 
@@ -38,6 +37,10 @@ def smoke(
 def _table(results: list[Result]) -> Table:
     table = Table("", "check", "found", "ms")
     for result in results:
-        mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
-        table.add_row(mark, result.check, result.detail, f"{result.milliseconds:.0f}")
+        table.add_row(
+            TICK if result.passed else CROSS,
+            result.check,
+            result.detail,
+            f"{result.milliseconds:.0f}",
+        )
     return table

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from zama_ops.aws import client
-from zama_ops.console import errors_told, notes, show
+from zama_ops.console import Group, Table, errors_told, notes, show, styled
 from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import Keyring
 from zama_ops.options import PREFIX, AsJson, Prefix
@@ -207,21 +206,21 @@ def _screen(prefix: str, report: Status) -> Table:
         f"{one['id'][:8]} {one['state']} {one['health']} {one['zone']} since {one['since']} UTC"
         for one in report.tasks
     ]
-    table.add_row("tasks", "\n".join([f"{report.desired_count} wanted", *tasks]))
+    table.add_row("tasks", Group(f"{report.desired_count} wanted", *tasks))
     table.add_row("targets", _counts(report.targets))
     table.add_row("alarms", _counts(report.alarms))
     budgets = [
         f"{name}: {'no data' if left is None else f'{left:.1%} left'}"
         for name, left in report.budgets.items()
     ]
-    table.add_row("error budgets", "\n".join(budgets))
+    table.add_row("error budgets", Group(*budgets))
     table.add_row("keys", str(report.keys))
     for line in report.soon:
-        table.add_row("[yellow]soon[/]", line)
+        table.add_row(styled("soon", "yellow"), line)
     for line in report.wrong:
-        table.add_row("[red]wrong[/]", line)
+        table.add_row(styled("wrong", "red"), line)
     if not report.wrong:
-        table.add_row("[green]all well[/]", "")
+        table.add_row(styled("all well", "green"), "")
     return table
 
 

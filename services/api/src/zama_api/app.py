@@ -57,7 +57,7 @@ class Route(NamedTuple):
 
 
 class Application:
-    """Answers requests; called by the server from several threads at once.
+    """Answers requests.
 
     Arguments:
         settings: the valid keys, if any are required, and the public URL.
@@ -86,7 +86,9 @@ class Application:
         for path, operation in OPERATIONS.items():
             type_ = parameter_type(operation)
             decode = msgspec.json.Decoder(type_).decode
-            answer = partial(_operate, decode, operation, msgspec.inspect.type_info(type_))
+            kind = msgspec.inspect.type_info(type_)
+            required = sum(field.required for field in msgspec.structs.fields(type_))
+            answer = partial(_operate, decode, operation, kind, required)
             self._routes[path] = Route(("POST",), answer, public=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -147,6 +149,9 @@ class Application:
         return [answer.body]
 
     def _answer(self, route: Route | None, environ: WSGIEnvironment) -> Answer:
+        if "zama.problem" in environ:
+            # The server cannot read the request.
+            raise environ["zama.problem"]
         if self._keys and not (route and route.public):
             self._check_key(environ)
         if route is None:
@@ -200,6 +205,7 @@ def _operate(
     decode: Callable[[bytes], Any],
     operation: Callable[[Any], msgspec.Struct],
     kind: msgspec.inspect.Type,
+    required: int,
     environ: WSGIEnvironment,
 ) -> Answer:
     body = _read_body(environ)
@@ -207,6 +213,9 @@ def _operate(
         parameter = decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _decoding_problem(kind, body, error) from None
+    # With no more colons than required members, there is no member twice.
+    if body.count(b":") != required and (repeated := faults.repeated(body)):
+        raise faults.report(repeated)
     return Answer(200, (_JSON,), _encode(operation(parameter)))
 
 
@@ -217,10 +226,7 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
             415,
             "The body must be JSON: send the header Content-Type: application/json.",
         )
-    try:
-        body: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
-    except OSError:
-        raise Problem(400, "The body is incomplete.") from None
+    body: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.")
     return body
@@ -235,4 +241,4 @@ def _decoding_problem(kind: msgspec.inspect.Type, body: bytes, error: Exception)
         decoded = _decode_any_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as malformed:
         return Problem(400, f"The body is not valid JSON. {malformed}.")
-    return faults.explain(kind, decoded, error)
+    return faults.explain(kind, body, decoded, error)

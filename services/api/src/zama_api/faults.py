@@ -1,6 +1,7 @@
 """Everything that is wrong with a body, in the words of its caller."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -34,23 +35,50 @@ _EXPECTED: Final[dict[type[inspect.Type], tuple[str, set[type]]]] = {
 """The name of an expected type, and the Python types that fit."""
 
 
-def explain(kind: inspect.Type, body: Any, error: Exception) -> Problem:
+def explain(kind: inspect.Type, body: bytes, decoded: Any, error: Exception) -> Problem:
     """Return a 422 with every fault of a body.
 
     Arguments:
         kind: the type of the operation's parameter.
-        body: the body, decoded without a type.
-        error: the typed decoder's error, for a fault that `body` does not show: in a member that
-            occurs again later, or of a type that `_EXPECTED` lacks.
+        body: the body, valid JSON.
+        decoded: the body, decoded without a type.
+        error: the typed decoder's error, for a fault of a type that `_EXPECTED` lacks.
 
     """
     otherwise = Fault("", _printable(f"The body is not valid: {error}."))
-    faults = list(_find(kind, body, "")) or [otherwise]
+    return report([*repeated(body), *_find(kind, decoded, "")] or [otherwise])
+
+
+def report(faults: list[Fault]) -> Problem:
+    """Return a 422 with these faults."""
     detail = faults[0].detail
     if len(faults) > 1:
         listed = "them" if len(faults) <= MAX_FAULTS else f"the first {MAX_FAULTS}"
         detail += f" The body has {len(faults)} errors; `errors` lists {listed}."
     return Problem(422, detail, faults=faults[:MAX_FAULTS])
+
+
+class _Members(list[tuple[str, Any]]):
+    """The members of an object, including repeated ones."""
+
+
+def repeated(body: bytes) -> list[Fault]:
+    """Return a fault for each name that an object in a body has twice.
+
+    Decoders keep the first or the last of them, so another program could read another body (RFC
+    8259, section 4).
+    """
+    faults = []
+    values = [("", json.loads(body.decode(), object_pairs_hook=_Members))]
+    for pointer, value in values:
+        if isinstance(value, _Members):
+            counts = Counter(name for name, _ in value)
+            places = [_join(pointer, name) for name, count in counts.items() if count > 1]
+            faults += [Fault(place, f"{_name(place)} occurs more than once.") for place in places]
+            values += [(_join(pointer, name), inner) for name, inner in value]
+        elif isinstance(value, list):
+            values += [(f"{pointer}/{index}", inner) for index, inner in enumerate(value)]
+    return faults
 
 
 def _find(kind: inspect.Type, value: Any, pointer: str) -> Iterator[Fault]:

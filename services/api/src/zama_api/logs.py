@@ -1,8 +1,9 @@
 """JSON log lines on standard output."""
 
 import contextlib
-import logging
+import json
 import os
+import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from zama_api.config import LOG_LEVELS
 
 _ENCODER: Final = msgspec.json.Encoder()
 _STDOUT: Final = 1
+_UNSAFE: Final = re.compile("[^\n -~]")
 
 
 class Request(msgspec.Struct, gc=False):
@@ -37,6 +39,10 @@ class Request(msgspec.Struct, gc=False):
     remote_addr: str
     bytes_sent: int
     trace: str
+
+
+def _escape(unsafe: re.Match[str]) -> str:
+    return json.dumps(unsafe[0])[1:-1]
 
 
 class Log:
@@ -71,24 +77,10 @@ class Log:
         self._write(_ENCODER.encode_lines(lines))
 
     def _write(self, data: bytes) -> None:
+        if not data.isascii() or b"\x7f" in data:
+            # JSON allows these characters, but some of them act on a terminal.
+            data = _UNSAFE.sub(_escape, data.decode()).encode()
         # A closed pipe or a full disk must not stop the service.
         with self._lock, contextlib.suppress(OSError):
             while data:
                 data = data[os.write(self._file_descriptor, data) :]
-
-
-class Handler(logging.Handler):
-    """Writes the log records of libraries in the same format."""
-
-    def __init__(self, log: Log) -> None:
-        super().__init__()
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a library's record; levels above error become error."""
-        level = record.levelname.lower()
-        self._log.event(
-            level if level in LOG_LEVELS else "error",
-            record.name.strip("_"),
-            message=self.format(record),
-        )

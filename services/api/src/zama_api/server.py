@@ -1,72 +1,49 @@
-"""Granian in this process, with the service's start, drain and stop."""
+"""The server: one thread that answers all connections, with the service's start, drain and stop."""
 
+import asyncio
 import os
 import signal
+import socket
 import threading
+import traceback
+from collections.abc import Callable
 from typing import Any, Final
 from wsgiref.types import WSGIApplication
 
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server import MTServer
+import uvloop
 
 from zama_api.config import Settings
+from zama_api.connection import Connections
 from zama_api.health import Health
-from zama_api.logs import Handler, Log
+from zama_api.logs import Log
 
-# Longer than the 60 s for which the gateway keeps idle connections to the API, so that the gateway
-# always closes them first: a request never meets a closing connection.
-KEEP_ALIVE_SECONDS: Final = 75
-# One thread would be as fast, and more would contend for the interpreter (docs/decisions/0001). A
-# slow body blocks a thread, but the gateway sends only complete bodies.
-THREADS: Final = 2
-# Granian accepts at most this many connections; others wait. The gateway uses at most 2,000, so
-# that the health check always gets one.
+# The gateway uses at most 2,000, so that the health check always gets one.
 CONNECTIONS: Final = 4096
 STOP_SECONDS: Final = 25
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
-_MAX_HEAD_BYTES: Final = 16 * 1024
+_TICK_SECONDS: Final = 1.0
+_FINISH_SECONDS: Final = 0.05
 
 
-class Server(MTServer):
+class Server:
     """Serves `application` until a signal.
 
     On SIGTERM or SIGINT the service becomes unready at once and serves requests for `drain_seconds`
     more; then the listener closes and requests in flight finish. A second signal, or 25 seconds,
     forces an exit. A signal during the start or the warm-up stops the service without a drain. The
     caller must block `STOP_SIGNALS` before any thread starts (`pthread_sigmask`).
-
-    This is Granian's threaded server, not its default, which forks: a single process has one
-    readiness state and one pid to signal, and a kill leaves no child behind.
     """
 
     def __init__(
         self, settings: Settings, application: WSGIApplication, health: Health, log: Log
     ) -> None:
-        super().__init__(
-            target="zama_api",
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.WSGI,
-            backlog=CONNECTIONS,
-            blocking_threads=THREADS,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=KEEP_ALIVE_SECONDS * 1000, max_buffer_size=_MAX_HEAD_BYTES
-            ),
-            websockets=False,
-            log_level=LogLevels.error,
-            log_dictconfig={
-                "handlers": {"json": {"()": Handler, "log": log}},
-                "loggers": {"_granian": {"handlers": ["json"], "propagate": False}},
-            },
-        )
-        self._application = application
+        self._host = settings.host
+        self._port = settings.port
+        self._drain_seconds = settings.drain_seconds
+        self._connections = Connections(application, CONNECTIONS)
         self._health = health
         self._log = log
-        self._drain_seconds = settings.drain_seconds
 
     def run(self) -> None:
         """Serve until stopped.
@@ -75,27 +52,56 @@ class Server(MTServer):
             OSError: the address cannot be bound.
 
         """
-        try:
-            self.serve(target_loader=lambda: self._application, wrap_loader=False)
-        except (RuntimeError, ValueError) as error:
-            # Granian's errors for an address in use and for an invalid address.
-            raise OSError(error) from error
-
-    def startup(self, *arguments: Any) -> None:
-        """Open the listener and log it."""
         told_before = bool(signal.sigpending() & STOP_SIGNALS)
-        super().startup(*arguments)
-        threading.Thread(
-            target=self._stop_when_told, args=[told_before], name="signals", daemon=True
-        ).start()
-        self._log.event("info", "started", address=f"http://{self._bind_addr_fmt}")
+        # SIGHUP is ignored, because settings are read once.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        ipv6 = ":" in self._host
+        with socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET) as listener:
+            # A successor can listen before its predecessor exits.
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                listener.setsockopt(socket.SOL_SOCKET, option, 1)
+            listener.bind((self._host, self._port))
+            loop = uvloop.new_event_loop()
+            loop.set_exception_handler(self._log_failure)
+            server = loop.run_until_complete(
+                loop.create_server(self._connections.accept, sock=listener, backlog=CONNECTIONS)
+            )
+            threading.Thread(
+                target=self._stop_when_told,
+                args=[lambda: loop.call_soon_threadsafe(self._finish, loop, server), told_before],
+                name="signals",
+                daemon=True,
+            ).start()
+            host = f"[{self._host}]" if ipv6 else self._host
+            self._log.event("info", "started", address=f"http://{host}:{self._port}")
+            self._tick(loop)
+            loop.run_forever()
+            loop.close()
 
-    def signal_handler_reload(self, *_arguments: Any, **_keywords: Any) -> None:
-        """Ignore SIGHUP, on which Granian would restart its worker: settings are read once."""
+    def _log_failure(self, _loop: object, context: dict[str, Any]) -> None:
+        lines = traceback.format_exception(context.get("exception"))
+        self._log.event("error", "exception", message=context["message"], traceback="".join(lines))
 
-    def _stop_when_told(self, told_before: bool) -> None:  # noqa: FBT001 - a thread's target
-        # Wait for signals instead of handling them: Python runs handlers in the main thread, which
-        # sleeps on a lock. A signal just before it sleeps would go unnoticed until the next signal.
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._connections.tick()
+        loop.call_later(_TICK_SECONDS, self._tick, loop)
+
+    def _finish(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server) -> None:
+        """Close the listener, and stop when the requests in flight are answered."""
+        server.close()
+        self._connections.close_idle()
+        if self._connections.open:
+            loop.call_later(_FINISH_SECONDS, self._finish, loop, server)
+        else:
+            loop.stop()
+
+    def _stop_when_told(
+        self,
+        finish: Callable[[], object],
+        told_before: bool,  # noqa: FBT001 - a thread's target
+    ) -> None:
+        # In a separate thread: a signal counts before the event loop runs, and 25 seconds are the
+        # limit even if the loop is stuck.
         signal.sigwait(STOP_SIGNALS)
         # A service that has never been ready gets no requests and needs no drain.
         never_ready = told_before or self._health.unready_because is not None
@@ -103,17 +109,10 @@ class Server(MTServer):
         self._health.drain()
         self._log.event("info", "draining", seconds=drain_seconds)
         if signal.sigtimedwait(STOP_SIGNALS, drain_seconds) is None:
-            self.signal_handler_interrupt()
+            finish()
             signal.sigtimedwait(STOP_SIGNALS, STOP_SECONDS - drain_seconds)
         self._give_up()
 
     def _give_up(self) -> None:
         os.write(2, b"zama-api: stopped before all requests were finished\n")
         os._exit(1)
-
-    def _check_gil(self) -> None:
-        """Allow an interpreter with a GIL.
-
-        Granian's threaded server is meant for free-threaded Python and refuses others, but does not
-        depend on it.
-        """

@@ -17,7 +17,7 @@ from zama_api.connection import Connections
 from zama_api.health import Health
 from zama_api.logs import Log
 
-# The gateway uses at most 2,000, so that the health check always gets one.
+# As many as the gateway, so that each of its calls can have one.
 CONNECTIONS: Final = 4096
 STOP_SECONDS: Final = 25
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})

@@ -134,8 +134,10 @@ resource "aws_ecs_task_definition" "this" {
   network_mode             = "awsvpc"
   cpu                      = var.task_size.cpu
   memory                   = var.task_size.memory
-  execution_role_arn       = aws_iam_role.execution.arn
-  task_role_arn            = aws_iam_role.task.arn
+  # A rollback needs the previous revision, and ECS starts no task of an inactive one.
+  skip_destroy       = true
+  execution_role_arn = aws_iam_role.execution.arn
+  task_role_arn      = aws_iam_role.task.arn
 
   runtime_platform {
     operating_system_family = "LINUX"
@@ -247,8 +249,9 @@ resource "aws_ecs_service" "blue_green" {
   }
 
   lifecycle {
-    # Autoscaling and CodeDeploy change these.
-    ignore_changes = [desired_count, task_definition, load_balancer]
+    # Autoscaling and CodeDeploy change these. ECS refuses a change of the network here, so each
+    # deployment states it (outputs.tf).
+    ignore_changes = [desired_count, task_definition, load_balancer, network_configuration]
   }
 
   depends_on = [aws_lb_listener.blue_green, aws_iam_role_policy.execution, aws_vpc_endpoint.interface, aws_vpc_endpoint.s3]

@@ -12,6 +12,16 @@ resource "aws_grafana_workspace" "this" {
   data_sources             = ["PROMETHEUS", "CLOUDWATCH"]
 }
 
+# Only users and groups with a role can sign in.
+resource "aws_grafana_role_association" "this" {
+  for_each = var.managed_grafana_enabled ? var.grafana_access : {}
+
+  workspace_id = aws_grafana_workspace.this[0].id
+  role         = each.key
+  group_ids    = each.value.group_ids
+  user_ids     = each.value.user_ids
+}
+
 resource "aws_iam_role" "grafana" {
   count = var.managed_grafana_enabled ? 1 : 0
 

@@ -82,6 +82,13 @@ output "codedeploy_deployment" {
                   ContainerName = "nginx"
                   ContainerPort = local.gateway_port
                 }
+                NetworkConfiguration = {
+                  AwsvpcConfiguration = {
+                    Subnets        = sort(local.task_subnet_ids)
+                    SecurityGroups = [aws_security_group.tasks.id]
+                    AssignPublicIp = local.own_vpc ? "DISABLED" : "ENABLED"
+                  }
+                }
               }
             }
           }]

@@ -12,10 +12,18 @@ data "aws_ecr_repository" "collector" {
 locals {
   gateway_metrics_port = 9113
 
+  # MiB of memory. A container over its limit is killed and restarted alone, without the task. The
+  # API and the gateway share the rest, at least five eighths.
+  metrics_memory = { gateway-metrics = 64, collector = min(512, var.task_size.memory / 4) }
+
+  # The collector reads its configuration from AOT_CONFIG_CONTENT, and then ignores --config. It
+  # expands `$`, which this configuration therefore must not contain.
+  # https://github.com/aws-observability/aws-otel-collector/blob/main/pkg/config/config_factory.go
   # https://aws-otel.github.io/docs/getting-started/prometheus-remote-write-exporter
   collector_configuration = var.managed_prometheus == null ? null : {
     extensions = {
-      health_check = {}
+      # The address that the image's /healthcheck calls.
+      health_check = { endpoint = "127.0.0.1:13133" }
       sigv4auth    = { region = var.region, service = "aps" }
     }
     receivers = {
@@ -29,6 +37,8 @@ locals {
       ] } }
     }
     processors = {
+      # Drops samples before the container's limit is reached.
+      memory_limiter = { check_interval = "1s", limit_mib = floor(local.metrics_memory.collector * 0.8) }
       # Distinguishes the tasks' series.
       resourcedetection = { detectors = ["ecs"] }
     }
@@ -43,7 +53,7 @@ locals {
       extensions = ["health_check", "sigv4auth"]
       pipelines = { metrics = {
         receivers  = ["prometheus"]
-        processors = ["resourcedetection"]
+        processors = ["memory_limiter", "resourcedetection"]
         exporters  = ["prometheusremotewrite"]
       } }
     }
@@ -59,6 +69,7 @@ locals {
   gateway_metrics_containers = var.managed_prometheus == null ? [] : [merge(local.metrics_container, {
     name        = "gateway-metrics"
     image       = local.images.api
+    memory      = local.metrics_memory.gateway-metrics
     user        = local.api_container.user
     entryPoint  = ["python3", "-m", "zama_api.gateway_metrics"]
     healthCheck = local.api_container.healthCheck
@@ -69,9 +80,10 @@ locals {
   })]
 
   collector_containers = var.managed_prometheus == null ? [] : [merge(local.metrics_container, {
-    name  = "collector"
-    image = "${data.aws_ecr_repository.collector[0].repository_url}:${var.managed_prometheus.collector_tag}"
-    user  = "10002:10002"
+    name   = "collector"
+    memory = local.metrics_memory.collector
+    image  = "${data.aws_ecr_repository.collector[0].repository_url}:${var.managed_prometheus.collector_tag}"
+    user   = "10002:10002"
     environment = [
       { name = "AOT_CONFIG_CONTENT", value = jsonencode(local.collector_configuration) },
     ]

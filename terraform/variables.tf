@@ -202,12 +202,23 @@ variable "vpc" {
   default     = null
 
   validation {
-    # A network address with a prefix from /16, the largest that AWS allows, to /24.
+    # A network address with a prefix from /16, the largest that AWS allows, to /20, whose sixteen
+    # subnets have 256 addresses each. A load balancer needs a /27.
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html#subnets-load-balancer
     condition = var.vpc == null ? true : alltrue([
-      can(regex("^[0-9.]+/(1[6-9]|2[0-4])$", var.vpc.cidr)),
+      can(regex("^[0-9.]+/(1[6-9]|20)$", var.vpc.cidr)),
       try(cidrsubnet(var.vpc.cidr, 0, 0) == var.vpc.cidr, false),
     ])
-    error_message = "vpc.cidr must be an IPv4 network of 256 to 65536 addresses, such as 10.20.0.0/16."
+    error_message = "vpc.cidr must be an IPv4 network of 4096 to 65536 addresses, such as 10.20.0.0/16."
+  }
+  validation {
+    # A deployment doubles the tasks. Of a subnet's addresses AWS reserves 5, and up to 5 belong to
+    # endpoints.
+    # https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
+    condition = var.vpc == null ? true : try(
+      ceil(2 * var.autoscaling.max_count / length(var.vpc.zones)) + 10 <= pow(2, 28 - tonumber(split("/", var.vpc.cidr)[1])), true
+    )
+    error_message = "vpc.cidr has too few addresses for twice autoscaling.max_count tasks: use a larger network, such as 10.20.0.0/16, or more zones."
   }
   validation {
     condition     = var.vpc == null ? true : can(regex("^[a-h]{2,6}$", join("", var.vpc.zones))) && length(distinct(var.vpc.zones)) == length(join("", var.vpc.zones))
@@ -303,6 +314,30 @@ variable "managed_grafana_enabled" {
   validation {
     condition     = !var.managed_grafana_enabled || var.managed_prometheus != null
     error_message = "managed_grafana_enabled needs managed_prometheus as its source."
+  }
+}
+
+variable "grafana_access" {
+  description = "Users of Managed Grafana: the ids of groups and users in IAM Identity Center, by role (ADMIN, EDITOR, VIEWER). Others cannot sign in."
+  type = map(object({
+    group_ids = optional(list(string), [])
+    user_ids  = optional(list(string), [])
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.grafana_access), ["ADMIN", "EDITOR", "VIEWER"])) == 0
+    error_message = "grafana_access must have the keys ADMIN, EDITOR or VIEWER."
+  }
+  validation {
+    # https://docs.aws.amazon.com/grafana/latest/APIReference/API_User.html
+    condition = alltrue([
+      for access in values(var.grafana_access) : length(concat(access.group_ids, access.user_ids)) > 0 && alltrue([
+        for id in concat(access.group_ids, access.user_ids) : can(regex("^([0-9a-fA-F]{10}-)?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", id))
+      ])
+    ])
+    error_message = "grafana_access must list at least one id for each role, as IAM Identity Center shows it, such as 9a67295558-7c1f0e2a-3b4d-4c5e-8f60-718293a4b5c6."
   }
 }
 

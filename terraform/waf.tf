@@ -1,5 +1,28 @@
 # The web application firewall, a coarse first limit. It counts over minutes and with a delay, so
-# the gateway remains the exact limiter.
+# the gateway remains the exact limiter. Samples of requests are off, because they would contain the
+# key: redaction applies only to the log.
+# https://docs.aws.amazon.com/waf/latest/APIReference/API_VisibilityConfig.html
+
+locals {
+  # Problems in the gateway's form. WAF can send them only as application/json, and cannot fill in
+  # the id of a request, whose line is in WAF's log.
+  # https://docs.aws.amazon.com/waf/latest/APIReference/API_CustomResponse.html
+  firewall_problems = {
+    forbidden = {
+      title  = "Forbidden"
+      status = 403
+      detail = "The firewall refused this request because of its address or its content."
+    }
+    too-many-requests = {
+      title  = "Too Many Requests"
+      status = 429
+      detail = "Too many requests in the last minutes. Wait for the time in Retry-After, then send fewer."
+    }
+  }
+
+  # The requests of a client to all tasks together: the gateway's limit, over a minute.
+  requests_per_minute = 60 * var.rate_limit.rate + var.rate_limit.burst
+}
 
 resource "aws_wafv2_ip_set" "this" {
   for_each = var.waf == null ? {} : { allowed = var.waf.allowed_cidrs, denied = var.waf.denied_cidrs }
@@ -21,6 +44,19 @@ resource "aws_wafv2_web_acl" "this" {
     allow {}
   }
 
+  dynamic "custom_response_body" {
+    for_each = local.firewall_problems
+
+    content {
+      key          = custom_response_body.key
+      content_type = "APPLICATION_JSON"
+      content = jsonencode(merge(custom_response_body.value, {
+        type       = "${local.public_url == null ? "" : local.public_url}/docs#${custom_response_body.key}"
+        request_id = "firewall"
+      }))
+    }
+  }
+
   # --- Networks ---------------------------------------------------------------------------------
 
   rule {
@@ -40,7 +76,7 @@ resource "aws_wafv2_web_acl" "this" {
     visibility_config {
       metric_name                = "allowed-addresses"
       cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = true
+      sampled_requests_enabled   = false
     }
   }
 
@@ -49,7 +85,12 @@ resource "aws_wafv2_web_acl" "this" {
     priority = 1
 
     action {
-      block {}
+      block {
+        custom_response {
+          response_code            = 403
+          custom_response_body_key = "forbidden"
+        }
+      }
     }
 
     statement {
@@ -61,20 +102,67 @@ resource "aws_wafv2_web_acl" "this" {
     visibility_config {
       metric_name                = "denied-addresses"
       cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = true
+      sampled_requests_enabled   = false
     }
   }
 
   # --- Rate -------------------------------------------------------------------------------------
 
+  # Counts a client's requests to all tasks, where each gateway counts only its own.
   rule {
-    name     = "rate"
+    name     = "key-rate"
     priority = 2
 
     action {
       block {
         custom_response {
-          response_code = 429
+          response_code            = 429
+          custom_response_body_key = "too-many-requests"
+
+          response_header {
+            name  = "Retry-After"
+            value = "60"
+          }
+        }
+      }
+    }
+
+    statement {
+      rate_based_statement {
+        limit                 = local.requests_per_minute
+        evaluation_window_sec = 60
+        aggregate_key_type    = "CUSTOM_KEYS"
+
+        custom_key {
+          header {
+            name = "x-api-key"
+
+            # The gateway compares keys without regard to case.
+            text_transformation {
+              priority = 0
+              type     = "LOWERCASE"
+            }
+          }
+        }
+      }
+    }
+
+    visibility_config {
+      metric_name                = "key-rate"
+      cloudwatch_metrics_enabled = true
+      sampled_requests_enabled   = false
+    }
+  }
+
+  rule {
+    name     = "rate"
+    priority = 3
+
+    action {
+      block {
+        custom_response {
+          response_code            = 429
+          custom_response_body_key = "too-many-requests"
 
           response_header {
             name  = "Retry-After"
@@ -95,18 +183,21 @@ resource "aws_wafv2_web_acl" "this" {
     visibility_config {
       metric_name                = "rate"
       cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = true
+      sampled_requests_enabled   = false
     }
   }
 
   # --- Content ----------------------------------------------------------------------------------
 
+  # AWS's rules only label a request, because the response of a managed group cannot be customised.
+  # The count is of the group's result; its rules, and their labels, are unaffected.
   # https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-list.html
+  # https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-rule-group-override-options.html
   dynamic "rule" {
     for_each = {
-      AWSManagedRulesAmazonIpReputationList = 3
-      AWSManagedRulesKnownBadInputsRuleSet  = 4
-      AWSManagedRulesCommonRuleSet          = 5
+      AWSManagedRulesAmazonIpReputationList = 4
+      AWSManagedRulesKnownBadInputsRuleSet  = 5
+      AWSManagedRulesCommonRuleSet          = 6
     }
 
     content {
@@ -114,7 +205,7 @@ resource "aws_wafv2_web_acl" "this" {
       priority = rule.value
 
       override_action {
-        none {}
+        count {}
       }
 
       statement {
@@ -127,15 +218,57 @@ resource "aws_wafv2_web_acl" "this" {
       visibility_config {
         metric_name                = rule.key
         cloudwatch_metrics_enabled = true
-        sampled_requests_enabled   = true
+        sampled_requests_enabled   = false
       }
+    }
+  }
+
+  # Blocks what AWS's rules block by default. The reputation list also has a rule that only counts,
+  # so its labels are named one by one.
+  rule {
+    name     = "labelled"
+    priority = 7
+
+    action {
+      block {
+        custom_response {
+          response_code            = 403
+          custom_response_body_key = "forbidden"
+        }
+      }
+    }
+
+    statement {
+      or_statement {
+        dynamic "statement" {
+          for_each = {
+            "awswaf:managed:aws:amazon-ip-list:AWSManagedIPReputationList"   = "LABEL"
+            "awswaf:managed:aws:amazon-ip-list:AWSManagedReconnaissanceList" = "LABEL"
+            "awswaf:managed:aws:known-bad-inputs:"                           = "NAMESPACE"
+            "awswaf:managed:aws:core-rule-set:"                              = "NAMESPACE"
+          }
+
+          content {
+            label_match_statement {
+              key   = statement.key
+              scope = statement.value
+            }
+          }
+        }
+      }
+    }
+
+    visibility_config {
+      metric_name                = "labelled"
+      cloudwatch_metrics_enabled = true
+      sampled_requests_enabled   = false
     }
   }
 
   visibility_config {
     metric_name                = var.name_prefix
     cloudwatch_metrics_enabled = true
-    sampled_requests_enabled   = true
+    sampled_requests_enabled   = false
   }
 }
 

@@ -212,9 +212,16 @@ def _codedeploy(w: World) -> Iterator[Case]:
         service_role={"serviceRoleArn": w.role_ecs_tasks},
     )  # fmt: skip
 
-    def revision(arn: str = w.definition, port: int = 8080, **changes: Any) -> dict[str, Any]:
+    def revision(
+        arn: str = w.definition, port: int = 8080, subnet: str = w.b, **changes: Any
+    ) -> dict[str, Any]:
         balancer = {"ContainerName": "api", "ContainerPort": port}
-        properties = {"TaskDefinition": arn, "LoadBalancerInfo": balancer}
+        network = {"AwsvpcConfiguration": {"Subnets": [w.a, subnet], "SecurityGroups": [w.group]}}
+        properties = {
+            "TaskDefinition": arn,
+            "LoadBalancerInfo": balancer,
+            "NetworkConfiguration": network,
+        }
         target = {"TargetService": {"Type": "AWS::ECS::Service", "Properties": properties}}
         content = {"content": json.dumps({"version": 0.0, "Resources": [target]}), **changes}
         return {"revision": {"revisionType": "AppSpecContent", "appSpecContent": content}}
@@ -231,6 +238,7 @@ def _codedeploy(w: World) -> Iterator[Case]:
         revision_digest=revision(sha256=hashlib.sha256(b"x").hexdigest()),
         app_spec=revision(port=0),
         app_spec_definition=revision(w.inactive),
+        app_spec_network=revision(subnet=w.other_a),
     )  # fmt: skip
 
 
@@ -796,13 +804,14 @@ def _logs(w: World) -> Iterator[Case]:
         "logs",
         "PutQueryDefinition",
         {"name": "new", "queryString": query},
-        query_commands={"queryString": "select *"},
+        saved_query_commands={"queryString": "select *"},
     )
     yield Case(
         "logs",
         "StartQuery",
         {"logGroupName": "/used", "startTime": 1, "endTime": 2, "queryString": "fields @message"},
         query_times={"startTime": 3},
+        query_commands={"queryString": "select *"},
     )
     events = [{"timestamp": 1_764_000_000_000, "message": "a"}]
     yield Case(
@@ -1034,6 +1043,7 @@ def _wafv2(w: World) -> Iterator[Case]:
         logical_statements=rules(Statement={"AndStatement": {"Statements": [w.allow["Statement"]]}}),
         transformation_priorities=rules(Statement={"ByteMatchStatement": match}),
         response_body_exists=block(CustomResponseBodyKey="none"),
+        response_headers=block(ResponseHeaders=[{"Name": "Content-Type", "Value": "text/plain"}]),
         response_body_size={"CustomResponseBodies": {"a": {"ContentType": "TEXT_PLAIN", "Content": "x" * 4097}}},
         waf_metric_name=rules(VisibilityConfig={**w.visibility, "MetricName": "All"}),
         ip_set_exists=rules(Statement={"IPSetReferenceStatement": {"ARN": w.ip_set["ARN"][:-1]}}),

@@ -25,15 +25,30 @@ resource "aws_ecr_lifecycle_policy" "this" {
   repository = each.value.name
   policy = jsonencode({
     rules = [
+      # An image that matches a rule is exempt from all later rules. Every merge adds an image, and
+      # deployments are manual, so the running image may be older than the newest fifty.
+      # https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html#lp_evaluation_rules
       {
         rulePriority = 1
-        description  = "Untagged images are not deployed"
-        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
+        description  = "Deployed images, tagged by zama deploy: the running one and those to roll back to"
+        selection    = { tagStatus = "tagged", tagPrefixList = ["deployed-"], countType = "imageCountMoreThan", countNumber = 100 }
         action       = { type = "expire" }
       },
       {
         rulePriority = 2
-        description  = "Enough versions to roll back to"
+        description  = "Signatures and attestations, several for each image, tagged with its digest"
+        selection    = { tagStatus = "tagged", tagPrefixList = ["sha256-"], countType = "imageCountMoreThan", countNumber = 1000 }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 3
+        description  = "Untagged images: failed pushes, and signatures that refer to their image instead of having a tag"
+        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 365 }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 4
+        description  = "Versions that were never deployed"
         selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 50 }
         action       = { type = "expire" }
       },

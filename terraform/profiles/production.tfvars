@@ -1,5 +1,6 @@
-# All options enabled. Set `domain` and `alarm_email` for your site: terraform.tfvars.example. With
-# blue/green deployments, autoscaling follows only the CPU (autoscaling.tf).
+# All options enabled. Set `domain`, `alarm_email` and `grafana_access` for your site:
+# terraform.tfvars.example. With blue/green deployments, autoscaling follows only the CPU
+# (autoscaling.tf).
 desired_count                = 3
 task_size                    = { cpu = 512, memory = 1024 }
 autoscaling                  = { max_count = 30, cpu_percent = 60, requests_per_minute = 120000 }

@@ -27,6 +27,10 @@ run "each_option_adds_its_resources" {
     alarm_email             = "oncall@example.com"
     managed_prometheus      = { collector_tag = "v0.45.0" }
     managed_grafana_enabled = true
+    grafana_access = {
+      ADMIN  = { group_ids = ["9a67295558-7c1f0e2a-3b4d-4c5e-8f60-718293a4b5c6"] }
+      VIEWER = { user_ids = ["7c1f0e2a-3b4d-4c5e-8f60-718293a4b5c6"] }
+    }
   }
 
   # --- Firewall ---
@@ -48,14 +52,16 @@ run "each_option_adds_its_resources" {
   }
   assert {
     condition = jsonencode({
-      for rule in aws_wafv2_web_acl.this[0].rule : rule.name => [rule.priority, length(flatten(rule.action[*].allow)), length(flatten(rule.action[*].block)), length(flatten(rule.override_action[*].none))]
+      for rule in aws_wafv2_web_acl.this[0].rule : rule.name => [rule.priority, length(flatten(rule.action[*].allow)), length(flatten(rule.action[*].block)), length(flatten(rule.override_action[*].count))]
       }) == jsonencode({
       allowed-addresses                     = [0, 1, 0, 0]
       denied-addresses                      = [1, 0, 1, 0]
-      rate                                  = [2, 0, 1, 0]
-      AWSManagedRulesAmazonIpReputationList = [3, 0, 0, 1]
-      AWSManagedRulesKnownBadInputsRuleSet  = [4, 0, 0, 1]
-      AWSManagedRulesCommonRuleSet          = [5, 0, 0, 1]
+      key-rate                              = [2, 0, 1, 0]
+      rate                                  = [3, 0, 1, 0]
+      AWSManagedRulesAmazonIpReputationList = [4, 0, 0, 1]
+      AWSManagedRulesKnownBadInputsRuleSet  = [5, 0, 0, 1]
+      AWSManagedRulesCommonRuleSet          = [6, 0, 0, 1]
+      labelled                              = [7, 0, 1, 0]
     })
     error_message = "The rules must be in this order, with these actions."
   }
@@ -66,6 +72,35 @@ run "each_option_adds_its_resources" {
       ] if rule.name == "rate"
     ]) == [2000, "IP", 429]
     error_message = "An address over its limit must get 429."
+  }
+  assert {
+    condition = one([
+      for rule in aws_wafv2_web_acl.this[0].rule : [
+        for rate in rule.statement[0].rate_based_statement : [rate.limit, rate.evaluation_window_sec, one(one(rate.custom_key).header).name, one(one(one(rate.custom_key).header).text_transformation).type]
+      ] if rule.name == "key-rate"
+    ]) == [[60 * 5 + 5, 60, "x-api-key", "LOWERCASE"]]
+    error_message = "A key's requests to all tasks must be limited to the gateway's rate over a minute, without regard to case."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for rule in aws_wafv2_web_acl.this[0].rule : [
+        for block in flatten(rule.action[*].block) : contains(keys(local.firewall_problems), block.custom_response[0].custom_response_body_key) && local.firewall_problems[block.custom_response[0].custom_response_body_key].status == block.custom_response[0].response_code
+      ]
+    ]))
+    error_message = "Every refusal must have the body of its status."
+  }
+  assert {
+    condition = alltrue([
+      for body in aws_wafv2_web_acl.this[0].custom_response_body :
+      body.content_type == "APPLICATION_JSON" && toset(keys(jsondecode(body.content))) == toset(yamldecode(file("${path.module}/../services/api/openapi.yaml")).components.schemas.Problem.required) &&
+      can(regex(yamldecode(file("${path.module}/../services/api/openapi.yaml")).components.schemas.Problem.properties.type.pattern, jsondecode(body.content).type)) &&
+      can(regex(yamldecode(file("${path.module}/../services/api/openapi.yaml")).components.schemas.RequestId.pattern, jsondecode(body.content).request_id))
+    ]) && length(aws_wafv2_web_acl.this[0].custom_response_body) == 2
+    error_message = "The bodies of refusals must be problems as in the contract."
+  }
+  assert {
+    condition     = !anytrue(concat([aws_wafv2_web_acl.this[0].visibility_config[0].sampled_requests_enabled], aws_wafv2_web_acl.this[0].rule[*].visibility_config[0].sampled_requests_enabled))
+    error_message = "Samples contain the key, so there must be none."
   }
   assert {
     condition     = aws_wafv2_web_acl_association.this[0].resource_arn == aws_lb.this.arn && aws_wafv2_web_acl_association.this[0].web_acl_arn == aws_wafv2_web_acl.this[0].arn
@@ -108,6 +143,13 @@ run "each_option_adds_its_resources" {
     condition     = toset(aws_grafana_workspace.this[0].data_sources) == toset(["PROMETHEUS", "CLOUDWATCH"])
     error_message = "Grafana must have both data sources."
   }
+  assert {
+    condition = jsonencode({ for role, access in aws_grafana_role_association.this : role => [access.workspace_id == aws_grafana_workspace.this[0].id, access.group_ids, access.user_ids] }) == jsonencode({
+      ADMIN  = [true, ["9a67295558-7c1f0e2a-3b4d-4c5e-8f60-718293a4b5c6"], []]
+      VIEWER = [true, [], ["7c1f0e2a-3b4d-4c5e-8f60-718293a4b5c6"]]
+    })
+    error_message = "The given groups and users must have their roles in Grafana."
+  }
 }
 
 run "the_largest_values_fit_together" {
@@ -121,7 +163,7 @@ run "the_largest_values_fit_together" {
     task_size        = { cpu = 4096, memory = 30720 }
     rate_limit       = { rate = 100000, burst = 100000 }
     autoscaling      = { max_count = 1000, cpu_percent = 90, requests_per_minute = 1000000 }
-    vpc              = { cidr = "10.20.0.0/24", zones = ["a", "b", "c", "d", "e", "f"] }
+    vpc              = { cidr = "10.20.0.0/19", zones = ["a", "b", "c", "d", "e", "f"] }
     waf              = { requests_per_5_minutes = 2000000000, allowed_cidrs = ["0.0.0.0/1"] }
   }
 

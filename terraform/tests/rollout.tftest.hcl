@@ -25,6 +25,10 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_roll_back" {
     error_message = "`apply` must wait for the end of the deployment."
   }
   assert {
+    condition     = !coalesce(aws_ecs_service.rolling[0].enable_execute_command, false)
+    error_message = "Nobody may open a shell in a task."
+  }
+  assert {
     condition     = aws_ecs_service.rolling[0].availability_zone_rebalancing == "ENABLED"
     error_message = "After the loss of a zone, tasks must be redistributed."
   }
@@ -71,6 +75,10 @@ run "blue_green_shifts_weights_between_two_target_groups" {
   assert {
     condition     = aws_ecs_service.blue_green[0].deployment_controller[0].type == "CODE_DEPLOY" && length(aws_ecs_service.rolling) == 0
     error_message = "CodeDeploy must control the deployment."
+  }
+  assert {
+    condition     = !coalesce(aws_ecs_service.blue_green[0].enable_execute_command, false)
+    error_message = "Nobody may open a shell in a task."
   }
   assert {
     condition     = aws_codedeploy_deployment_group.this[0].deployment_config_name == "CodeDeployDefault.ECSCanary10Percent5Minutes" && aws_codedeploy_deployment_group.this[0].deployment_style[0].deployment_type == "BLUE_GREEN"

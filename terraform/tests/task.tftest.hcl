@@ -57,6 +57,44 @@ run "every_container_is_hardened" {
     condition     = aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
     error_message = "The task must run on Fargate."
   }
+  assert {
+    condition     = aws_ecs_task_definition.this.skip_destroy
+    error_message = "The previous revision must stay active, so that a rollback can start its tasks."
+  }
+  assert {
+    condition = [
+      for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : try(container.memory, 0)
+    ] == [0, 0, 64, 128]
+    error_message = "The metrics containers, and no others, must have memory limits that leave at least five eighths of the task's memory."
+  }
+
+  # --- Collector ---
+  assert {
+    condition = local.collector_configuration == jsondecode(one([
+      for setting in local.collector_containers[0].environment : setting.value if setting.name == "AOT_CONFIG_CONTENT"
+    ])) && !strcontains(jsonencode(local.collector_configuration), "$")
+    error_message = "The collector must get its whole configuration from the variable that it reads, without `$`, which it would expand."
+  }
+  assert {
+    condition = alltrue([
+      for kind, names in local.collector_configuration.service.pipelines.metrics : alltrue([for name in names : contains(keys(local.collector_configuration[kind]), name)])
+    ]) && toset(local.collector_configuration.service.extensions) == toset(keys(local.collector_configuration.extensions))
+    error_message = "The pipeline must only use components that are configured."
+  }
+  assert {
+    # https://github.com/aws-observability/aws-otel-collector/blob/main/pkg/defaultcomponents/defaults.go
+    condition = jsonencode({ for kind in ["extensions", "receivers", "processors", "exporters"] : kind => keys(local.collector_configuration[kind]) }) == jsonencode({
+      extensions = ["health_check", "sigv4auth"]
+      receivers  = ["prometheus"]
+      processors = ["memory_limiter", "resourcedetection"]
+      exporters  = ["prometheusremotewrite"]
+    })
+    error_message = "The collector must only use components that AWS's distribution contains: check new ones there."
+  }
+  assert {
+    condition     = local.collector_configuration.service.pipelines.metrics.processors[0] == "memory_limiter" && local.collector_configuration.processors.memory_limiter.limit_mib < local.metrics_memory.collector
+    error_message = "The collector must refuse samples before it reaches its container's limit."
+  }
 }
 
 run "only_the_gateway_gets_the_keys" {
@@ -165,6 +203,13 @@ run "the_task_matches_the_images_and_compose" {
   assert {
     condition     = aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512" && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
     error_message = "The task must have Fargate's smallest size and the architecture of the images."
+  }
+  assert {
+    condition = join(" ", distinct(concat(
+      [regex("\nPLATFORM: Final = \"linux/(\\w+)\"", file("${path.module}/../ops/src/zama_ops/container_images.py"))[0]],
+      [for command in regexall("\ndocker build (.*)VERSION=\"[$]TAG\"", file("${path.module}/../docs/deploy.md")) : try(regex("--platform linux/(\\w+)", command[0])[0], "none")],
+    ))) == { X86_64 = "amd64", ARM64 = "arm64" }[aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture]
+    error_message = "Every command that builds images for AWS must state the platform of the task."
   }
   assert {
     condition     = length(jsondecode(aws_ecs_task_definition.this.container_definitions)) == 2

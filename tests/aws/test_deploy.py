@@ -11,6 +11,7 @@ import pytest
 from checkout import Checkout
 from deployment import Deployment
 from standins import StandIns
+from zama_ops.container_images import digest, keep
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.terraform import cli_configuration
 
@@ -186,6 +187,28 @@ def test_only_images_signed_by_the_workflow_on_main_are_deployed(
     code, said, _ = programs.zama("deploy", "verify", **here)
     assert code == 1
     assert "refused" in said
+
+    # An image that the registry does not have cannot be kept, and is not deployed.
+    code, said = workflow.zama("deploy", "apply")
+    assert (code, f"ECR has no zama-api@{digests['api']}" in said) == (1, True), said
+
+
+def test_deployed_images_are_kept(minimal: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have a tag that a lifecycle rule keeps, also after a second deployment."""
+    for name, value in minimal.account.environ().items():
+        monkeypatch.setenv(name, value)
+    ecr = minimal.account.client("ecr")
+    digests = {}
+    for name in ("api", "nginx"):
+        manifest = json.dumps({"schemaVersion": 2, "annotations": {"kept": name}})
+        pushed = ecr.put_image(repositoryName=f"zama-{name}", imageManifest=manifest)["image"]
+        digests[name] = pushed["imageId"]["imageDigest"]
+    for _ in ("first", "again"):
+        keep(digests, "5e1f2a3")
+    assert {name: digest(name, "deployed-5e1f2a3") for name in digests} == digests
+    policy = ecr.get_lifecycle_policy(repositoryName="zama-api")["lifecyclePolicyText"]
+    first = min(json.loads(policy)["rules"], key=lambda rule: int(rule["rulePriority"]))
+    assert first["selection"]["tagPrefixList"] == ["deployed-"]
 
 
 def test_an_existing_tag_is_not_pushed_again(minimal: Deployment, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ RATE_LIMIT: Final = {"rate": 5, "burst": 5}
 AUTOSCALING: Final = {"max_count": 1000, "cpu_percent": 60, "requests_per_minute": 60000}
 VPC: Final = {"cidr": "10.20.0.0/16", "zones": ["a", "b"]}
 DOMAIN: Final = {"name": "api.example.com", "zone_id": "Z0123456789ABC"}
+USER: Final = "7c1f0e2a-3b4d-4c5e-8f60-718293a4b5c6"
 WAF: Final = {"requests_per_5_minutes": 2000}
 
 NAME_PREFIX: Final = (
@@ -91,13 +92,16 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
         ),
         "deployment_strategy": (["rolling", "blue_green"], ["canary"]),
         "vpc": (
-            [{"cidr": "10.20.0.0/24", "zones": ["a", "b"]}, VPC | {"zones": list("abcdef")}],
+            # The largest network for the largest number of tasks, and the smallest for its own.
+            [VPC, VPC | {"zones": list("abcdef")}, {"cidr": "10.20.0.0/18", "zones": ["a", "b"]}],
             [
                 *(VPC | {"zones": list(zones)} for zones in ("a", "aa", "ai", "abcdefg")),
                 *(
                     VPC | {"cidr": cidr}
-                    for cidr in ("10.20.0.0", "10.20.0.0/25", "10.20.1.5/16", "10.0.0.0/8")
+                    for cidr in ("10.20.0.0", "10.20.0.0/21", "10.20.1.5/16", "10.0.0.0/8")
                 ),
+                # Too small for 2,000 tasks, which AUTOSCALING allows during a deployment.
+                {"cidr": "10.20.0.0/19", "zones": ["a", "b"]},
             ],
         ),
         "domain": (
@@ -130,6 +134,17 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
         ),
         # It needs Managed Prometheus, which is off here.
         "managed_grafana_enabled": ([False], [True]),
+        "grafana_access": (
+            [
+                {},
+                {"ADMIN": {"group_ids": [f"9a67295558-{USER}"]}, "VIEWER": {"user_ids": [USER]}},
+            ],
+            [
+                {"OWNER": {"user_ids": [USER]}},
+                {"EDITOR": {}},
+                *({"EDITOR": {"user_ids": [text]}} for text in ("a@b.c", USER[1:], f"1-{USER}")),
+            ],
+        ),
     },
     "bootstrap": {
         "region": REGION,

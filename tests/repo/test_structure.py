@@ -116,3 +116,11 @@ def test_every_test_has_a_docstring() -> None:
         if not ast.get_docstring(node)
     ]
     assert not mute
+
+
+def test_terraform_accepts_only_versions_like_the_tested_one() -> None:
+    """Each folder's constraint ends below the major version after the locked one."""
+    for lock in ROOT.glob("terraform/**/.terraform.lock.hcl"):
+        (locked,) = re.findall(r'version *= "(\d+\.\d+)\.\d+"', lock.read_text())
+        versions = (lock.parent / "versions.tf").read_text()
+        assert re.findall(r'\bversion *= "(.+)"', versions) == [f"~> {locked}"], lock.parent

@@ -133,7 +133,8 @@ def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
                 await _answer(send, *refused)
                 return
             if b"/grafana/aws4_request" in headers[b"authorization"]:
-                status, content = grafana.answer(scope["method"], scope["path"], body)
+                query = scope["query_string"].decode()
+                status, content = grafana.answer(scope["method"], scope["path"], query, body)
                 await _answer(send, status, _JSON, content)
                 return
             receive = _again(body, receive)

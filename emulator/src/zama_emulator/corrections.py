@@ -108,6 +108,8 @@ def _correct_ministack() -> None:
         "_start_query",
     )
 
+    replace(ministack_waf, "_create_web_acl", waf.with_bodies)
+    replace(ministack_waf, "_update_web_acl", waf.with_bodies)
     add_actions(
         ministack_waf,
         {

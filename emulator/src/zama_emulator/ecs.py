@@ -43,7 +43,7 @@ def no_registry(*_: Any) -> None:
 def container_options(
     original: Original, cdef: dict[str, Any], td: dict[str, Any], *rest: Any
 ) -> dict[str, Any]:
-    """A container has the user, file system, capabilities and health check of its definition.
+    """A container has the user, memory, file system, capabilities and health check that it states.
 
     All containers of a task share a network namespace.
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html
@@ -59,7 +59,7 @@ def container_options(
             mount["containerPath"]: ",".join([f"size={mount['size']}m", *mount["mountOptions"]])
             for mount in linux.get("tmpfs") or []
         },
-        "mem_limit": f"{td['memory']}m",
+        "mem_limit": f"{cdef.get('memory') or td['memory']}m",
         "nano_cpus": int(td["cpu"]) * 10**9 // 1024,
         "healthcheck": _health_check(cdef.get("healthCheck")),
     }

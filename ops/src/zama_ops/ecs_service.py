@@ -87,6 +87,23 @@ class EcsService:
         with notes.status("Replacing the tasks ...") as status:
             self._wait(identity, status)
 
+    def wait_for(self, definition: str) -> None:
+        """Wait until ECS has completed the rollout of a task definition.
+
+        `apply` waits only until the tasks are stable. The rollout ends after that, once its alarms
+        have been watched as well, and until then ECS may roll it back.
+
+        Raises:
+            CommandError: ECS rolled it back, or its tasks run another task definition.
+
+        """
+        newest = next(one for one in self.describe()["deployments"] if one["status"] == "PRIMARY")
+        if newest["taskDefinition"] != definition:
+            reason = newest.get("rolloutStateReason") or "see the service's events"
+            raise CommandError(f"The service runs {newest['taskDefinition']}: {reason}")
+        with notes.status("Waiting for the end of the rollout ...") as status:
+            self._wait(newest["id"], status)
+
     def _wait(self, identity: str, status: Status) -> None:
         deadline = time.monotonic() + _ROLL_OUT_SECONDS
         while time.monotonic() < deadline:
@@ -111,6 +128,7 @@ class EcsService:
         """Return a CodeDeploy request to redeploy the current version, like Terraform's output."""
         service = self.describe()
         (balanced,) = service["loadBalancers"]
+        network = _serving(service)["networkConfiguration"]["awsvpcConfiguration"]
         target = {
             "Type": "AWS::ECS::Service",
             "Properties": {
@@ -118,6 +136,13 @@ class EcsService:
                 "LoadBalancerInfo": {
                     "ContainerName": balanced["containerName"],
                     "ContainerPort": balanced["containerPort"],
+                },
+                "NetworkConfiguration": {
+                    "AwsvpcConfiguration": {
+                        "Subnets": sorted(network["subnets"]),
+                        "SecurityGroups": network["securityGroups"],
+                        "AssignPublicIp": network["assignPublicIp"],
+                    },
                 },
             },
         }
@@ -132,11 +157,14 @@ class EcsService:
         }
 
 
+def _serving(service: dict[str, Any]) -> dict[str, Any]:
+    """Return what serves: the service, or with CodeDeploy its primary task set."""
+    sets: list[dict[str, Any]] = service.get("taskSets", [])
+    return next((one for one in sets if one["status"] == "PRIMARY"), service)
+
+
 def _running(service: dict[str, Any]) -> str:
-    """Return the task definition that serves; with CodeDeploy each task set has its own."""
-    sets = service.get("taskSets", [])
-    primary = next((one for one in sets if one["status"] == "PRIMARY"), service)
-    return str(primary["taskDefinition"])
+    return str(_serving(service)["taskDefinition"])
 
 
 def shift(deployment: dict[str, Any]) -> None:

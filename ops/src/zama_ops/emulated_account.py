@@ -37,6 +37,8 @@ _PORTS: Final = 3
 # As in profiles/production.tfvars.
 _COLLECTOR_TAG: Final = "v0.45.0"
 _DOMAIN: Final = "api.zama.example"
+# A group in IAM Identity Center.
+_OPERATORS: Final = "9a67295558-7c1f0e2a-3b4d-4c5e-8f60-718293a4b5c6"
 _START_SECONDS: Final = 60
 _PROGRESS: Final = re.compile(
     r"\S+: (Refreshing state|Reading|Still reading|Read complete)|(Acquiring|Releasing) state lock"
@@ -265,6 +267,7 @@ class EmulatedAccount:
         if profile == "production":
             own["domain"] = {"name": _DOMAIN, "zone_id": self._zone_id()}
             own["alarm_email"] = "oncall@zama.example"
+            own["grafana_access"] = {"ADMIN": {"group_ids": [_OPERATORS]}}
             # Otherwise `destroy` fails.
             own["deletion_protection_enabled"] = False
         given = [

@@ -48,6 +48,18 @@ run "without_a_repository_there_are_resources_and_no_role_for_workflows" {
     condition     = length(aws_ecr_lifecycle_policy.this) == length(aws_ecr_repository.this)
     error_message = "Old images must expire."
   }
+  assert {
+    condition = alltrue([
+      for one in aws_ecr_lifecycle_policy.this : [
+        for rule in jsondecode(one.policy).rules : [rule.rulePriority, try(rule.selection.tagPrefixList[0], rule.selection.tagStatus)]
+      ] == [[1, "deployed-"], [2, "sha256-"], [3, "untagged"], [4, "any"]]
+    ])
+    error_message = "Deployed images and all signatures must match rules that come before the rule for all images."
+  }
+  assert {
+    condition     = alltrue([for one in aws_ecr_lifecycle_policy.this : jsondecode(one.policy).rules[2].selection.countNumber >= 365])
+    error_message = "Signatures without a tag must be kept for as long as their image may be deployed again."
+  }
 
   # --- State ---
   assert {

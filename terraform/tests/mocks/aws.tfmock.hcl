@@ -96,6 +96,8 @@ mock_resource "aws_wafv2_web_acl" {
 }
 
 # The tests compare these ids. Without an entry, they are unknown in a plan.
+mock_resource "aws_grafana_workspace" {}
+
 mock_resource "aws_route_table" {}
 
 mock_resource "aws_security_group" {}

@@ -200,10 +200,7 @@ def app_spec(given: Given) -> Any:
     if not _is_ecs(given) or not _content(given):
         return False
     try:
-        text = _content(given)["content"]
-        spec = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
-        (resource,) = spec.get("Resources") or spec["resources"]
-        (target,) = resource.values()
+        spec, target = _target(given)
         balancer = target["Properties"]["LoadBalancerInfo"]
         wanted = target["Properties"]["TaskDefinition"], balancer["ContainerName"]
         return (
@@ -214,6 +211,35 @@ def app_spec(given: Given) -> Any:
         )
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError):
         return True
+
+
+def _target(given: Given) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return an AppSpec, in JSON or YAML, and its service."""
+    text = _content(given)["content"]
+    spec = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    (resource,) = spec.get("Resources") or spec["resources"]
+    (target,) = resource.values()
+    return spec, target
+
+
+@rule("codedeploy", "CreateDeployment", "InvalidRevisionException",
+      f"{_GUIDE}reference-appspec-file-structure-resources.html")  # fmt: skip
+def app_spec_network(given: Given) -> Any:
+    """An AppSpec's subnets and security groups, if it states a network, exist in one VPC."""
+    if not _is_ecs(given) or not _content(given):
+        return False
+    network = _target(given)[1]["Properties"].get("NetworkConfiguration")
+    if network is None:
+        return False
+    found = network.get("AwsvpcConfiguration") or {}
+    places = [*(found.get("Subnets") or []), *(found.get("SecurityGroups") or [])]
+    vpcs = {state.vpc_of(one) for one in places}
+    return (
+        not found.get("Subnets")
+        or len(vpcs) != 1
+        or None in vpcs
+        or found.get("AssignPublicIp", "DISABLED") not in {"ENABLED", "DISABLED"}
+    )
 
 
 @rule("codedeploy", "CreateDeployment", "InvalidRevisionException",

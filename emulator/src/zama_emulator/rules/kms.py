@@ -78,7 +78,7 @@ def key_is_enabled(given: Given) -> Any:
     return _key(given).get("KeyState") == "Disabled"
 
 
-@rule("kms", "CreateAlias UpdateAlias", "InvalidAliasNameException", f"{_API}CreateAlias.html")
+@rule("kms", "CreateAlias", "InvalidAliasNameException", f"{_API}CreateAlias.html")
 def alias_name(given: Given) -> Any:
     """An alias begins with alias/ and not with alias/aws/."""
     name = given["AliasName"]

@@ -95,7 +95,13 @@ def log_resource_policies(given: Given) -> Any:
     return len(names) > 10 or len(given.get("policyDocument") or "") > 5120
 
 
-@rule("logs", "PutQueryDefinition StartQuery", "MalformedQueryException",
+@rule("logs", "PutQueryDefinition", _INVALID, "AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html")
+def saved_query_commands(given: Given) -> Any:
+    """A saved query's stages begin with commands, like a query's."""
+    return query_commands(given)
+
+
+@rule("logs", "StartQuery", "MalformedQueryException",
       "AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html")  # fmt: skip
 def query_commands(given: Given) -> Any:
     """A query's stages begin with commands such as fields, filter, stats, sort, limit and parse."""

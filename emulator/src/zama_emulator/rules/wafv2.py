@@ -155,6 +155,16 @@ def response_body_exists(given: Given) -> Any:
     return any(one.get("CustomResponseBodyKey") not in bodies for one in _responses(given))
 
 
+@rule("wafv2", _ACL, _INVALID, f"{_API}CustomResponse.html")
+def response_headers(given: Given) -> Any:
+    """A custom response sets any header but content-type, and none twice."""
+    for one in _responses(given):
+        names = [header["Name"].lower() for header in one.get("ResponseHeaders") or []]
+        if "content-type" in names or len({*names}) < len(names):
+            return True
+    return False
+
+
 @rule("wafv2", _ACL, "WAFLimitsExceededException", f"{_GUIDE}limits.html")
 def response_body_size(given: Given) -> Any:
     """A custom response's body has up to 4 KB."""

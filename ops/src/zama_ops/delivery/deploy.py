@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from zama_ops.console import TICK, errors_told, notes, step
-from zama_ops.container_images import IMAGES, repositories
+from zama_ops.container_images import IMAGES, keep, repositories
 from zama_ops.contract_checks import CHECKS, READY, caller, perform
 from zama_ops.delivery.release import (
     Record,
@@ -22,7 +22,7 @@ from zama_ops.delivery.release import (
     variables,
     write,
 )
-from zama_ops.ecs_service import shift
+from zama_ops.ecs_service import EcsService, shift
 from zama_ops.errors import CommandError
 from zama_ops.git import checkout, commit, image_tag
 from zama_ops.http_client import HttpClient, NoAnswerError
@@ -153,6 +153,9 @@ def apply(
         if not os.environ.get("API_KEY"):
             raise CommandError("Set API_KEY to a valid key: the checks need it.")
         release = _read_release()
+        if release.digests:
+            # Before the images run, so that none runs that may expire.
+            keep(release.digests, release.tag)
         service = terraform(ROOT, bucket)
         previous = last_deployed(bucket)
         record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now())
@@ -203,10 +206,12 @@ def _moved(service: Terraform, serial: int) -> bool:
 
 
 def _shift_and_check(deployed: Terraform, tag: str, connect_to: str | None) -> list[str]:
-    """Shift the traffic if the deployment uses CodeDeploy; return the faults that checks found."""
+    """Wait for the rollout, or shift the traffic; return the faults that checks found."""
     outputs = deployed.outputs()
     if outputs.get("codedeploy_deployment"):
         shift(json.loads(outputs["codedeploy_deployment"]))
+    else:
+        EcsService(outputs["service_name"]).wait_for(outputs["task_definition_arn"])
     url = str(outputs["url"])
     service = caller(url, os.environ.get("API_KEY", ""), connect_to)
     with step(f"Waiting for {url}"):

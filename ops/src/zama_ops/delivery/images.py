@@ -9,9 +9,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from zama_ops.aws import client
 from zama_ops.console import errors_told, notes, step
-from zama_ops.container_images import BASE_LABEL, IMAGES, build_images, repositories
+from zama_ops.container_images import (
+    BASE_LABEL,
+    IMAGES,
+    PLATFORM,
+    build_images,
+    digest,
+    repositories,
+)
 from zama_ops.errors import CommandError
 from zama_ops.git import commit, image_tag
 from zama_ops.paths import BUILD, ROOT
@@ -24,11 +30,12 @@ app: Final = typer.Typer(help="Build, scan, push and sign the images.", no_args_
 
 @app.command()
 def build() -> None:
-    """Build zama-api:local and zama-nginx:local, labelled with the commit."""
+    """Build zama-api:local and zama-nginx:local for the tasks, labelled with the commit."""
     with errors_told(), step("Building the images"):
         revision = commit()
         created = run("git", "show", "--no-patch", "--format=%cI", revision).strip()
-        build_images(VERSION=image_tag(revision), REVISION=revision, CREATED=created)
+        labels = {"VERSION": image_tag(revision), "REVISION": revision, "CREATED": created}
+        build_images(f"--platform={PLATFORM}", **labels)
 
 
 @app.command()
@@ -96,15 +103,15 @@ def push() -> None:
 
 def _push(name: str, url: str, tag: str) -> str:
     """Push the image unless its tag exists; return the digest."""
-    digest = _digest(name, tag)
-    if digest is None:
+    pushed = digest(name, tag)
+    if pushed is None:
         _refuse_stand_in(name)
         run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
         run("docker", "push", "--quiet", f"{url}:{tag}")
-        digest = _digest(name, tag)
-    if digest is None:
+        pushed = digest(name, tag)
+    if pushed is None:
         raise CommandError(f"{url}:{tag} was pushed, but ECR does not have it.")
-    return digest
+    return pushed
 
 
 def _refuse_stand_in(name: str) -> None:
@@ -116,12 +123,6 @@ def _refuse_stand_in(name: str) -> None:
             f"zama-{name}:local is built on {base or 'an unknown base'} and cannot be pushed. Run"
             " `zama images build` on a machine that can pull the pinned base."
         )
-
-
-def _digest(name: str, tag: str) -> str | None:
-    with client("ecr") as ecr:
-        response = ecr.batch_get_image(repositoryName=f"zama-{name}", imageIds=[{"imageTag": tag}])
-    return next((str(one["imageId"]["imageDigest"]) for one in response["images"]), None)
 
 
 @app.command()

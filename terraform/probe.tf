@@ -15,4 +15,7 @@ resource "aws_route53_health_check" "this" {
   regions = ["eu-west-1", "us-east-1", "us-west-2"]
 
   tags = { Name = var.name_prefix }
+
+  # Requests without a task are errors, and would use up the error budget of a new service.
+  depends_on = [aws_ecs_service.rolling, aws_ecs_service.blue_green]
 }

@@ -1,8 +1,10 @@
 """The service, deployed to an emulated AWS account."""
 
+import contextlib
 import json
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -10,6 +12,7 @@ import pytest
 
 import stack
 from stack import AUTHORISED, send
+from zama_ops.callers import Outcome
 from zama_ops.contract_checks import SUM
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount
 from zama_ops.http_client import Answer
@@ -17,7 +20,11 @@ from zama_ops.programs import run
 from zama_ops.terraform import Profile
 
 # The tests under load do not test the limit of one client.
-UNLIMITED: dict[str, object] = {"rate_limit": {"rate": 100000, "burst": 100000}}
+UNLIMITED: dict[str, object] = {
+    "rate_limit": {"rate": 100000, "burst": 100000},
+    # With a fast clock, a start of tasks is minutes of load.
+    "autoscaling": {"max_count": 3, "cpu_percent": 90, "requests_per_minute": 60000},
+}
 
 
 on_production: Final = pytest.mark.parametrize("deployment", ["production"], indirect=True)
@@ -29,6 +36,14 @@ def zama(
 ) -> subprocess.CompletedProcess[str]:
     """Run `zama` on an account, with `given` on standard input and additional variables."""
     return stack.zama(*words, given=given, **{**account.environ(), **environ})
+
+
+def who_failed(outcome: Outcome) -> str:
+    """Return who failed a lost request, and how."""
+    if outcome.answer is None:
+        return f"load balancer: {outcome.error}"
+    who = "service" if "x-request-id" in outcome.answer.headers else "load balancer"
+    return f"{who}: {outcome.answer.status}"
 
 
 @dataclass
@@ -57,16 +72,41 @@ class Deployment:
         self.printed += self.account.apply(self.profile, **self.variables)
         self.outputs = self.account.outputs()
 
-    def publish(self, tag: str, **api: str) -> None:
-        """Push images with this tag; `api` has changed Dockerfile instructions for the API's."""
+    @contextlib.contextmanager
+    def fast(self, speed: float) -> Iterator[None]:
+        """Let more minutes of AWS pass in a minute during the block."""
+        before = json.loads(send(self.url, path="/_zama/clock").body)["speed"]
+        self.set_speed(speed)
+        try:
+            yield
+        finally:
+            self.set_speed(before)
+
+    def set_speed(self, speed: float) -> None:
+        """Let `speed` minutes of AWS pass in a minute."""
+        body = json.dumps({"speed": speed}).encode()
+        answer = send(self.url, "POST", "/_zama/clock", {}, body)
+        assert answer.status == 200, answer.body
+
+    def publish(self, tag: str, operations: str = "", **api: str) -> None:
+        """Push images with this tag.
+
+        `api` has changed Dockerfile instructions for the API's, and `operations` another source of
+        its operations.
+        """
         urls = {name: self.outputs[f"ecr_{name}_repo_url"] for name in ("api", "nginx")}
         for name, url in urls.items():
             run("docker", "tag", f"zama-{name}:local", f"{url}:{tag}")
-        if api:
+        if api or operations:
             changes = [
                 word for key, value in api.items() for word in ("--change", f"{key} {value}")
             ]
             container = run("docker", "create", "zama-api:local").strip()
+            if operations:
+                source = self.account.directory / "operations.py"
+                source.write_text(operations)
+                source.chmod(0o644)
+                run("docker", "cp", str(source), f"{container}:/app/zama_api/operations.py")
             run("docker", "commit", *changes, container, f"{urls['api']}:{tag}")
             run("docker", "rm", container)
 

@@ -226,7 +226,11 @@ def _codedeploy(w: World) -> Iterator[Case]:
         content = {"content": json.dumps({"version": 0.0, "Resources": [target]}), **changes}
         return {"revision": {"revisionType": "AppSpecContent", "appSpecContent": content}}
 
-    busy = {**given, "deploymentGroupName": "busy"}
+    # Its deployment waits before it shifts the traffic.
+    waits = shifting(
+        "deploymentReadyOption", actionOnTimeout="STOP_DEPLOYMENT", waitTimeInMinutes=2880
+    )
+    busy = {**given, **waits, "deploymentGroupName": "busy"}
     w.account.call("codedeploy", "CreateDeploymentGroup", busy)
     deployment = {"applicationName": "used", "deploymentGroupName": "busy", **revision()}
     w.account.call("codedeploy", "CreateDeployment", deployment)

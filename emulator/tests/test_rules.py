@@ -5,9 +5,8 @@ from typing import Final
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from empty_account import empty_account
 from rule_cases import Case, cases
-from world import World, build
+from world import World, shared
 
 from zama_emulator import rules
 
@@ -16,7 +15,7 @@ rules.load()
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return build(empty_account())
+    return shared()
 
 
 @pytest.fixture(scope="module")

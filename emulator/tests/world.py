@@ -1,10 +1,11 @@
 """An account that has one of everything, for the tests of the rules."""
 
+import functools
 import json
 from types import SimpleNamespace
 from typing import Any
 
-from empty_account import Account
+from empty_account import Account, empty_account
 
 TRUST = {
     "Version": "2012-10-17",
@@ -61,6 +62,12 @@ class World(SimpleNamespace):
     def __getattr__(self, name: str) -> Any:
         """Say that any name may be a resource."""
         raise AttributeError(name)
+
+
+@functools.cache
+def shared() -> World:
+    """Return the world of this process's account."""
+    return build(empty_account())
 
 
 def build(account: Account) -> World:  # noqa: C901, PLR0915 - one of everything

@@ -53,7 +53,10 @@ def deployed(profile: Profile) -> Callable[..., Iterator[Deployment]]:
     def apply(bootstrapped: Future[Path], images: Images) -> Iterator[Deployment]:
         del images
         with temporary_account(bootstrapped.result()) as account:
-            yield Deployment(account, profile).first_apply()
+            applied = Deployment(account, profile).first_apply()
+            # Many waits are minutes of AWS.
+            applied.set_speed(10)
+            yield applied
 
     return apply
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from deployment import Deployment, on_production
+from deployment import Deployment
 from stack import send
 from zama_ops.local.aws_local import PLANS
 from zama_ops.programs import wait_until
@@ -17,10 +17,6 @@ GAPS: Final = {
     "aws_vpc_security_group_ingress_rule": {"description"},
     # MiniStack does not store regions.
     "aws_route53_health_check": {"regions"},
-    # Moto's CodeDeploy does not support alarms.
-    "aws_codedeploy_deployment_group": {
-        *("alarm_configuration", "alarms", "enabled", "ignore_poll_alarm_failure"),
-    },
 }
 
 
@@ -71,16 +67,6 @@ def test_the_outputs_are_usable(deployment: Deployment) -> None:
     assert {"TopicArn": outputs["alarm_topic_arn"]} in topics
     for name in ("codedeploy_deployment", "prometheus_endpoint", "grafana_endpoint"):
         assert (outputs.get(name) is not None) == production, name
-
-
-@on_production
-def test_codedeploy_accepts_the_deployment(deployment: Deployment) -> None:
-    """The output is valid input for `aws deploy create-deployment`."""
-    codedeploy = deployment.account.client("codedeploy")
-    given = json.loads(deployment.outputs["codedeploy_deployment"])
-    identity = codedeploy.create_deployment(**given)["deploymentId"]
-    taken = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
-    assert taken["revision"] == given["revision"]
 
 
 def test_destroy_leaves_nothing(deployment: Deployment, report: Callable[[str], None]) -> None:

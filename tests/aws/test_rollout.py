@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment
+from deployment import Deployment, who_failed
 from stack import AUTHORISED, Report, constant_load
-from zama_ops.callers import Callers, Outcome
+from zama_ops.callers import Callers
 from zama_ops.errors import CommandError
 from zama_ops.programs import wait_until
 
@@ -28,14 +28,6 @@ HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 
 def load(deployment: Deployment) -> Callers:
     return constant_load(deployment.url, REQUESTS_PER_SECOND, {**AUTHORISED, **deployment.host})
-
-
-def who_failed(outcome: Outcome) -> str:
-    """Return who failed a lost request, and how."""
-    if outcome.answer is None:
-        return f"load balancer: {outcome.error}"
-    who = "service" if "x-request-id" in outcome.answer.headers else "load balancer"
-    return f"{who}: {outcome.answer.status}"
 
 
 # The broken versions come first, so that the next test rolls out a good one after them.

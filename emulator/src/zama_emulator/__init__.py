@@ -13,10 +13,15 @@ PORTS: Final = 3
 CHECKS_PATH: Final = "/_zama/checks"
 """Where the emulator counts its checks: calls validated, rules evaluated, calls refused."""
 
+CLOCK_PATH: Final = "/_zama/clock"
+"""Where the emulator tells its clock's speed, and POST changes it: `{"speed": 60}`."""
+
 ACCOUNT: Final = "000000000000"
 """The account id."""
 
-_REGION: Final = "eu-west-1"
+REGION: Final = "eu-west-1"
+"""The region."""
+
 _MOTO: Final = ("AMP", "APPLICATION_AUTO_SCALING", "CODEDEPLOY", "EC2")
 
 
@@ -28,8 +33,8 @@ def environment(port: int) -> dict[str, str]:
         **{f"AWS_ENDPOINT_URL_{service}": f"http://127.0.0.1:{port + 2}" for service in _MOTO},
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": _REGION,
-        "AWS_DEFAULT_REGION": _REGION,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_PAGER": "",
     }

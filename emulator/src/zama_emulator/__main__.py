@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from zama_emulator import ACCOUNT, CHECKS_PATH, PORTS, environment, grafana
+from zama_emulator import ACCOUNT, CHECKS_PATH, CLOCK_PATH, PORTS, environment, grafana
+from zama_emulator.clock import clock
 
 _HOST: Final = "127.0.0.1"
 _JSON: Final = [("content-type", "application/json")]
@@ -31,6 +32,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4566, help="the first port (default: 4566)")
     parser.add_argument("--state", help="a folder to load records from and save them to")
     parser.add_argument(
+        "--speed",
+        type=float,
+        default=1,
+        help="how many minutes of AWS pass in a minute, up to 600 (default: 1)",
+    )
+    parser.add_argument(
         "--environment",
         action="store_true",
         help="only print the settings that point AWS clients at it, as JSON",
@@ -39,6 +46,10 @@ def main() -> None:
     if given.environment:
         print(json.dumps(environment(given.port)))
         return
+    try:
+        clock.set(given.speed)
+    except ValueError as error:
+        parser.error(f"--speed {given.speed}: {error}")
     _check_releases()
     _check_ports(given.port)
     asyncio.run(_serve(given.port, given.state))
@@ -84,8 +95,10 @@ async def _serve(port: int, state: str | None) -> None:
     from moto.server import ThreadedMotoServer
 
     from zama_emulator import corrections, ecs
+    from zama_emulator.life import life
 
     corrections.correct()
+    life.begin()
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     config = Config()
@@ -104,6 +117,7 @@ async def _serve(port: int, state: str | None) -> None:
 
     async def told_to_stop() -> None:
         await stopped.wait()
+        life.end()
         ecs.close()
 
     try:
@@ -125,6 +139,10 @@ def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
         headers = dict(scope["headers"])
         if scope["path"] == CHECKS_PATH:
             await _answer(send, 200, _JSON, json.dumps(vars(strict.counts)).encode())
+            return
+        if scope["path"] == CLOCK_PATH:
+            status, content = _clock(await _read(receive))
+            await _answer(send, status, _JSON, content)
             return
         if b"/aws4_request" in headers.get(b"authorization", b""):
             body = await _read(receive)
@@ -151,6 +169,16 @@ def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
         await ministack(scope, receive, send)
 
     return application
+
+
+def _clock(body: bytes) -> tuple[int, bytes]:
+    """Change the clock's speed, if one is given, and tell it."""
+    try:
+        if body:
+            clock.set(float(json.loads(body)["speed"]))
+    except (ValueError, KeyError, TypeError) as error:
+        return 400, json.dumps({"message": f'Send {{"speed": 60}}: {error}'}).encode()
+    return 200, json.dumps({"speed": clock.speed}).encode()
 
 
 async def _read(receive: Any) -> bytes:

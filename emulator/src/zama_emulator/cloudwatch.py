@@ -1,8 +1,6 @@
 """CloudWatch as AWS documents it."""
 
 import json
-import operator
-import time
 from collections.abc import Callable
 from typing import Any, Final
 from xml.sax.saxutils import escape
@@ -10,12 +8,6 @@ from xml.sax.saxutils import escape
 from ministack.services import cloudwatch
 
 from zama_emulator.patching import Original
-
-_COMPARE: Final = {
-    "GreaterThanOrEqualToThreshold": operator.ge,
-    "GreaterThanThreshold": operator.gt,
-    "LessThanThreshold": operator.lt,
-}
 
 # Members of a metric query that are not strings.
 _SCALARS: Final[dict[str, Callable[[str], Any]]] = {
@@ -66,11 +58,7 @@ def _structure(params: Any, prefix: str, keys: list[str]) -> dict[str, Any]:
 def describe_alarms(
     original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
 ) -> Any:
-    """An alarm has all its fields in each protocol, including XML, which Terraform reads.
-
-    Its state is current, even if data has gone missing since the last datapoint.
-    """
-    cloudwatch._evaluate_all_alarms()
+    """An alarm has all its fields in each protocol, including XML, which Terraform reads."""
     if is_cbor or is_json:
         return original(params, body, is_cbor, is_json)
     asked: dict[str, list[str]] = {"AlarmNames": [], "AlarmTypes": []}
@@ -107,51 +95,7 @@ def _xml(value: Any) -> str:
     return escape(str(value))
 
 
-def evaluate_alarm(_original: Original, alarm: dict[str, Any]) -> None:
-    """An alarm evaluates its dimensions period by period and treats missing data as configured.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
-    """
-    values = [_value(alarm, number) for number in range(alarm["EvaluationPeriods"])]
-    missing = {"breaching": True, "notBreaching": False}.get(alarm["TreatMissingData"])
-    compare = _COMPARE[alarm["ComparisonOperator"]]
-    verdicts = [
-        missing if value is None else compare(value, alarm["Threshold"]) for value in values
-    ]
-    if all(verdict is None for verdict in verdicts):
-        state = "INSUFFICIENT_DATA"
-    elif verdicts.count(True) >= alarm.get("DatapointsToAlarm", len(verdicts)):
-        state = "ALARM"
-    else:
-        state = "OK"
-    before = alarm["StateValue"]
-    if state == before:
-        return
-    reason = f"Threshold {alarm['Threshold']}: {values}"
-    alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(time.time())}
-    cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
-    cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
-    cloudwatch._evaluate_parent_alarms(alarm)
-
-
-def _value(alarm: dict[str, Any], number: int) -> float | None:
-    """Return the alarm's value `number` periods ago, or None if there is no data."""
-    metrics = alarm.get("Metrics")
-    if not metrics:
-        own = {name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")}
-        statistic = alarm["ExtendedStatistic"] or alarm["Statistic"]
-        return _statistic({"Metric": own, "Period": alarm["Period"], "Stat": statistic}, number)
-    known: dict[str, Any] = {
-        one["Id"]: _statistic(one["MetricStat"], number) for one in metrics if "MetricStat" in one
-    }
-    # The returned expression comes last, because it can use the others.
-    expressions = [one for one in metrics if "Expression" in one]
-    for one in sorted(expressions, key=lambda one: one.get("ReturnData", True)):
-        known[one["Id"]] = value = _calculate(one["Expression"], known)
-    return value
-
-
-def _calculate(expression: str, known: dict[str, Any]) -> float | None:
+def calculate(expression: str, known: dict[str, Any]) -> float | None:
     """Return the value of metric math, given the values that it names, or None without data."""
     functions = {
         "FILL": lambda value, other: other if value is None else value,
@@ -188,7 +132,7 @@ def get_metric_data(
             values = [
                 (
                     moment,
-                    _calculate(one["Expression"], {n: v.get(moment) for n, v in series.items()}),
+                    calculate(one["Expression"], {n: v.get(moment) for n, v in series.items()}),
                 )
                 for moment in moments
             ]
@@ -205,22 +149,6 @@ def get_metric_data(
         shown = [cloudwatch._cbor_metric_data_result(one) for one in shown]
         return cloudwatch._cbor_ok({"MetricDataResults": shown})
     return cloudwatch._json_ok({"MetricDataResults": shown})
-
-
-def _statistic(stat: dict[str, Any], number: int) -> float | None:
-    metric, period = stat["Metric"], stat["Period"]
-    dimensions = cloudwatch._dims_from_list(metric.get("Dimensions", []))
-    key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
-    until = time.time() - number * period
-    points = [
-        point
-        for point in cloudwatch._metrics.get(key, [])
-        if until - period < point["Timestamp"] <= until
-    ]
-    if not points:
-        return None
-    value = cloudwatch._stat_value(cloudwatch._calc_stats(points), stat["Stat"], points)
-    return None if value is None else float(value)
 
 
 def stat_value(original: Original, stats: Any, name: str, points: Any = None) -> Any:

@@ -18,18 +18,25 @@ from moto.amp import urls as prometheus_urls
 from moto.amp.responses import PrometheusServiceResponse
 from moto.applicationautoscaling.models import ApplicationAutoscalingBackend
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+from moto.codedeploy import responses as codedeploy_responses
+from moto.codedeploy.models import CodeDeployBackend
 from moto.codedeploy.responses import CodeDeployResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
 
 from zama_emulator import (
+    alarms,
     cloudwatch,
+    codedeploy,
     ecs,
     iam,
     load_balancer,
     logs,
     moto_services,
+    rolling,
     rules,
     strict,
+    task_sets,
+    traffic,
     transport,
     waf,
 )
@@ -57,12 +64,15 @@ def _correct_ministack() -> None:
     replace(alb, "_action_xml", load_balancer.weights_xml)
     replace(alb, "_execute_action", load_balancer.choose_by_weight)
     replace(alb, "find_lb_for_host", load_balancer.only_load_balancer)
+    replace(alb, "dispatch_request", traffic.dispatch)
+    replace(alb, "_proxy_http_target", traffic.proxy)
+    replace(alb, "_describe_tgs", traffic.describe_groups)
     replace(app, "_is_potential_alb_request", load_balancer.is_for_load_balancer)
 
     replace(ministack_cloudwatch, "_put_metric_alarm", cloudwatch.put_metric_alarm)
     replace(ministack_cloudwatch, "_describe_alarms", cloudwatch.describe_alarms)
     replace(ministack_cloudwatch, "_get_metric_data", cloudwatch.get_metric_data)
-    replace(ministack_cloudwatch, "_evaluate_alarm", cloudwatch.evaluate_alarm)
+    replace(ministack_cloudwatch, "_evaluate_all_alarms", alarms.only_each_minute)
     replace(ministack_cloudwatch, "_stat_value", cloudwatch.stat_value)
 
     replace(ssm, "resolve_parameter_value", ecs.plaintext)
@@ -72,10 +82,16 @@ def _correct_ministack() -> None:
     replace(ministack_ecs, "_run_docker_container", ecs.after_dependencies)
     replace(ministack_ecs, "_create_service", ecs.create_service)
     replace(ministack_ecs, "_make_deployment", ecs.deployment_in_progress)
+    replace(ministack_ecs, "_make_deployment", rolling.remember_alarms)
+    replace(ministack_ecs, "_complete_service_deployment", rolling.complete)
     replace(ministack_ecs, "_reconcile_service_tasks", ecs.keep_the_healthy)
+    replace(ministack_ecs, "_reconcile_service_tasks", task_sets.reconcile)
+    replace(ministack_ecs, "_sync_service_targets", task_sets.publish_targets)
+    replace(ministack_ecs, "_record_service_task_failure", task_sets.replace_failed)
     replace(ministack_ecs, "_schedule_service_deployment_completion", ecs.complete_once_healthy)
     replace(ministack_ecs, "_watch_task_lifecycle", ecs.watch)
     replace(ministack_ecs, "_refresh_service_state", ecs.forget_failed_deployments)
+    replace(ministack_ecs, "_refresh_service_state", task_sets.refresh)
     replace(ministack_ecs, "_cleanup_task_resources", ecs.stop_gracefully)
 
     replace(ministack_iam, "_simulate_principal_policy", iam.with_entries)
@@ -143,6 +159,18 @@ def _correct_moto() -> None:
         "delete": moto_services.delete_alert_manager,
     }.items():
         add(PrometheusServiceResponse, f"{action}_alert_manager_definition", method)
+    replace(CodeDeployBackend, "create_deployment", codedeploy.create)
+    replace(codedeploy_responses, "_deployment_info", codedeploy.info)
+    replace(codedeploy_responses, "_deployment_group_info", moto_services.group_with_alarms)
+    for operation in (
+        codedeploy.stop_deployment,
+        codedeploy.continue_deployment,
+        codedeploy.list_deployment_targets,
+        codedeploy.get_deployment_target,
+        codedeploy.batch_get_deployment_targets,
+        codedeploy.put_lifecycle_event_hook_execution_status,
+    ):
+        add(CodeDeployResponse, operation.__name__, operation)
     add(CodeDeployResponse, "update_deployment_group", moto_services.update_deployment_group)
     add(CodeDeployResponse, "delete_application", moto_services.delete_application)
     add(CodeDeployResponse, "delete_deployment_group", moto_services.delete_deployment_group)

@@ -10,7 +10,7 @@ from ministack.core import concurrency
 from ministack.core.responses import request_scope
 from ministack.services import ecs
 
-from zama_emulator import load_balancer
+from zama_emulator import load_balancer, task_sets
 from zama_emulator.patching import Original
 
 _POLL_SECONDS: Final = 0.5
@@ -174,7 +174,7 @@ def keep_the_healthy(original: Original, cluster: str, service_key: str) -> None
                 task.get("group") == f"service:{service['serviceName']}"
                 and task["lastStatus"] in ecs._PRE_STOP_STATUSES
                 and ecs._deployment_for_task(service, task) is not primary
-                and not _is_healthy(service, task)
+                and not task_sets.is_healthy(service, task)
             ):
                 ecs._stop_task({"task": arn, "cluster": cluster, "reason": "Superseded"})
     original(cluster, service_key)
@@ -196,7 +196,7 @@ def complete_once_healthy(
     def wait() -> None:
         with request_scope(account, region):
             service = ecs._services.get(service_key)
-            while healthy_task and not _is_healthy(service, healthy_task):
+            while healthy_task and not task_sets.is_healthy(service, healthy_task):
                 if not ecs._task_is_active(healthy_task["taskArn"], healthy_task):
                     return
                 time.sleep(_POLL_SECONDS)
@@ -207,13 +207,6 @@ def complete_once_healthy(
             ecs._complete_service_deployment(cluster, service_key)
 
     concurrency.spawn_background(wait, thread_name="zama-deployment")
-
-
-def _is_healthy(service: dict[str, Any], task: dict[str, Any]) -> bool:
-    return task["lastStatus"] == "RUNNING" and all(
-        load_balancer.state(group["targetGroupArn"], ecs._task_ip(task)) == "healthy"
-        for group in service.get("loadBalancers") or []
-    )
 
 
 def watch(
@@ -272,7 +265,7 @@ def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:
 def _unhealthy_target(service: dict[str, Any], task: dict[str, Any], age: float) -> str:
     if age < service.get("healthCheckGracePeriodSeconds", 0):
         return ""
-    for group in service.get("loadBalancers") or []:
+    for group in task_sets.balancers(service, task):
         if load_balancer.state(group["targetGroupArn"], ecs._task_ip(task)) == "unhealthy":
             return f"Task failed ELB health checks in (target-group {group['targetGroupArn']})"
     return ""

@@ -75,12 +75,16 @@ def delete_application(response: Any) -> str:
     return "{}"
 
 
+def group_with_alarms(original: Any, group: Any) -> dict[str, Any]:
+    described: dict[str, Any] = original(group)
+    return {**described, "alarmConfiguration": group.alarm_configuration or {}}
+
+
 def update_deployment_group(response: Any) -> str:
     groups = response.codedeploy_backend.deployment_groups[response._get_param("applicationName")]
     group = groups[response._get_param("currentDeploymentGroupName")]
     for name, value in json.loads(response.body).items():
-        # moto stores alarms in another form, and does not return them.
-        if name != "alarmConfiguration" and hasattr(group, camelcase_to_underscores(name)):
+        if hasattr(group, camelcase_to_underscores(name)):
             setattr(group, camelcase_to_underscores(name), value)
     return "{}"
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import botocore.session
+
 from zama_ops.aws import connect
 from zama_ops.container_images import IMAGES
 from zama_ops.contract_checks import EXAMPLE_KEY
@@ -69,7 +71,9 @@ class EmulatedAccount:
     def client(self, service: str) -> Any:
         """Return a boto3 client for a service in the emulator."""
         environ = self.environ()
-        suffix = service.upper().replace("-", "_")
+        # The SDKs' settings name a service by its id, such as "Application Auto Scaling".
+        model = botocore.session.get_session().get_service_model(service)
+        suffix = model.service_id.hyphenize().upper().replace("-", "_")
         return connect(
             service,
             endpoint_url=environ.get(f"AWS_ENDPOINT_URL_{suffix}", environ["AWS_ENDPOINT_URL"]),
@@ -231,12 +235,27 @@ class EmulatedAccount:
         return self._terraform(self._service, "graph")
 
     def wait_until_served(self, url: str) -> None:
-        """Wait until the service is ready behind its load balancer."""
+        """Wait until the service is ready behind its load balancer.
+
+        First ask for its targets' health: a request without a healthy target counts as an error.
+        """
         deadline = time.monotonic() + _START_SECONDS
+        while not self._has_healthy_target() and time.monotonic() < deadline:
+            time.sleep(0.5)
         while (answer := self._readiness(url)) != "200":
             if time.monotonic() > deadline:
                 raise CommandError(f"{url} is not ready: {answer}")
             time.sleep(0.5)
+
+    def _has_healthy_target(self) -> bool:
+        elbv2 = self.client("elbv2")
+        return any(
+            target["TargetHealth"]["State"] == "healthy"
+            for group in elbv2.describe_target_groups()["TargetGroups"]
+            for target in elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])[
+                "TargetHealthDescriptions"
+            ]
+        )
 
     def _readiness(self, url: str) -> str:
         """Return the status of /readyz, or the error."""

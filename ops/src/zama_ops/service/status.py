@@ -61,7 +61,9 @@ def status(
 def _ask(prefix: str, key_days: int) -> Status:
     service = EcsService(prefix)
     described = service.describe()
-    newest = next(one for one in described["deployments"] if one["status"] == "PRIMARY")
+    # With CodeDeploy, a service has task sets instead of deployments.
+    versions = described.get("taskSets") or described["deployments"]
+    newest = next(one for one in versions if one["status"] == "PRIMARY")
     image = service.containers["api"]["image"]
     alarms = _alarms(prefix)
     # Alarms without actions are only parts of composite alarms.

@@ -1,0 +1,94 @@
+"""Alarms change their state at the end of a minute, and tell their topic."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from empty_account import Account, empty_account
+from ministack.core.responses import request_scope
+
+from zama_emulator import ACCOUNT, REGION, alarms
+from zama_emulator.metrics import Meter, store
+
+
+class Watched:
+    """A metric with an alarm, a composite alarm of it, and a queue that hears of both."""
+
+    def __init__(self, account: Account, name: str, **changes: Any) -> None:
+        self.account, self.name, self.now = account, name, time.time()
+        topic = account.call("sns", "CreateTopic", {"Name": name})["TopicArn"]
+        self._queue = account.call("sqs", "CreateQueue", {"QueueName": name})["QueueUrl"]
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        account.call("sns", "Subscribe", {"TopicArn": topic, "Protocol": "sqs", "Endpoint": arn})
+        stat = {
+            "Metric": {"Namespace": "Test", "MetricName": name, "Dimensions": []},
+            "Period": 60,
+            "Stat": "Sum",
+        }
+        given = {
+            "AlarmName": name, "EvaluationPeriods": 2, "DatapointsToAlarm": 2, "Threshold": 10.0,
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+            "AlarmActions": [topic], "OKActions": [topic],
+            "Metrics": [
+                {"Id": "twice", "Expression": "FILL(one, 0) * 2", "ReturnData": True},
+                {"Id": "one", "MetricStat": stat, "ReturnData": False},
+            ],
+            **changes,
+        }  # fmt: skip
+        account.call("cloudwatch", "PutMetricAlarm", given)
+        rule = {"AlarmName": f"{name}-parent", "AlarmRule": f'ALARM("{name}")'}
+        account.call("cloudwatch", "PutCompositeAlarm", rule)
+
+    def minute(self, *values: float) -> list[str]:
+        """Let a minute with these values pass; return the states of the alarm and its parent."""
+        meter = Meter()
+        for value in values:
+            meter.add("Test", {}, {self.name: value})
+        self.now += 60
+        with request_scope(ACCOUNT, REGION):
+            store(meter.take(), self.now - 30)
+            alarms.evaluate(self.now)
+        kinds = ["MetricAlarm", "CompositeAlarm"]
+        given = {"AlarmNames": [self.name, f"{self.name}-parent"], "AlarmTypes": kinds}
+        found = self.account.call("cloudwatch", "DescribeAlarms", given)
+        return [one["StateValue"] for kind in kinds for one in found[f"{kind}s"]]
+
+    def told(self) -> list[str]:
+        """Return the states that the queue has heard of."""
+        given = {"QueueUrl": self._queue, "MaxNumberOfMessages": 10}
+        messages = self.account.call("sqs", "ReceiveMessage", given).get("Messages", [])
+        return [json.loads(json.loads(one["Body"])["Message"])["NewStateValue"] for one in messages]
+
+
+@pytest.fixture(scope="module")
+def account() -> Account:
+    return empty_account()
+
+
+def test_an_alarm_fires_after_its_periods_and_clears(account: Account) -> None:
+    """Metric math and composite alarms follow, and a subscriber hears of each change."""
+    watched = Watched(account, "steps")
+    assert watched.minute(1) == ["OK", "OK"]
+    assert watched.minute(4, 4) == ["OK", "OK"]
+    assert watched.minute(8) == ["ALARM", "ALARM"]
+    assert watched.minute(8) == ["ALARM", "ALARM"]
+    assert watched.minute() == ["OK", "OK"]
+    assert watched.told().count("ALARM") == 1
+
+
+@pytest.mark.parametrize(
+    ("treatment", "state"),
+    [("breaching", "ALARM"), ("notBreaching", "OK"), ("missing", "INSUFFICIENT_DATA"),
+     ("ignore", "OK")],
+)  # fmt: skip
+def test_missing_data_is_treated_as_configured(
+    account: Account, treatment: str, state: str
+) -> None:
+    """After minutes without data, the alarm's state depends on its treatment of missing data."""
+    plain = {"Metrics": [], "MetricName": treatment, "Namespace": "Test", "Period": 60}
+    watched = Watched(account, treatment, **plain, Statistic="Sum", TreatMissingData=treatment)
+    assert watched.minute(1)[0] in {"OK", "INSUFFICIENT_DATA"}
+    assert watched.minute(1)[0] == "OK"
+    watched.minute()
+    assert watched.minute()[0] == state

@@ -1,0 +1,101 @@
+"""Metrics have the values, and the gaps, that AWS documents."""
+
+import threading
+import time
+
+import pytest
+
+from zama_emulator.clock import Clock
+from zama_emulator.metrics import Meter
+from zama_emulator.probes import Checker, Probe
+from zama_emulator.traffic import count
+from zama_emulator.utilisation import Reading, reading, use
+
+BALANCER = "arn:aws:elasticloadbalancing:eu-west-1:0:loadbalancer/app/one/1"
+GROUP = "arn:aws:elasticloadbalancing:eu-west-1:0:targetgroup/blue/2"
+
+
+def counted(
+    *requests: tuple[str | None, int, float | None], of_group: bool = False
+) -> dict[str, float]:
+    """Return the sums of the metrics of these requests: group, status, and seconds if a target answered."""
+    meter = Meter()
+    for group, status, seconds in requests:
+        count(meter, BALANCER, group, status, seconds)
+    return {
+        metric.name: sum(value * number for value, number in values.items())
+        for metric, values in meter.take().items()
+        if of_group == ("TargetGroup" in dict(metric.dimensions))
+    }
+
+
+def test_a_target_s_answers_are_counted_by_class() -> None:
+    """Classes without an answer are zero, and the load balancer's own metrics have no data."""
+    sums = counted((GROUP, 200, 0.25), (GROUP, 200, 0.5), (GROUP, 503, 0.25))
+    assert sums == {
+        "RequestCount": 3,
+        "HTTPCode_Target_2XX_Count": 2,
+        "HTTPCode_Target_3XX_Count": 0,
+        "HTTPCode_Target_4XX_Count": 0,
+        "HTTPCode_Target_5XX_Count": 1,
+        "TargetResponseTime": 1.0,
+    }
+    assert counted((GROUP, 200, 0.25), of_group=True)["RequestCount"] == 1
+
+
+def test_a_request_without_a_target_is_not_in_the_request_count() -> None:
+    """The load balancer's own error is counted by class and by code, without a response time."""
+    assert counted((None, 503, None)) == {"HTTPCode_ELB_5XX_Count": 1, "HTTPCode_ELB_503_Count": 1}
+    assert counted((None, 301, None)) == {"HTTPCode_ELB_3XX_Count": 1}
+
+
+def test_a_failed_connection_counts_as_a_request_and_as_the_load_balancer_s_error() -> None:
+    """A target was chosen, but it did not answer."""
+    sums = counted((GROUP, 502, None))
+    assert sums["RequestCount"] == sums["TargetConnectionErrorCount"] == 1
+    assert sums["HTTPCode_ELB_502_Count"] == sums["HTTPCode_ELB_5XX_Count"] == 1
+    assert "HTTPCode_Target_5XX_Count" not in sums
+
+
+def test_a_task_s_use_is_the_sum_of_its_containers() -> None:
+    """CPU is the difference of two readings; memory excludes the reclaimable page cache."""
+    before = [Reading(1.0, 0, 10.0), Reading(5.0, 0, 10.0)]
+    statistics = {
+        "cpu_stats": {"cpu_usage": {"total_usage": 6_000_000_000}},
+        "memory_stats": {"usage": 1000, "stats": {"inactive_file": 400}},
+    }
+    used = use(before, [Reading(2.0, 100, 12.0), reading(statistics, 12.0)])
+    assert used.cpus == pytest.approx(1.0)
+    assert used.memory_bytes == 700
+
+
+def test_a_health_check_needs_several_failures_and_few_healthy_checkers() -> None:
+    """A checker changes its opinion after the threshold; 18 % healthy checkers are enough."""
+    probe = Probe({region: Checker() for region in "abcde"})
+    for checker in [*probe.checkers.values()][1:]:
+        for _ in range(2):
+            checker.learn(passed=False, threshold=3)
+    assert probe.percentage() == 100
+    for checker in [*probe.checkers.values()][1:]:
+        checker.learn(passed=False, threshold=3)
+    assert (probe.percentage(), probe.healthy()) == (20, True)
+    for _ in range(3):
+        probe.checkers["a"].learn(passed=False, threshold=3)
+    assert not probe.healthy()
+    for _ in range(3):
+        probe.checkers["a"].learn(passed=True, threshold=3)
+    assert probe.healthy()
+
+
+def test_a_wait_follows_the_clock_s_speed() -> None:
+    """A change of the speed shortens the current wait."""
+    clock = Clock()
+    waiting = threading.Thread(target=clock.wait, args=(time.time(), 600))
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    clock.set(600)
+    waiting.join(30)
+    assert not waiting.is_alive()
+    with pytest.raises(ValueError, match="from 1 to 600"):
+        clock.set(0.5)

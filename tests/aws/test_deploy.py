@@ -43,7 +43,7 @@ class Workflow:
         # The image tag of a site's file has no effect.
         variables = {"image_tag": "stale", "rate_limit": deployment.variables["rate_limit"]}
         self.environ = {
-            **account.environ(),
+            **account.workflow_environ(),
             **cli_configuration(),
             "TF_DATA_DIR": str(path.parent / "terraform"),
             "STATE_BUCKET": account.state_bucket(),

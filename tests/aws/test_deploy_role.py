@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 from deployment import Deployment
 from zama_ops.emulated_account import EXAMPLE_REPOSITORY
@@ -270,3 +271,31 @@ def trust(deployment: Deployment, token: dict[str, str]) -> str:
     assert statement.pop("Principal") == {"Federated": provider}
     policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": "*"}]}
     return simulated(deployment, policy, "sts:AssumeRoleWithWebIdentity", "*", token)
+
+
+# --- Enforcement ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("service", "call", "given", "action"), REQUESTS["calls"])
+def test_the_emulator_refuses_the_role_other_calls(
+    minimal: Deployment, service: str, call: str, given: dict[str, Any], action: str
+) -> None:
+    """A session of the role gets AWS's error, which names the caller and the action."""
+    place = {"AWS_REGION": "us-east-1"} if call == "create_key" else {}
+    client = minimal.account.client(service, {**minimal.account.workflow_environ(), **place})
+    with pytest.raises(ClientError) as refused:
+        getattr(client, call)(**given)
+    error = refused.value.response["Error"]
+    assert error["Code"].startswith(("AccessDenied", "UnauthorizedOperation"))
+    user = f"User: arn:aws:sts::000000000000:assumed-role/{ROLE}/workflow"
+    assert f"{user} is not authorized to perform: {action} on resource: " in error["Message"]
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["repo:fork/zama-challenge:environment:production", f"{SUBJECT}:pull_request"],
+)
+def test_another_identity_gets_no_credentials(minimal: Deployment, subject: str) -> None:
+    """The emulator's STS judges the role's trust policy."""
+    with pytest.raises(ClientError, match="AccessDenied"):
+        minimal.account.workflow_environ(subject=subject)

@@ -79,8 +79,9 @@ def test_destroy_leaves_nothing(deployment: Deployment, report: Callable[[str], 
     checks = json.loads(send(deployment.url, path="/_zama/checks").body)
     assert checks["unknown"] == 0
     report(
-        f"{deployment.profile}: {checks['calls']} calls validated and {checks['rules']} rules"
-        f" evaluated in {checks['seconds']:.1f} s of CPU; {checks['refused']} refused"
+        f"{deployment.profile}: {checks['calls']} calls validated, {checks['rules']} rules and"
+        f" {checks['permissions']} permissions evaluated in {checks['seconds']:.1f} s of CPU;"
+        f" {checks['refused']} refused"
     )
     wait_until(lambda: not deployment.containers(), "the containers are gone", seconds=90)
     # If a correction of the emulator fails in the background, these tests prove little.

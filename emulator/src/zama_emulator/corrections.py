@@ -9,7 +9,7 @@ import threading
 from hypercorn.protocol.h11 import H11Protocol
 from ministack import app
 from ministack.core import iam_evaluator
-from ministack.services import alb, cloudwatch_logs, ssm
+from ministack.services import alb, cloudwatch_logs, ssm, sts
 from ministack.services import cloudwatch as ministack_cloudwatch
 from ministack.services import ecs as ministack_ecs
 from ministack.services import iam as ministack_iam
@@ -32,6 +32,7 @@ from zama_emulator import (
     load_balancer,
     logs,
     moto_services,
+    permissions,
     rolling,
     rules,
     strict,
@@ -97,6 +98,7 @@ def _correct_ministack() -> None:
     replace(ministack_iam, "_simulate_principal_policy", iam.with_entries)
     replace(ministack_iam, "_simulate_custom_policy", iam.with_entries)
     replace(iam_evaluator, "_resolve_condition_key", iam.value)
+    replace(sts, "handle_request", permissions.web_identity)
 
     replace(cloudwatch_logs, "_start_query", logs.start_query)
     add_actions(

@@ -54,6 +54,8 @@ class Refusal:
 
     code: str
     message: str
+    status: int | None = None
+    """The HTTP status, if it is not the one in the service's model."""
 
 
 def scope(authorization: str) -> tuple[str, str] | None:
@@ -248,4 +250,5 @@ def answer(call: Call, refused: Refusal, request_id: str) -> tuple[int, Mapping[
         response = serializer(call.operation, SerializationContext(request_id)).serialize(error())
     body = response["body"]
     headers = {**response["headers"], "x-amzn-RequestId": request_id}
-    return response["status_code"], headers, body.encode() if isinstance(body, str) else body
+    status = refused.status or response["status_code"]
+    return status, headers, body.encode() if isinstance(body, str) else body

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ministack.core.responses import request_scope
 from moto.core.request import Request
 
-from zama_emulator import ACCOUNT, models, rules
+from zama_emulator import ACCOUNT, models, permissions, rules
 from zama_emulator.patching import Original
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -23,6 +23,8 @@ class Counts:
 
     calls: int = 0
     rules: int = 0
+    permissions: int = 0
+    """Actions on resources that roles and users needed."""
     refused: int = 0
     unknown: int = 0
     """Signed calls that no model describes."""
@@ -53,13 +55,23 @@ def _refuse(request: Request) -> Answer | None:
         counts.unknown += 1
         return None
     counts.calls += 1
-    refusal = models.refusal(call) or _broken_rule(call)
+    refusal = models.refusal(call) or _denied(call, request) or _broken_rule(call)
     if refusal is None:
         return None
     counts.refused += 1
     _log.warning("%s %s: %s: %s", service, call.name, refusal.code, refusal.message)
     status, headers, body = models.answer(call, refusal, str(uuid.uuid4()))
-    return status, [*headers.items()], body
+    return status, [*headers.items()], b"" if request.method == "HEAD" else body
+
+
+def _denied(call: models.Call, request: Request) -> models.Refusal | None:
+    try:
+        judged, refusal = permissions.judge(call, request.headers)
+    except Exception:  # noqa: BLE001 - a fault of this check refuses nothing
+        _log.exception("The permissions of %s cannot be judged: %s", call.name, call.given)
+        return None
+    counts.permissions += judged
+    return refusal
 
 
 def _broken_rule(call: models.Call) -> models.Refusal | None:

@@ -16,7 +16,7 @@ _CURES: Final = {
 """What to do about botocore's errors whose message does not say it."""
 
 
-def connect(service: str, **settings: str) -> Any:
+def connect(service: str, **settings: str | None) -> Any:
     """Return a boto3 client for a service; `settings` take precedence over the environment."""
     import boto3  # noqa: PLC0415 - `zama up` starts faster without it
     from botocore.config import Config  # noqa: PLC0415 - as boto3

@@ -1,5 +1,6 @@
 """An AWS account on this machine: an emulator, with Terraform applied to it."""
 
+import base64
 import contextlib
 import functools
 import hashlib
@@ -32,6 +33,9 @@ from zama_ops.terraform import Profile, Terraform, with_backend
 EXAMPLE_TAG: Final = "1a2b3c4"
 # The repository whose workflows may deploy.
 EXAMPLE_REPOSITORY: Final = "example/zama-challenge"
+# The role that applies, and the subject in the token of the environment with the approval.
+_DEPLOY_ROLE: Final = "arn:aws:iam::000000000000:role/zama-challenge-deploy"
+_DEPLOY_SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}:environment:production"
 
 # The program in emulator/, and the number of consecutive ports that it listens on.
 _EMULATOR: Final = "zama_emulator"
@@ -56,11 +60,14 @@ _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
 class EmulatedAccount:
     """An emulated account: its directory, and the first port of its emulator.
 
-    The service's Terraform state is in the emulator's own bucket, so both end together.
+    The service's Terraform state is in the emulator's own bucket, so both end together. With
+    `as_workflow`, Terraform applies the service with the credentials of the deploy role, whose
+    policies the emulator enforces; otherwise as an administrator.
     """
 
     directory: Path
     port: int = 4566
+    as_workflow: bool = False
 
     # --- Emulator -----------------------------------------------------------------------------
 
@@ -68,9 +75,38 @@ class EmulatedAccount:
         """Return the environment variables that point AWS clients at the emulator."""
         return dict(_environment(self.port))
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client for a service in the emulator."""
-        environ = self.environ()
+    def workflow_environ(
+        self, role: str = _DEPLOY_ROLE, subject: str = _DEPLOY_SUBJECT
+    ) -> dict[str, str]:
+        """Return the environment of a workflow: with the role that it assumes by its identity.
+
+        Raises:
+            botocore.exceptions.ClientError: the role does not trust the subject.
+
+        """
+        claims = {
+            "iss": "https://token.actions.githubusercontent.com",
+            "aud": "sts.amazonaws.com",
+            "sub": subject,
+            "exp": time.time() + 300,
+        }
+        # The emulator does not check the signature.
+        token = b".".join(
+            base64.urlsafe_b64encode(json.dumps(part).encode()) for part in ({}, claims, {})
+        )
+        issued = self.client("sts").assume_role_with_web_identity(
+            RoleArn=role, RoleSessionName="workflow", WebIdentityToken=token.decode()
+        )["Credentials"]
+        return {
+            **self.environ(),
+            "AWS_ACCESS_KEY_ID": issued["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": issued["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": issued["SessionToken"],
+        }
+
+    def client(self, service: str, environ: Mapping[str, str] | None = None) -> Any:
+        """Return a boto3 client for a service in the emulator, by default of an administrator."""
+        environ = environ or self.environ()
         # The SDKs' settings name a service by its id, such as "Application Auto Scaling".
         model = botocore.session.get_session().get_service_model(service)
         suffix = model.service_id.hyphenize().upper().replace("-", "_")
@@ -80,6 +116,7 @@ class EmulatedAccount:
             region_name=environ["AWS_REGION"],
             aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=environ.get("AWS_SESSION_TOKEN"),
         )
 
     def runs(self) -> bool:
@@ -308,8 +345,9 @@ class EmulatedAccount:
         return self._terraform(BOOTSTRAP, "output", self._bootstrap_state, *words)
 
     def _terraform(self, folder: Path, verb: str, *words: str) -> str:
+        as_workflow = self.as_workflow and folder == self._service
         environ = {
-            **self.environ(),
+            **(self.workflow_environ() if as_workflow else self.environ()),
             "TF_DATA_DIR": str(self.directory / folder.name),
             "TF_CLI_ARGS": "",
             "TF_VAR_api_key_value": f"default={EXAMPLE_KEY}",
@@ -344,10 +382,12 @@ class EmulatedAccount:
 
 
 @contextlib.contextmanager
-def temporary_account(saved: Path | None = None) -> Iterator[EmulatedAccount]:
+def temporary_account(
+    saved: Path | None = None, *, as_workflow: bool = False
+) -> Iterator[EmulatedAccount]:
     """Run an emulator on free ports during the block; for `saved` see `EmulatedAccount.start`."""
     with tempfile.TemporaryDirectory(prefix="zama-aws-") as parent:
-        account = EmulatedAccount(Path(parent) / "account", free_port(_PORTS))
+        account = EmulatedAccount(Path(parent) / "account", free_port(_PORTS), as_workflow)
         account.start(saved)
         try:
             yield account

@@ -47,12 +47,13 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "Put": ("Delete",),
     "Register": ("Deregister",),
 }
-# `default_tags` tags every resource that supports tags; AWS requires these permissions for it.
+# `default_tags` tags every resource that supports tags; AWS requires these permissions for it. Some
+# updates list the tags.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_tags.html
 _TAGS: Final = (
     "(Tag|Untag)(Resource|{noun})"
     "|AddTags(To(Resource|{noun}))?|RemoveTags(From(Resource|{noun}))?"
-    "|(Create|Delete)Tags"
+    "|(Create|Delete)Tags|ListTagsForResource"
 )
 
 # Updates whose noun differs from the noun of the create call.

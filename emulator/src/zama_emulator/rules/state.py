@@ -198,7 +198,12 @@ def key_policy(identity: str) -> str:
     return str((kms._resolve_key(identity) or {}).get("Policy") or "")
 
 
+def role(arn: str) -> Any:
+    """Return a role, or None."""
+    found = iam._roles.get(arn.rpartition("/")[2])
+    return found if found and found["Arn"] == arn else None
+
+
 def trust_policy(arn: str) -> str:
     """Return the trust policy of a role, or an empty string."""
-    role = iam._roles.get(arn.rpartition("/")[2])
-    return str(role["AssumeRolePolicyDocument"]) if role and role["Arn"] == arn else ""
+    return str((role(arn) or {}).get("AssumeRolePolicyDocument", ""))

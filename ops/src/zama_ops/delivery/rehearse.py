@@ -103,7 +103,8 @@ class Rehearsal:
             own_outputs = {"*": ""}
             if workflow.holds(one.condition, values):
                 if one.action == _CREDENTIALS:
-                    credentials = self._credentials()
+                    role = workflow.fill_in(one.arguments["role-to-assume"], values)
+                    credentials = self._credentials(job, role)
                 if one.run:
                     environ = {
                         name: workflow.fill_in(str(text), values)
@@ -155,16 +156,23 @@ class Rehearsal:
         own_outputs = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
         return Result(job.name, one.name, "passed", seconds), own_outputs
 
-    def _credentials(self) -> dict[str, str]:
-        """Return the credentials of an emulated account, in place of AWS's for GitHub's OIDC."""
+    def _credentials(self, job: Job, role: str) -> dict[str, str]:
+        """Return the credentials of a role, assumed with the identity that GitHub gives the job.
+
+        https://docs.github.com/en/actions/reference/security/oidc
+        """
         if self.account is None:
             require("terraform", "docker")
             self.account = self.stack.enter_context(temporary_account(self.saved))
             if self.saved is None:
                 self.account.bootstrap()
             self.values["vars.STATE_BUCKET"] = self.account.state_bucket()
+        environment = job.contents.get("environment")
+        context = (
+            f"environment:{environment}" if environment else f"ref:{self.values['github.ref']}"
+        )
         return {
-            **self.account.environ(),
+            **self.account.workflow_environ(role, f"repo:{EXAMPLE_REPOSITORY}:{context}"),
             **cli_configuration(),
             "TF_DATA_DIR": str(self.directory / "terraform"),
             # The first `apply` writes this key.

@@ -1,5 +1,6 @@
 """Several keys of several clients, and the places that must not contain a key."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -175,8 +176,14 @@ def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path,
 
 def files_with(text: str, folder: Path) -> list[Path]:
     """Return the files that contain a text; `keys.conf` leads to a descriptor of its reader."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return [path for path in files if text in path.read_text(errors="replace")]
+    found = []
+    # A folder or file may be removed meanwhile.
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and not path.is_symlink() and text in path.read_text("latin-1"):
+                    found.append(path)
+    return found
 
 
 def test_no_file_has_the_keys(processes: ProcessStack, tmp_path: Path) -> None:

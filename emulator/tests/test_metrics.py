@@ -18,7 +18,7 @@ GROUP = "arn:aws:elasticloadbalancing:eu-west-1:0:targetgroup/blue/2"
 def counted(
     *requests: tuple[str | None, int, float | None], of_group: bool = False
 ) -> dict[str, float]:
-    """Return the sums of the metrics of these requests: group, status, and seconds if a target answered."""
+    """Return the totals of the metrics of these requests: group, status, and seconds if a target answered."""
     meter = Meter()
     for group, status, seconds in requests:
         count(meter, BALANCER, group, status, seconds)
@@ -31,8 +31,8 @@ def counted(
 
 def test_a_target_s_answers_are_counted_by_class() -> None:
     """Classes without an answer are zero, and the load balancer's own metrics have no data."""
-    sums = counted((GROUP, 200, 0.25), (GROUP, 200, 0.5), (GROUP, 503, 0.25))
-    assert sums == {
+    totals = counted((GROUP, 200, 0.25), (GROUP, 200, 0.5), (GROUP, 503, 0.25))
+    assert totals == {
         "RequestCount": 3,
         "HTTPCode_Target_2XX_Count": 2,
         "HTTPCode_Target_3XX_Count": 0,
@@ -51,10 +51,10 @@ def test_a_request_without_a_target_is_not_in_the_request_count() -> None:
 
 def test_a_failed_connection_counts_as_a_request_and_as_the_load_balancer_s_error() -> None:
     """A target was chosen, but it did not answer."""
-    sums = counted((GROUP, 502, None))
-    assert sums["RequestCount"] == sums["TargetConnectionErrorCount"] == 1
-    assert sums["HTTPCode_ELB_502_Count"] == sums["HTTPCode_ELB_5XX_Count"] == 1
-    assert "HTTPCode_Target_5XX_Count" not in sums
+    totals = counted((GROUP, 502, None))
+    assert totals["RequestCount"] == totals["TargetConnectionErrorCount"] == 1
+    assert totals["HTTPCode_ELB_502_Count"] == totals["HTTPCode_ELB_5XX_Count"] == 1
+    assert "HTTPCode_Target_5XX_Count" not in totals
 
 
 def test_a_task_s_use_is_the_sum_of_its_containers() -> None:

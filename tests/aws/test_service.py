@@ -76,5 +76,9 @@ def test_tasks_and_targets_are_healthy(deployment: Deployment) -> None:
     )
     service = deployment.service()
     assert service["runningCount"] == service["desiredCount"]
-    assert service["deployments"][0]["rolloutState"] == "COMPLETED"
-    assert service["deployments"][0]["failedTasks"] == 0
+    if deployment.profile == "production":
+        # With CodeDeploy, a service has task sets instead of deployments.
+        assert [one["stabilityStatus"] for one in service["taskSets"]] == ["STEADY_STATE"]
+    else:
+        assert service["deployments"][0]["rolloutState"] == "COMPLETED"
+        assert service["deployments"][0]["failedTasks"] == 0

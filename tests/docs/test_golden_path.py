@@ -29,7 +29,7 @@ COMMAND: Final = (sys.executable, "-c", "from orders_ops.cli import app; app()")
 # Uses of the word that are not the operation: functions of Python, PromQL and Terraform, a
 # statistic of CloudWatch, and a series of each Prometheus histogram.
 OTHERS: Final = re.compile(
-    r'(?<![.\w])sum\(|sum by|sum_over_time|"Sum"[],}\n]|(?:seconds|\})_sum\b'
+    r'(?<![.\w])sum\(|sum by|sum_over_time|"Sum"[],})\n]|(?:seconds|\})_sum\b'
 )
 
 

@@ -177,7 +177,7 @@ def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path,
 def files_with(text: str, folder: Path) -> list[Path]:
     """Return the files that contain a text; `keys.conf` leads to a descriptor of its reader."""
     found = []
-    # A folder or file may be removed meanwhile.
+    # Folders and files may be removed while it looks.
     for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names):
             with contextlib.suppress(FileNotFoundError):

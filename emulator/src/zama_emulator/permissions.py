@@ -151,10 +151,11 @@ def _resource_tags(layers: list[Layer], resource: str, call: Call) -> needs.Cont
     ):
         return {}
     service, identity = resource.split(":")[2], resource.rpartition("/")[2]
-    if service == "ec2":
-        tags = dict(ec2_backends[ACCOUNT][call.region].tags.get(identity, {}))
-    else:
-        tags = tagging.resource_tags(resource) or {}
+    tags = (
+        dict(ec2_backends[ACCOUNT][call.region].tags.get(identity, {}))
+        if service == "ec2"
+        else tagging.resource_tags(resource) or {}
+    )
     return {
         f"{prefix}:resourcetag/{key}".lower(): value
         for prefix in ("aws", service)
@@ -210,10 +211,11 @@ async def web_identity(original: Original, *request: Any) -> Any:
     """
     _, _, headers, body, query = request
     action = headers.get("x-amz-target", "").rpartition(".")[2]
-    if action:
-        given = {name: [str(value)] for name, value in json.loads(body or b"{}").items()}
-    else:
-        given = {**query, **parse_qs(body.decode())}
+    given = (
+        {name: [str(value)] for name, value in json.loads(body or b"{}").items()}
+        if action
+        else {**query, **parse_qs(body.decode())}
+    )
     if "AssumeRoleWithWebIdentity" in {action, iam._p(given, "Action")}:
         refused = _fault_of_web_identity(given)
         if refused:

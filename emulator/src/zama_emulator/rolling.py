@@ -44,10 +44,13 @@ def watch() -> None:
         if not primary or service["status"] != "ACTIVE":
             continue
         raised = {*alarms.in_alarm(_alarm_names(service))} - {*primary.get("_ignored", [])}
-        if primary["rolloutState"] == "IN_PROGRESS":
-            previous = _previous(service, primary)
-        else:
-            previous = primary.get("_previous") if time.time() < primary.get("_until", 0) else None
+        previous = (
+            _previous(service, primary)
+            if primary["rolloutState"] == "IN_PROGRESS"
+            else primary.get("_previous")
+            if time.time() < primary.get("_until", 0)
+            else None
+        )
         if raised and previous:
             _fail(key, service, primary, previous, sorted(raised))
 

@@ -61,4 +61,6 @@ def test_no_change_overwrites_the_keys(minimal: Deployment, tmp_path: Path) -> N
     alias = kms.describe_key(KeyId="alias/others")["KeyMetadata"]
     value, key_id = parameter()
     assert (value, key_id in {"alias/others", alias["Arn"], alias["KeyId"]}) == (before[0], True)
-    assert "0 added, 0 changed, 0 destroyed" in apply("others", own_key)
+    # The provider has recorded the version of the refused change.
+    again = apply("others", own_key, "-var=api_key_version=2")
+    assert "0 added, 0 changed, 0 destroyed" in again

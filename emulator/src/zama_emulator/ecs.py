@@ -244,7 +244,11 @@ def watch(
 
 
 def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:
-    """Record each container's health; return the reason to stop the task, if any."""
+    """Record each container's health; return the reason to stop the task, if any.
+
+    Only essential containers affect the health of the task.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/healthcheck.html
+    """
     bad = ""
     for number, identity in enumerate(list(task["_docker_ids"])):
         try:
@@ -255,7 +259,13 @@ def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:
         container["healthStatus"] = health.upper() if health.endswith("healthy") else "UNKNOWN"
         if health == "unhealthy" and task["_container_essentials"][number]:
             bad = f"Task failed container health checks ({container['name']})"
-    statuses = {container["healthStatus"] for container in task["containers"]}
+    statuses = {
+        container["healthStatus"]
+        for container, essential in zip(
+            task["containers"], task["_container_essentials"], strict=True
+        )
+        if essential
+    }
     task["healthStatus"] = next(
         (status for status in ("UNHEALTHY", "UNKNOWN") if status in statuses), "HEALTHY"
     )

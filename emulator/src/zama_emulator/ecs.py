@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from ministack.core import concurrency
-from ministack.core.responses import request_scope
+from ministack.core.responses import new_uuid, request_scope
 from ministack.services import ecs
 
 from zama_emulator import load_balancer, task_sets
@@ -207,6 +207,11 @@ def complete_once_healthy(
             ecs._complete_service_deployment(cluster, service_key)
 
     concurrency.spawn_background(wait, thread_name="zama-deployment")
+
+
+def tell(service: dict[str, Any], message: str) -> None:
+    """Add an event to those in the service's description."""
+    service["events"].insert(0, {"id": new_uuid(), "createdAt": ecs._iso(), "message": message})
 
 
 def watch(

@@ -49,7 +49,7 @@ def test_a_file_of_another_user_is_not_in_the_way(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["zama-emulator"])
     monkeypatch.setattr(program, "_check_ports", lambda _: None)
-    found = []
+    found: list[str] = []
 
     async def serve(*_: object) -> None:
         found.extend(Path(name).read_text() for name in tls.resolve_tls_material())

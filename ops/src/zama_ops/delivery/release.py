@@ -114,7 +114,7 @@ def write(bucket: str, record: Record) -> None:
     """Save a record on this machine and in the state bucket, in place of an earlier version."""
     text = json.dumps(asdict(record), indent=2) + "\n"
     name = f"{_RECORDS}{record.began}-{record.release.tag}.json"
-    # First the one that a rollback reads.
+    # First the copy that a rollback reads.
     with client("s3") as s3:
         s3.put_object(Bucket=bucket, Key=name, Body=text.encode(), ContentType="application/json")
     BUILD.mkdir(exist_ok=True)

@@ -5,8 +5,11 @@ import csv
 import io
 import itertools
 import os
+import re
 import resource
+import selectors
 import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -22,6 +25,7 @@ from compose import Container
 from stack import (
     AUTHORISED,
     SUM_HEAD,
+    TESTER,
     UNLIMITED,
     Pair,
     Process,
@@ -36,17 +40,21 @@ from stack import (
     send,
     status,
 )
+from zama_ops.callers import Callers
 from zama_ops.contract_checks import SUM
 from zama_ops.programs import free_port, run, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
-# Most of the places in the gateway's table of connections. docker-proxy, which publishes the
-# containers' ports, takes most of the time.
+# Most of the places in the gateway's table of connections.
 CONNECTIONS = 6000
-CONNECTIONS_TO_CONTAINERS = 2000
 MOST_MIB = 200
 SECONDS = 2
 RATE = 40
+# Of a flood.
+CALLERS = 200
+# The promise for callers with a key during a flood; it is about ten times what they see.
+MOST_MILLISECONDS = 50
+LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 ADDRESSES = [f"127.0.{number}.{number}" for number in range(1, 101)]
 
 PUBLIC = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
@@ -82,7 +90,16 @@ def _enough_files() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def attacked(module_stack: Stack) -> Pair:
-    return module_stack.start(**UNLIMITED)
+    return module_stack.start(TRUSTED_PROXIES=TESTER, **UNLIMITED)
+
+
+def directly(pair: Pair) -> tuple[str, int]:
+    """Return the gateway's address, without the proxy that publishes a container's port."""
+    if isinstance(pair.api, Container):
+        networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return run("docker", "inspect", "--format", networks, pair.api.id).strip(), 8081
+    target = urlsplit(pair.gateway.url)
+    return target.hostname or "", target.port or 0
 
 
 def memory_mib(pair: Pair) -> float:
@@ -98,14 +115,18 @@ def memory_mib(pair: Pair) -> float:
 
 
 @contextlib.contextmanager
-def attackers(url: str, beginnings: Sequence[bytes], count: int) -> Iterator[None]:
-    """Hold `count` connections that sent these bytes in turn, half of them from one address."""
-    target = urlsplit(url)
+def attackers(pair: Pair, beginnings: Sequence[bytes], count: int) -> Iterator[None]:
+    """Hold `count` connections that sent these bytes in turn.
+
+    Half of them have the same address; the others of a process have 100 different ones.
+    """
+    target = directly(pair)
     addresses = itertools.cycle(ADDRESSES)
     with contextlib.ExitStack() as opened:
         for number, beginning in zip(range(count), itertools.cycle(beginnings), strict=False):
-            address = next(addresses) if number // len(beginnings) % 2 else "127.0.0.1"
-            attacker = socket.create_connection((target.hostname, target.port), 15, (address, 0))
+            local = target[0] == "127.0.0.1" and number // len(beginnings) % 2
+            address = (next(addresses), 0) if local else None
+            attacker = socket.create_connection(target, 15, address)
             opened.enter_context(attacker)
             attacker.settimeout(0)
             # The gateway may have answered and closed.
@@ -115,7 +136,7 @@ def attackers(url: str, beginnings: Sequence[bytes], count: int) -> Iterator[Non
 
 
 @contextlib.contextmanager
-def unaffected(pair: Pair) -> Iterator[None]:
+def unaffected(pair: Pair) -> Iterator[Callers]:
     """Check that every call and health check during the block succeeds, without a 5xx."""
     url, ended = pair.gateway.url, threading.Event()
 
@@ -129,7 +150,7 @@ def unaffected(pair: Pair) -> Iterator[None]:
     with ThreadPoolExecutor() as pool, constant_load(url, RATE) as load:
         checks = pool.submit(check)
         try:
-            yield
+            yield load
         finally:
             ended.set()
     assert load.lost() == [], load.breakage()
@@ -138,19 +159,40 @@ def unaffected(pair: Pair) -> Iterator[None]:
     answer = send(url, "POST", "/last")
     pair.gateway.line(answer.headers["x-request-id"], 10)
     assert [line for line in pair.gateway.requests() if line["status"] >= 500] == []
+    assert pair.gateway.errors() == b""
+
+
+def flood(pair: Pair, path: str, addresses: int, seconds: float) -> Counter[int]:
+    """Send requests on CALLERS connections, each after the last answer; count the answers."""
+    statuses: Counter[int] = Counter()
+    head = "GET %s HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.%d\r\n\r\n"
+    with contextlib.ExitStack() as opened, selectors.DefaultSelector() as waiting:
+        for number in range(CALLERS):
+            caller = opened.enter_context(socket.create_connection(directly(pair), 15))
+            request = (head % (path, number % addresses)).encode()
+            caller.sendall(request)
+            waiting.register(caller, selectors.EVENT_READ, (caller, request, bytearray()))
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for caller, request, answer in (key.data for key, _ in waiting.select(0.1)):
+                answer.extend(caller.recv(2**20))
+                fields, _, body = answer.partition(b"\r\n\r\n")
+                if (length := LENGTH.search(fields)) and len(body) == int(length[1]):
+                    statuses[int(answer[9:12])] += 1
+                    answer.clear()
+                    caller.sendall(request)
+    return statuses
 
 
 def test_thousands_of_connections_affect_no_caller_with_a_key(
     attacked: Pair, report: Report
 ) -> None:
     """All calls and health checks are answered, nothing is a 5xx, and memory stays small."""
-    as_process = isinstance(attacked.gateway, Process)
-    count = CONNECTIONS if as_process else CONNECTIONS_TO_CONTAINERS
     beginnings = [*HEADS.values(), *BODIES.values()]
-    with unaffected(attacked), attackers(attacked.gateway.url, beginnings, count):
+    with unaffected(attacked), attackers(attacked, beginnings, CONNECTIONS):
         time.sleep(SECONDS)
         memory = memory_mib(attacked)
-    report(f"{count} slow or idle connections: {memory:.0f} MiB for the pair")
+    report(f"{CONNECTIONS} slow or idle connections: {memory:.0f} MiB for the pair")
     assert memory < MOST_MIB
 
 
@@ -159,10 +201,27 @@ def test_reconnecting_callers_affect_no_caller_with_a_key(attacked: Pair) -> Non
     with unaffected(attacked):
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            with attackers(
-                attacked.gateway.url, [b"", b"GET / HTTP/1.1\r\n", PUBLIC + DECLARED], 90
-            ):
+            with attackers(attacked, [b"", b"GET / HTTP/1.1\r\n", PUBLIC + DECLARED], 90):
                 pass
+
+
+@pytest.mark.parametrize(("path", "addresses"), [("/healthz", 1), ("/docs/docs.js", CALLERS)])
+def test_a_flood_of_a_public_path_delays_no_caller_with_a_key(
+    attacked: Pair, path: str, addresses: int, report: Report
+) -> None:
+    """Each connection gets a refusal a second, whether the flood has one address or many.
+
+    A container has the share of a small task, which refusals at full speed would use up.
+    """
+    with unaffected(attacked) as load:
+        began = time.monotonic()
+        answers = flood(attacked, path, addresses, SECONDS)
+        seconds = time.monotonic() - began
+    milliseconds = 1000 * statistics.median(outcome.seconds for outcome in load.outcomes)
+    report(f"a flood of {path} from {addresses} addresses: sums in {milliseconds:.1f} ms (median)")
+    assert 0 < answers[429] <= CALLERS * (10 + seconds)
+    assert answers[200] <= 500 + 500 * seconds
+    assert milliseconds < MOST_MILLISECONDS
 
 
 def test_a_refused_body_holds_a_connection_for_seconds(attacked: Pair) -> None:
@@ -220,17 +279,12 @@ REFUSED = [
 
 
 @pytest.fixture
-def pair(processes: ProcessStack) -> Pair:
-    return processes.start(TRUSTED_PROXIES="127.0.0.0/8", **UNLIMITED)
-
-
-@pytest.fixture
-def load_balancer(pair: Pair) -> Iterator[tuple[str, str]]:
+def load_balancer(attacked: Pair) -> Iterator[tuple[str, str]]:
     """Start HAProxy in front of the gateway; yield its URL and that of its statistics."""
     ports = {
         "PORT": str(free_port()),
         "STATISTICS_PORT": str(free_port()),
-        "GATEWAY_PORT": str(urlsplit(pair.gateway.url).port),
+        "GATEWAY_PORT": str(urlsplit(attacked.gateway.url).port),
     }
     command = ["haproxy", "-db", "-f", str(CONFIGURATION)]
     with subprocess.Popen(command, env={**os.environ, **ports}) as process:
@@ -243,11 +297,13 @@ def load_balancer(pair: Pair) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.needs("haproxy")
-def test_no_caller_without_a_key_causes_a_5xx(pair: Pair, load_balancer: tuple[str, str]) -> None:
+def test_no_caller_without_a_key_causes_a_5xx(
+    attacked: Pair, load_balancer: tuple[str, str]
+) -> None:
     """Neither the gateway nor a load balancer in front of it answers with a 5xx."""
     url, statistics = load_balancer
     with contextlib.ExitStack() as opened:
-        for target, request in itertools.product((url, pair.gateway.url), REFUSED):
+        for target, request in itertools.product((url, attacked.gateway.url), REFUSED):
             opened.enter_context(connect(target)).sendall(request)
         # Longer than the gateway waits for the rest of a refused body.
         time.sleep(6)
@@ -258,14 +314,14 @@ def test_no_caller_without_a_key_causes_a_5xx(pair: Pair, load_balancer: tuple[s
     assert int(frontend["hrsp_4xx"]) > len(REFUSED) / 2
     assert int(frontend["hrsp_5xx"]) == 0
     assert int(found["gateway", "BACKEND"]["hrsp_5xx"]) == 0
-    logged = Counter(line["status"] for line in pair.gateway.requests())
+    logged = Counter(line["status"] for line in attacked.gateway.requests())
     assert [code for code in logged if code >= 500] == []
 
 
-def test_what_the_gateway_refuses_is_a_problem_with_an_id(pair: Pair) -> None:
+def test_what_the_gateway_refuses_is_a_problem_with_an_id(attacked: Pair) -> None:
     """Every error has a body and an id, whatever a caller without a key sends."""
     for request in REFUSED:
-        with connect(pair.gateway.url) as caller:
+        with connect(attacked.gateway.url) as caller:
             caller.sendall(request)
             head, _, body = caller.recv(65536).partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 4"):

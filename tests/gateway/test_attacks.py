@@ -5,26 +5,23 @@ import csv
 import io
 import itertools
 import os
-import re
-import resource
-import selectors
-import socket
 import statistics
 import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+import attacks
+from attacks import BODIES, DECLARED, HEADS, KEYLESS, PUBLIC
 from compose import Container
 from stack import (
     AUTHORISED,
-    SUM_HEAD,
     TESTER,
     UNLIMITED,
     Pair,
@@ -54,38 +51,12 @@ RATE = 40
 CALLERS = 200
 # The promise for callers with a key during a flood; it is about ten times what they see.
 MOST_MILLISECONDS = 50
-LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
-ADDRESSES = [f"127.0.{number}.{number}" for number in range(1, 101)]
-
-PUBLIC = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
-KEYLESS = b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-DECLARED = b'Content-Length: 500\r\n\r\n{"a"'
-CHUNKED = b'Transfer-Encoding: chunked\r\n\r\n4\r\n{"a"'
-
-BODIES = {
-    "a declared body at a public path": PUBLIC + DECLARED,
-    "a chunked body at a public path": PUBLIC + CHUNKED,
-    "a declared body without a key": KEYLESS + DECLARED,
-    "a chunked body without a key": KEYLESS + CHUNKED,
-    "a body at a page": b"POST /docs HTTP/1.1\r\nHost: a\r\n" + DECLARED,
-    "a body at no path": b"POST /nothing HTTP/1.1\r\nHost: a\r\n" + CHUNKED,
-}
-HEADS = {
-    "nothing": b"",
-    "half a head": b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ",
-    # The most memory that a caller can take: each line just fits.
-    "half a head of 16 KiB": (SUM_HEAD + 2 * (b"X-Slow: %s\r\n" % (8000 * b"x")))[:-1],
-    "requests without reading": 50 * b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n",
-}
 
 
 @pytest.fixture(autouse=True)
 def _enough_files() -> Iterator[None]:
-    """Let this process open as many connections as the kernel allows."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with attacks.enough_files():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -115,27 +86,6 @@ def memory_mib(pair: Pair) -> float:
 
 
 @contextlib.contextmanager
-def attackers(pair: Pair, beginnings: Sequence[bytes], count: int) -> Iterator[None]:
-    """Hold `count` connections that sent these bytes in turn.
-
-    Half of them have the same address; the others of a process have 100 different ones.
-    """
-    target = directly(pair)
-    addresses = itertools.cycle(ADDRESSES)
-    with contextlib.ExitStack() as opened:
-        for number, beginning in zip(range(count), itertools.cycle(beginnings), strict=False):
-            local = target[0] == "127.0.0.1" and number // len(beginnings) % 2
-            address = (next(addresses), 0) if local else None
-            attacker = socket.create_connection(target, 15, address)
-            opened.enter_context(attacker)
-            attacker.settimeout(0)
-            # The gateway may have answered and closed.
-            with contextlib.suppress(OSError):
-                attacker.send(beginning)
-        yield
-
-
-@contextlib.contextmanager
 def unaffected(pair: Pair) -> Iterator[Callers]:
     """Check that every call and health check during the block succeeds, without a 5xx."""
     url, ended = pair.gateway.url, threading.Event()
@@ -162,34 +112,12 @@ def unaffected(pair: Pair) -> Iterator[Callers]:
     assert pair.gateway.errors() == b""
 
 
-def flood(pair: Pair, path: str, addresses: int, seconds: float) -> Counter[int]:
-    """Send requests on CALLERS connections, each after the last answer; count the answers."""
-    statuses: Counter[int] = Counter()
-    head = "GET %s HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.%d\r\n\r\n"
-    with contextlib.ExitStack() as opened, selectors.DefaultSelector() as waiting:
-        for number in range(CALLERS):
-            caller = opened.enter_context(socket.create_connection(directly(pair), 15))
-            request = (head % (path, number % addresses)).encode()
-            caller.sendall(request)
-            waiting.register(caller, selectors.EVENT_READ, (caller, request, bytearray()))
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for caller, request, answer in (key.data for key, _ in waiting.select(0.1)):
-                answer.extend(caller.recv(2**20))
-                fields, _, body = answer.partition(b"\r\n\r\n")
-                if (length := LENGTH.search(fields)) and len(body) == int(length[1]):
-                    statuses[int(answer[9:12])] += 1
-                    answer.clear()
-                    caller.sendall(request)
-    return statuses
-
-
 def test_thousands_of_connections_affect_no_caller_with_a_key(
     attacked: Pair, report: Report
 ) -> None:
     """All calls and health checks are answered, nothing is a 5xx, and memory stays small."""
     beginnings = [*HEADS.values(), *BODIES.values()]
-    with unaffected(attacked), attackers(attacked, beginnings, CONNECTIONS):
+    with unaffected(attacked), attacks.held(directly(attacked), beginnings, CONNECTIONS):
         time.sleep(SECONDS)
         memory = memory_mib(attacked)
     report(f"{CONNECTIONS} slow or idle connections: {memory:.0f} MiB for the pair")
@@ -199,10 +127,7 @@ def test_thousands_of_connections_affect_no_caller_with_a_key(
 def test_reconnecting_callers_affect_no_caller_with_a_key(attacked: Pair) -> None:
     """Connections that open and close at once cost others nothing."""
     with unaffected(attacked):
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            with attackers(attacked, [b"", b"GET / HTTP/1.1\r\n", PUBLIC + DECLARED], 90):
-                pass
+        attacks.reconnect(directly(attacked), SECONDS)
 
 
 @pytest.mark.parametrize(("path", "addresses"), [("/healthz", 1), ("/docs/docs.js", CALLERS)])
@@ -215,7 +140,9 @@ def test_a_flood_of_a_public_path_delays_no_caller_with_a_key(
     """
     with unaffected(attacked) as load:
         began = time.monotonic()
-        answers = flood(attacked, path, addresses, SECONDS)
+        answers = attacks.flood(
+            directly(attacked), path, addresses=addresses, callers=CALLERS, seconds=SECONDS
+        )
         seconds = time.monotonic() - began
     milliseconds = 1000 * statistics.median(outcome.seconds for outcome in load.outcomes)
     report(f"a flood of {path} from {addresses} addresses: sums in {milliseconds:.1f} ms (median)")

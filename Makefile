@@ -268,7 +268,7 @@ bench-task: $(VENV)/run.stamp ## Compare the smallest Fargate task with the same
 	@$(BIN)/python bench/fargate.py
 
 .PHONY: bench-attack
-bench-attack: $(VENV)/run.stamp ## Measure what a caller with a key sees while others attack the smallest Fargate task
+bench-attack: $(VENV)/run.stamp ## Measure a caller's latencies while others attack the smallest Fargate task
 	@$(BIN)/python bench/under_attack.py
 
 .PHONY: lines

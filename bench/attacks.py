@@ -1,4 +1,4 @@
-"""What callers without a key do to the gateway, for the tests and for `make bench-attack`.
+"""Attacks of callers without a key, for the tests and for `make bench-attack`.
 
 A target is the gateway's host and port.
 """

@@ -1,4 +1,4 @@
-"""Measure what a caller with a key sees while callers without one attack.
+"""Measure the answers that a caller with a key gets while callers without a key attack.
 
 The pair runs in the compose stack with the limits of the smallest Fargate task, 0.25 vCPU and 512
 MiB for both containers. A second after an attack begins, the caller sends 100 requests/s; a load
@@ -62,7 +62,7 @@ ATTACKS: Final[dict[str, Attack]] = {
 
 
 def main() -> int:
-    """Run the attacks and print what the caller saw; exit code 0: they were run."""
+    """Run the attacks and print the answers; exit code 0: the attacks were run."""
     tools = ("wrk", "docker", "docker-compose")
     options = measure.options(__doc__, rounds=1, seconds=10, tools=tools)
     settings = {"TRUSTED_PROXIES": "172.16.0.0/12 192.168.0.0/16", "RATE_LIMIT": "1000"}
@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def seen(attack: Attack, seconds: int) -> dict[str, Any]:
-    """Return what a caller and a load balancer see during an attack."""
+    """Return the answers to a caller and a load balancer during an attack."""
     api, gateway = (fargate.compose("ps", "-q", name).strip() for name in ("api", "nginx"))
     networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     host = run("docker", "inspect", "--format", networks, api).strip()

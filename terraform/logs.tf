@@ -8,8 +8,8 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 locals {
-  # Queries by name. Every request has a line from the gateway, and a second from the API if it
-  # reached it.
+  # Queries by name. A request has a line from the gateway, and a second from the API if it reached
+  # it. Health checks have no line, and of the 429 without a key only one in a hundred has one.
   # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
   log_queries = {
     # Failed requests, with the failing service.

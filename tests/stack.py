@@ -101,6 +101,11 @@ def connect(url: str, timeout: float = 15) -> socket.socket:
     return socket.create_connection((address.hostname, address.port), timeout=timeout)
 
 
+def children(pid: int) -> list[int]:
+    """Return the ids of a process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def kernel_says(pid: int) -> dict[str, str]:
     """Return the kernel's status of a process, by field name (proc(5), status)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -191,10 +196,7 @@ class Process(Part):
         return self.program.stderr.read_bytes()
 
     def children(self) -> list[int]:
-        pid = self.process.pid
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
+        return children(self.process.pid)
 
 
 @dataclass

@@ -42,12 +42,7 @@ class Group:
             "CreateService",
             {**world.service, "serviceName": name, "deploymentController": {"type": "CODE_DEPLOY"}},
         )
-        alarm = {
-            "AlarmName": f"bad-{name}", "Namespace": "A", "MetricName": name, "Statistic": "Sum",
-            "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "TreatMissingData": "ignore",
-            "ComparisonOperator": "GreaterThanThreshold",
-        }  # fmt: skip
-        world.account.call("cloudwatch", "PutMetricAlarm", alarm)
+        self._alarm = world.create_alarm(name)
         self._listener = self._listen()
         (pair,) = world.deployment_group["loadBalancerInfo"]["targetGroupPairInfoList"]
         route = {"prodTrafficRoute": {"listenerArns": [self._listener]}}
@@ -57,7 +52,7 @@ class Group:
             "loadBalancerInfo": {"targetGroupPairInfoList": [{**pair, **route}]},
             "deploymentConfigName": CANARY,
             "ecsServices": [{"clusterName": "used", "serviceName": name}],
-            "alarmConfiguration": {"enabled": True, "alarms": [{"name": f"bad-{name}"}]},
+            "alarmConfiguration": {"enabled": True, "alarms": [{"name": self._alarm}]},
             "autoRollbackConfiguration": {
                 "enabled": True,
                 "events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"],
@@ -106,8 +101,7 @@ class Group:
             }
 
     def alarm(self, state: str) -> None:
-        given = {"AlarmName": f"bad-{self.names['deploymentGroupName']}", "StateReason": "test"}
-        self.world.account.call("cloudwatch", "SetAlarmState", {**given, "StateValue": state})
+        self.world.set_alarm(self._alarm, state)
 
     def service(self) -> Any:
         given = {"cluster": "used", "services": [self.names["deploymentGroupName"]]}

@@ -2,14 +2,18 @@
 
 import threading
 import time
+from unittest.mock import Mock
 
 import pytest
+import requests
+from docker.errors import NotFound
+from ministack.services import ecs
 
 from zama_emulator.clock import Clock
 from zama_emulator.metrics import Meter
 from zama_emulator.probes import Checker, Probe
 from zama_emulator.traffic import count
-from zama_emulator.utilisation import Reading, reading, use
+from zama_emulator.utilisation import Reading, Utilisation, reading, use
 
 BALANCER = "arn:aws:elasticloadbalancing:eu-west-1:0:loadbalancer/app/one/1"
 GROUP = "arn:aws:elasticloadbalancing:eu-west-1:0:targetgroup/blue/2"
@@ -67,6 +71,24 @@ def test_a_task_s_use_is_the_sum_of_its_containers() -> None:
     used = use(before, [Reading(2.0, 100, 12.0), reading(statistics, 12.0)])
     assert used.cpus == pytest.approx(1.0)
     assert used.memory_bytes == 700
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFound("no such container"), requests.JSONDecodeError("empty", "", 0), KeyError("usage")],
+)
+def test_a_container_that_ends_while_it_is_read_has_no_use(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other metrics of the minute are published."""
+    docker = Mock()
+    docker.containers.get.return_value.stats.side_effect = error
+    monkeypatch.setattr(ecs, "_get_docker", lambda: docker)
+    monkeypatch.setattr(
+        ecs, "_tasks", {"task": {"lastStatus": "RUNNING", "_docker_ids": ["container"]}}
+    )
+    Utilisation().publish(Meter())
+    docker.containers.get.assert_called_once_with("container")
 
 
 def test_a_health_check_needs_several_failures_and_few_healthy_checkers() -> None:

@@ -14,19 +14,13 @@ class Service:
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
-        alarm = {
-            "AlarmName": f"bad-{name}", "Namespace": "A", "MetricName": name, "Statistic": "Sum",
-            "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "TreatMissingData": "ignore",
-            "ComparisonOperator": "GreaterThanThreshold",
-        }  # fmt: skip
-        world.account.call("cloudwatch", "PutMetricAlarm", alarm)
-        alarms = {"alarmNames": [f"bad-{name}"], "enable": True, "rollback": True}
+        self._alarm = world.create_alarm(name)
+        alarms = {"alarmNames": [self._alarm], "enable": True, "rollback": True}
         given = {"serviceName": name, "deploymentConfiguration": {"alarms": alarms}}
         world.account.call("ecs", "CreateService", {**world.service, **given})
 
     def alarm(self, state: str) -> None:
-        given = {"AlarmName": f"bad-{self.name}", "StateReason": "test", "StateValue": state}
-        self.world.account.call("cloudwatch", "SetAlarmState", given)
+        self.world.set_alarm(self._alarm, state)
 
     def deploy(self) -> str:
         """Deploy a new revision of the task definition, and return its ARN."""

@@ -63,6 +63,20 @@ class World(SimpleNamespace):
         """Say that any name may be a resource."""
         raise AttributeError(name)
 
+    def create_alarm(self, name: str) -> str:
+        """Create an alarm whose state only `set_alarm` changes; return its name."""
+        alarm = {
+            "AlarmName": f"bad-{name}", "Namespace": "A", "MetricName": name, "Statistic": "Sum",
+            "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "TreatMissingData": "ignore",
+            "ComparisonOperator": "GreaterThanThreshold",
+        }  # fmt: skip
+        self.account.call("cloudwatch", "PutMetricAlarm", alarm)
+        return f"bad-{name}"
+
+    def set_alarm(self, name: str, state: str) -> None:
+        given = {"AlarmName": name, "StateReason": "test", "StateValue": state}
+        self.account.call("cloudwatch", "SetAlarmState", given)
+
 
 @functools.cache
 def shared() -> World:

@@ -74,11 +74,13 @@ def test_tasks_and_targets_are_healthy(deployment: Deployment) -> None:
         "tasks are healthy",
         seconds=240,
     )
-    service = deployment.service()
-    assert service["runningCount"] == service["desiredCount"]
-    if deployment.profile == "production":
+
+    def is_complete() -> bool:
+        service = deployment.service()
         # With CodeDeploy, a service has task sets instead of deployments.
-        assert [one["stabilityStatus"] for one in service["taskSets"]] == ["STEADY_STATE"]
-    else:
-        assert service["deployments"][0]["rolloutState"] == "COMPLETED"
-        assert service["deployments"][0]["failedTasks"] == 0
+        sets = [one["stabilityStatus"] for one in service.get("taskSets", [])]
+        deployments = [(one["rolloutState"], one["failedTasks"]) for one in service["deployments"]]
+        complete = sets == ["STEADY_STATE"] or deployments == [("COMPLETED", 0)]
+        return complete and service["runningCount"] == service["desiredCount"]
+
+    wait_until(is_complete, "the deployment is complete", seconds=240)

@@ -102,7 +102,7 @@ def a_failing_test(checkout: Checkout) -> None:
 
 
 def an_unpinned_dependency(checkout: Checkout) -> None:
-    with (checkout.path / "requirements-dev.txt").open("a") as file:
+    with (checkout.path / "requirements-all.txt").open("a") as file:
         file.write("django>=5\n")
 
 

@@ -28,6 +28,7 @@ from stack import (
     ProcessStack,
     Report,
     Stack,
+    children,
     connect,
     constant_load,
     exchange,
@@ -88,16 +89,12 @@ def memory_mib(pair: Pair) -> float:
     """Return the memory of the pair's programs or containers."""
     if isinstance(pair.gateway, Process) and isinstance(pair.api, Process):
         masters = pair.gateway.children()
-        workers = [int(one) for pid in masters for one in _children(pid)]
+        workers = [worker for pid in masters for worker in children(pid)]
         pids = [pair.api.process.pid, pair.gateway.process.pid, *masters, *workers]
         return sum(int(kernel_says(pid)["VmRSS"].removesuffix(" kB")) for pid in pids) / 1024
     ids = [part.id for part in (pair.api, pair.gateway) if isinstance(part, Container)]
     usages = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *ids)
     return sum(float(usage.partition("MiB")[0]) for usage in usages.splitlines())
-
-
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @contextlib.contextmanager

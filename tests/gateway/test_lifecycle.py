@@ -25,6 +25,7 @@ from stack import (
     Part,
     ProcessStack,
     Report,
+    children,
     connect,
     constant_load,
     read,
@@ -66,8 +67,8 @@ def stalled(
         api = stack.start_api()
         gateway = stack.start_gateway(stack.start_api(), DRAIN_SECONDS="20")
         (master,) = gateway.children()
-        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        os.kill(int(worker), signal.SIGSTOP)
+        (worker,) = children(master)
+        os.kill(worker, signal.SIGSTOP)
         with connect(api.url) as caller:
             caller.sendall(SUM_HEAD + b"Content-Length: 100\r\n\r\n{")
             # The API has read the above when it answers this.

@@ -116,7 +116,7 @@ class Run:
             "deploymentTargetType": "ECSTarget",
             "ecsTarget": {
                 "deploymentId": deployment.deployment_id,
-                "targetId": f"{_cluster(self.service)}:{name}",
+                "targetId": f"{task_sets.cluster_of(self.service)}:{name}",
                 "targetArn": self.service["serviceArn"],
                 "lastUpdatedAt": datetime.now(UTC),
                 "lifecycleEvents": [*self.events.values()],
@@ -199,7 +199,7 @@ class Run:
     def _shift(self) -> None:
         began = time.time()
         for minutes, percent in shifts(str(self.deployment.deployment_config_name)):
-            self._pause(began, 60 * minutes)
+            self._wait(began, 60 * minutes)
             self._route("prodTrafficRoute", percent)
         if self.green:
             task_sets.make_primary(self.service, self.green)
@@ -211,10 +211,8 @@ class Run:
         if option["action"] == "TERMINATE":
             self.deployment.instance_termination_wait_time_started = True
             self._continued.clear()
-            until = time.time() + clock.seconds(60 * option.get("terminationWaitTimeInMinutes", 0))
-            while time.time() < until and not self._continued.is_set():
-                self._check()
-                time.sleep(_POLL_SECONDS)
+            minutes = option.get("terminationWaitTimeInMinutes", 0)
+            self._wait(time.time(), 60 * minutes, self._continued.is_set)
             task_sets.delete(self.service, self.blue)
 
     # --- Hooks --------------------------------------------------------------------------------
@@ -256,17 +254,15 @@ class Run:
                                    f"These alarms are in ALARM: {', '.join(active)}.")  # fmt: skip
 
     def _until(self, done: Callable[[], bool], seconds: float, late: str) -> None:
-        began = time.time()
-        while not done():
-            self._check()
-            if time.time() > began + clock.seconds(seconds):
-                raise StoppedError("Failed", "TIMEOUT", "DEPLOYMENT_FAILURE", late)
-            time.sleep(_POLL_SECONDS)
+        if not self._wait(time.time(), seconds, done):
+            raise StoppedError("Failed", "TIMEOUT", "DEPLOYMENT_FAILURE", late)
 
-    def _pause(self, began: float, seconds: float) -> None:
-        while time.time() < began + clock.seconds(seconds):
+    def _wait(self, began: float, seconds: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until `done`, or `seconds` of AWS after `began`; return whether it is done."""
+        while not (is_done := done()) and time.time() < began + clock.seconds(seconds):
             self._check()
             time.sleep(_POLL_SECONDS)
+        return is_done
 
     # --- Traffic ------------------------------------------------------------------------------
 
@@ -361,10 +357,6 @@ def _weighted(action: dict[str, Any], weights: dict[str, int]) -> dict[str, Any]
 def _group_of(task_set: dict[str, Any]) -> str:
     (balancer,) = task_set["loadBalancers"]
     return str(balancer["targetGroupArn"])
-
-
-def _cluster(service: dict[str, Any]) -> str:
-    return str(ecs._cluster_name_from_arn(service["clusterArn"]))
 
 
 def _content(deployment: DeploymentInfo) -> Any:

@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from ministack.core import concurrency
-from ministack.core.responses import request_scope
+from ministack.core.responses import new_uuid, request_scope
 from ministack.services import ecs
 
 from zama_emulator import load_balancer, task_sets
@@ -209,6 +209,11 @@ def complete_once_healthy(
     concurrency.spawn_background(wait, thread_name="zama-deployment")
 
 
+def tell(service: dict[str, Any], message: str) -> None:
+    """Add an event to those in the service's description."""
+    service["events"].insert(0, {"id": new_uuid(), "createdAt": ecs._iso(), "message": message})
+
+
 def watch(
     _original: Original, task: dict[str, Any], docker: Any, account: str, region: str
 ) -> None:
@@ -244,7 +249,11 @@ def watch(
 
 
 def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:
-    """Record each container's health; return the reason to stop the task, if any."""
+    """Record each container's health; return the reason to stop the task, if any.
+
+    Only essential containers affect the health of the task.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/healthcheck.html
+    """
     bad = ""
     for number, identity in enumerate(list(task["_docker_ids"])):
         try:
@@ -255,7 +264,13 @@ def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:
         container["healthStatus"] = health.upper() if health.endswith("healthy") else "UNKNOWN"
         if health == "unhealthy" and task["_container_essentials"][number]:
             bad = f"Task failed container health checks ({container['name']})"
-    statuses = {container["healthStatus"] for container in task["containers"]}
+    statuses = {
+        container["healthStatus"]
+        for container, essential in zip(
+            task["containers"], task["_container_essentials"], strict=True
+        )
+        if essential
+    }
     task["healthStatus"] = next(
         (status for status in ("UNHEALTHY", "UNKNOWN") if status in statuses), "HEALTHY"
     )

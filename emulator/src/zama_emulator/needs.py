@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from string import Template
 from typing import Any, Final
 
 from ministack.services import iam, kms, waf
@@ -339,7 +340,7 @@ class _Members:
                 name: _stripped(value, name, literal)
                 for name, value in zip(names, chosen, strict=True)
             }
-            yield _VARIABLE.sub(lambda match, own=own: {**fixed, **own}[match[1]], form)  # type: ignore[misc]
+            yield Template(form).substitute(fixed, **own)
 
     def _fitting(self, kind: str, variable: str, bare: bool) -> list[str]:
         """Return the values of the member for a variable; `bare` allows `Name` and `Id`."""

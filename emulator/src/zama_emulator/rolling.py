@@ -12,11 +12,11 @@ already counts as completed while it lasts.
 import time
 from typing import Any
 
-from ministack.core.responses import new_uuid
 from ministack.services import cloudwatch, ecs
 
 from zama_emulator import alarms
 from zama_emulator.clock import clock
+from zama_emulator.ecs import tell
 from zama_emulator.patching import Original
 
 
@@ -60,19 +60,14 @@ def _fail(
 ) -> None:
     reason = f"ECS deployment failed: alarms were detected: {', '.join(raised)}."
     failed |= {"rolloutState": "FAILED", "rolloutStateReason": reason, "updatedAt": ecs._iso()}
-    _tell(service, f"(service {service['serviceName']}) deployment failed: {reason}")
+    tell(service, f"(service {service['serviceName']}) deployment failed: {reason}")
     if service["deploymentConfiguration"]["alarms"].get("rollback"):
         cluster, _, name = key.partition("/")
         change = {"taskDefinition": previous, "forceNewDeployment": True}
         ecs._update_service({"cluster": cluster, "service": name, **change})
         back = ecs._primary_deployment(service)
         back["rolloutStateReason"] = f"ECS deployment {failed['id']} is rolled back."
-        _tell(service, f"(service {name}) rolled back to {previous.rpartition('/')[2]}.")
-
-
-def _tell(service: dict[str, Any], message: str) -> None:
-    event = {"id": new_uuid(), "createdAt": ecs._iso(), "message": message}
-    service["events"].insert(0, event)
+        tell(service, f"(service {name}) rolled back to {previous.rpartition('/')[2]}.")
 
 
 def _previous(service: dict[str, Any], primary: dict[str, Any]) -> str | None:

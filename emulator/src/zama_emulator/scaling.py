@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ministack.core.responses import new_uuid
 from ministack.services import ecs
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 
 from zama_emulator import ACCOUNT, REGION, alarms
 from zama_emulator.clock import clock
+from zama_emulator.ecs import tell
 
 _OUT_MINUTES: Final = 3
 _IN_MINUTES: Final = 15
@@ -94,9 +94,7 @@ def scale() -> None:
         if new != count:
             ecs._update_service({"cluster": cluster, "service": name, "desiredCount": new})
             message = f"Set desired count to {new}: a target tracking policy of {count} tasks"
-            service["events"].insert(
-                0, {"id": new_uuid(), "createdAt": ecs._iso(), "message": message}
-            )
+            tell(service, message)
 
 
 def _values(policy: dict[str, Any], cluster: str, name: str, now: float) -> Iterator[float | None]:

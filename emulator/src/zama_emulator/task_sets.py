@@ -69,9 +69,9 @@ def delete(service: dict[str, Any], chosen: dict[str, Any]) -> None:
         service["taskSets"] = [one for one in service["taskSets"] if one is not chosen]
         for arn, _ in _tasks(service, chosen):
             ecs._stop_task(
-                {"task": arn, "cluster": _cluster(service), "reason": "Task set deleted"}
+                {"task": arn, "cluster": cluster_of(service), "reason": "Task set deleted"}
             )
-    ecs._refresh_service_state(_cluster(service), f"service:{service['serviceName']}")
+    ecs._refresh_service_state(cluster_of(service), f"service:{service['serviceName']}")
 
 
 def is_stable(service: dict[str, Any], chosen: dict[str, Any]) -> bool:
@@ -112,7 +112,7 @@ def reconcile(original: Original, cluster: str, service_key: str) -> None:
 
 def reconcile_service(service: dict[str, Any]) -> None:
     """Start and stop tasks until each task set has as many as it wants."""
-    cluster = _cluster(service)
+    cluster = cluster_of(service)
     with _lock:
         for one in service["taskSets"]:
             one["computedDesiredCount"] = service["desiredCount"]
@@ -191,6 +191,11 @@ def replace_failed(original: Original, task: dict[str, Any], *rest: Any, **named
         concurrency.spawn_background(again, thread_name="zama-task-set")
 
 
+def cluster_of(service: dict[str, Any]) -> str:
+    """Return the name of a service's cluster."""
+    return str(ecs._cluster_name_from_arn(service["clusterArn"]))
+
+
 def _tasks(service: dict[str, Any], chosen: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [
         (arn, task)
@@ -199,7 +204,3 @@ def _tasks(service: dict[str, Any], chosen: dict[str, Any]) -> list[tuple[str, d
         and task["clusterArn"] == service["clusterArn"]
         and task["lastStatus"] in ecs._PRE_STOP_STATUSES
     ]
-
-
-def _cluster(service: dict[str, Any]) -> str:
-    return str(ecs._cluster_name_from_arn(service["clusterArn"]))

@@ -83,8 +83,9 @@ class Utilisation:
         readings = {}
         for arn, task in list(ecs._tasks.items()):
             if task["lastStatus"] == "RUNNING":
-                # A container that ends while it is read: the task is about to stop.
-                with contextlib.suppress(DockerException, KeyError):
+                # A container that ends while it is read: the engine does not know it, has half of
+                # its statistics, or sends an empty answer (an OSError of requests).
+                with contextlib.suppress(DockerException, KeyError, OSError):
                     readings[arn] = [*_readings(task)]
         self._uses = {
             arn: use(self._readings[arn], after)

@@ -97,7 +97,7 @@ class EcsService:
             CommandError: ECS rolled it back, or its tasks run another task definition.
 
         """
-        newest = next(one for one in self.describe()["deployments"] if one["status"] == "PRIMARY")
+        newest = primary(self.describe())
         if newest["taskDefinition"] != definition:
             reason = newest.get("rolloutStateReason") or "see the service's events"
             raise CommandError(f"The service runs {newest['taskDefinition']}: {reason}")
@@ -157,10 +157,15 @@ class EcsService:
         }
 
 
+def primary(service: dict[str, Any]) -> dict[str, Any]:
+    """Return the primary deployment, or with CodeDeploy the primary task set."""
+    versions = service.get("taskSets") or service["deployments"]
+    return next(one for one in versions if one["status"] == "PRIMARY")
+
+
 def _serving(service: dict[str, Any]) -> dict[str, Any]:
     """Return what serves: the service, or with CodeDeploy its primary task set."""
-    sets: list[dict[str, Any]] = service.get("taskSets", [])
-    return next((one for one in sets if one["status"] == "PRIMARY"), service)
+    return primary(service) if service.get("taskSets") else service
 
 
 def _running(service: dict[str, Any]) -> str:

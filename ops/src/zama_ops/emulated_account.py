@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import botocore.session
-
 from zama_ops.aws import connect
 from zama_ops.container_images import IMAGES
 from zama_ops.contract_checks import EXAMPLE_KEY
@@ -107,12 +105,9 @@ class EmulatedAccount:
     def client(self, service: str, environ: Mapping[str, str] | None = None) -> Any:
         """Return a boto3 client for a service in the emulator, by default of an administrator."""
         environ = environ or self.environ()
-        # The SDKs' settings name a service by its id, such as "Application Auto Scaling".
-        model = botocore.session.get_session().get_service_model(service)
-        suffix = model.service_id.hyphenize().upper().replace("-", "_")
         return connect(
             service,
-            endpoint_url=environ.get(f"AWS_ENDPOINT_URL_{suffix}", environ["AWS_ENDPOINT_URL"]),
+            endpoint_url=environ.get(_endpoint_setting(service), environ["AWS_ENDPOINT_URL"]),
             region_name=environ["AWS_REGION"],
             aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
@@ -412,6 +407,18 @@ def _is_emulator(process: int) -> bool:
     """Say whether the process is an emulator: its id may have been reused."""
     # -ww: do not truncate to the terminal's width.
     return _EMULATOR in complete("ps", "-ww", "-o", "args=", "-p", str(process)).stdout
+
+
+@functools.cache
+def _endpoint_setting(service: str) -> str:
+    """Return the SDKs' setting for a service's endpoint, which names the service by its id.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    import botocore.session  # noqa: PLC0415 - as in zama_ops.aws
+
+    service_id = botocore.session.get_session().get_service_model(service).service_id
+    return f"AWS_ENDPOINT_URL_{service_id.hyphenize().upper().replace('-', '_')}"
 
 
 @functools.cache

@@ -323,6 +323,14 @@ def ticks(connections: Connections, seconds: int) -> None:
         connections.tick()
 
 
+def assert_aborted_after(seconds: int, connections: Connections, caller: Caller) -> None:
+    """Assert that the caller is disconnected after so many seconds, and not before."""
+    ticks(connections, seconds)
+    assert not caller.transport.aborted
+    connections.tick()
+    assert caller.transport.aborted
+
+
 @pytest.mark.parametrize(("sent", "more"), [(b"GET /", b"x"), (HEALTH, b"x"), (SUM[:-12], b" ")])
 def test_a_request_has_ten_seconds_however_it_is_sliced(
     connections: Connections, caller: Caller, sent: bytes, more: bytes
@@ -342,10 +350,7 @@ def test_an_idle_connection_outlives_the_gateways(connections: Connections, call
     assert KEEP_ALIVE_SECONDS > 60
     ticks(connections, KEEP_ALIVE_SECONDS)
     caller.send(SUM)
-    ticks(connections, KEEP_ALIVE_SECONDS)
-    assert not caller.transport.aborted
-    connections.tick()
-    assert caller.transport.aborted
+    assert_aborted_after(KEEP_ALIVE_SECONDS, connections, caller)
 
 
 def test_a_caller_has_ten_seconds_to_take_its_response(
@@ -358,10 +363,7 @@ def test_a_caller_has_ten_seconds_to_take_its_response(
     assert not caller.transport.reading
     caller.connection.resume_writing()
     assert caller.transport.reading
-    ticks(connections, REQUEST_SECONDS)
-    assert not caller.transport.aborted
-    connections.tick()
-    assert caller.transport.aborted
+    assert_aborted_after(REQUEST_SECONDS, connections, caller)
 
 
 def test_a_refused_caller_that_does_not_leave_is_disconnected(
@@ -369,10 +371,7 @@ def test_a_refused_caller_that_does_not_leave_is_disconnected(
 ) -> None:
     """It has ten seconds to read the problem."""
     caller.send(b"GARBAGE\r\n\r\n")
-    ticks(connections, REQUEST_SECONDS)
-    assert not caller.transport.aborted
-    connections.tick()
-    assert caller.transport.aborted
+    assert_aborted_after(REQUEST_SECONDS, connections, caller)
 
 
 def test_one_connection_too_many_closes_the_one_that_waited_longest(

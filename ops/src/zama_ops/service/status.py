@@ -9,7 +9,7 @@ import typer
 
 from zama_ops.aws import client
 from zama_ops.console import Group, Table, errors_told, notes, show, styled
-from zama_ops.ecs_service import EcsService
+from zama_ops.ecs_service import EcsService, primary
 from zama_ops.keyring import Keyring
 from zama_ops.options import PREFIX, AsJson, Prefix
 from zama_ops.slo import Objective, ServiceLevels
@@ -61,9 +61,7 @@ def status(
 def _ask(prefix: str, key_days: int) -> Status:
     service = EcsService(prefix)
     described = service.describe()
-    # With CodeDeploy, a service has task sets instead of deployments.
-    versions = described.get("taskSets") or described["deployments"]
-    newest = next(one for one in versions if one["status"] == "PRIMARY")
+    newest = primary(described)
     image = service.containers["api"]["image"]
     alarms = _alarms(prefix)
     # Alarms without actions are only parts of composite alarms.

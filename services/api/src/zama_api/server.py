@@ -17,7 +17,7 @@ from zama_api.connection import Connections
 from zama_api.health import Health
 from zama_api.logs import Log
 
-# As many as the gateway, so that each of its calls can have one.
+# Half of the gateway's 8,192, because a call takes one from the caller and one to here.
 CONNECTIONS: Final = 4096
 STOP_SECONDS: Final = 25
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})

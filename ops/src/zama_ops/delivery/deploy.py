@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -15,14 +14,16 @@ from zama_ops.console import errors_told, notes, step
 from zama_ops.container_images import IMAGES, repositories
 from zama_ops.contract_checks import CHECKS, READY, caller, perform
 from zama_ops.delivery.release import (
+    DEPLOYED,
     Record,
     Release,
     last_deployed,
+    now,
     terraform,
     variables,
     write,
 )
-from zama_ops.ecs_service import shift
+from zama_ops.ecs_service import ShiftedBackError, shift
 from zama_ops.errors import CommandError
 from zama_ops.git import checkout, commit, image_tag
 from zama_ops.http_client import HttpClient, NoAnswerError
@@ -155,24 +156,26 @@ def apply(
         release = _read_release()
         service = terraform(ROOT, bucket)
         previous = last_deployed(bucket)
-        record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now())
+        record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), now())
         before = service.serial()
-        applied = False
+        applied = shifted_back = False
         try:
             service.run("apply", str(_SAVED))
             applied = True
             faults = _shift_and_check(service, release.tag, connect_to)
         except CommandError as error:
             faults = [str(error)]
+            shifted_back = isinstance(error, ShiftedBackError)
         for line in faults:
             notes.print(f"✗ {line}", style="red", markup=False)
         if not faults:
-            outcome = "deployed"
+            outcome = DEPLOYED
+            record = replace(record, task_definition=service.outputs()["task_definition_arn"])
         elif applied or _moved(service, before):
-            outcome = _roll_back(previous, bucket, connect_to)
+            outcome = _roll_back(previous, bucket, connect_to, shifts=not shifted_back)
         else:
             outcome = "nothing was changed"
-        write(bucket, replace(record, ended=_now(), outcome=outcome, faults=faults))
+        write(bucket, replace(record, ended=now(), outcome=outcome, faults=faults))
         if faults:
             raise CommandError(f"{release.tag} is not deployed: {outcome}.")
     notes.print(f"[green]✓[/] {release.tag} is deployed.")
@@ -202,10 +205,12 @@ def _moved(service: Terraform, serial: int) -> bool:
         return True
 
 
-def _shift_and_check(deployed: Terraform, tag: str, connect_to: str | None) -> list[str]:
+def _shift_and_check(
+    deployed: Terraform, tag: str, connect_to: str | None, *, shifts: bool = True
+) -> list[str]:
     """Shift the traffic if the deployment uses CodeDeploy; return the faults that checks found."""
     outputs = deployed.outputs()
-    if outputs.get("codedeploy_deployment"):
+    if shifts and outputs.get("codedeploy_deployment"):
         shift(json.loads(outputs["codedeploy_deployment"]))
     url = str(outputs["url"])
     service = caller(url, os.environ.get("API_KEY", ""), connect_to)
@@ -229,7 +234,10 @@ def _version(service: HttpClient) -> str:
         return ""
 
 
-def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:
+def _roll_back(
+    previous: Release | None, bucket: str, connect_to: str | None, *, shifts: bool
+) -> str:
+    """Apply the previous release; without `shifts`, CodeDeploy has its tasks serving again."""
     if previous is None:
         return "there is no previous release to roll back to"
     notes.print(f"Rolling back to {previous.tag} ...")
@@ -237,16 +245,12 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
         with checkout(previous.commit) as folder, variables(previous) as words:
             service = terraform(folder, bucket)
             service.run("apply", "-auto-approve", *words)
-            faults = _shift_and_check(service, previous.tag, connect_to)
+            faults = _shift_and_check(service, previous.tag, connect_to, shifts=shifts)
     except CommandError as error:
         faults = [str(error)]
     if faults:
         return f"the rollback to {previous.tag} failed as well: {'; '.join(faults)}"
     return f"rolled back to {previous.tag}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _run_url() -> str:

@@ -11,12 +11,17 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from zama_ops.aws import client
 from zama_ops.paths import BUILD
 from zama_ops.terraform import Profile, Terraform, with_backend
+
+DEPLOYED: Final = "deployed"
+ROLLBACK: Final = "returned to by `zama rollback`"
+"""Outcomes in records."""
 
 _RECORDS: Final = "service/deployments/"
 # ci.yml, deploy.yml and drift.yml share one state, so each waits for the others.
@@ -39,7 +44,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Record:
-    """The record of a deploy, kept in the state bucket and in build/deployment.json."""
+    """The record of a deploy, kept in the state bucket and in build/deployment.json.
+
+    `task_definition` is the ARN of the running revision, if the outcome is DEPLOYED or ROLLBACK.
+    """
 
     release: Release
     by: str
@@ -48,6 +56,7 @@ class Record:
     ended: str = ""
     outcome: str = ""
     faults: list[str] = field(default_factory=list)
+    task_definition: str = ""
 
 
 def terraform(folder: Path, bucket: str) -> Terraform:
@@ -82,22 +91,49 @@ def _region() -> str:
     return os.environ.get("AWS_REGION") or "eu-west-1"
 
 
-def last_deployed(bucket: str) -> Release | None:
-    """Return the last release that was deployed and passed its checks, if any."""
+def deployed(bucket: str) -> Iterator[Record]:
+    """Yield the records of deployments that passed their checks, newest first.
+
+    A deployment that `zama rollback` has undone is not among them.
+    """
     with client("s3") as s3:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_RECORDS)
         names = [one["Key"] for page in pages for one in page.get("Contents", [])]
+        wanted = ""
         for name in sorted(names, reverse=True):
-            record = json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read())
-            if record["outcome"] == "deployed":
-                return Release(**record["release"])
-    return None
+            stored = json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read())
+            record = Record(**{**stored, "release": Release(**stored["release"])})
+            if record.outcome == ROLLBACK and not wanted:
+                wanted = record.task_definition
+            elif record.outcome == DEPLOYED and wanted in {"", record.task_definition}:
+                wanted = ""
+                yield record
+
+
+def last_deployed(bucket: str) -> Release | None:
+    """Return the last release that was deployed and passed its checks, if any."""
+    return next((one.release for one in deployed(bucket)), None)
+
+
+def now() -> str:
+    """Return the time in a record's format."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write(bucket: str, record: Record) -> None:
     """Save a record on this machine and in the state bucket."""
-    text = json.dumps(asdict(record), indent=2) + "\n"
-    (BUILD / "deployment.json").write_text(text)
-    name = f"{_RECORDS}{record.ended}-{record.release.tag}.json"
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "deployment.json").write_text(_text(record))
     with client("s3") as s3:
-        s3.put_object(Bucket=bucket, Key=name, Body=text.encode(), ContentType="application/json")
+        keep(s3, bucket, record)
+
+
+def keep(s3: Any, bucket: str, record: Record) -> None:
+    """Save a record in a state bucket."""
+    name = f"{_RECORDS}{record.ended}-{record.release.tag}.json"
+    body = _text(record).encode()
+    s3.put_object(Bucket=bucket, Key=name, Body=body, ContentType="application/json")
+
+
+def _text(record: Record) -> str:
+    return json.dumps(asdict(record), indent=2) + "\n"

@@ -33,6 +33,7 @@ class Status:
     targets: dict[str, int]
     alarms: dict[str, int]
     firing: list[str]
+    untold: list[str]
     budgets: dict[str, float | None]
     keys: int
     old_keys: list[dict[str, Any]]
@@ -62,7 +63,7 @@ def status(
 def _ask(prefix: str, key_days: int) -> Status:
     service = EcsService(prefix)
     described = service.describe()
-    newest = next(one for one in described["deployments"] if one["status"] == "PRIMARY")
+    newest = _newest(described)
     image = service.containers["api"]["image"]
     alarms = _alarms(prefix)
     # Alarms without actions are only parts of composite alarms.
@@ -83,6 +84,7 @@ def _ask(prefix: str, key_days: int) -> Status:
         targets=_targets(service.load_balancer),
         alarms=dict(Counter(one["StateValue"] for one in alarms)),
         firing=firing,
+        untold=_untold(alarms),
         budgets=_budgets(prefix, alarms),
         keys=len(keys),
         old_keys=[
@@ -93,7 +95,36 @@ def _ask(prefix: str, key_days: int) -> Status:
     )
     report.wrong = wrong(report, newest.get("rolloutStateReason", ""))
     report.soon = [_about(key, key_days) for key in report.old_keys]
+    report.soon += [
+        f"nobody receives {topic}: confirm the subscription, or set alarm_email or pager_url"
+        for topic in report.untold
+    ]
     return report
+
+
+def _newest(service: dict[str, Any]) -> dict[str, Any]:
+    """Return the newest deployment; with CodeDeploy, the newest task set in the same form."""
+    if service["deployments"]:
+        return next(one for one in service["deployments"] if one["status"] == "PRIMARY")
+    sets = service["taskSets"]
+    newest = max(sets, key=lambda one: one["createdAt"])
+    steady = len(sets) == 1 and newest["stabilityStatus"] == "STEADY_STATE"
+    return {**newest, "rolloutState": "COMPLETED" if steady else "IN_PROGRESS"}
+
+
+def _untold(alarms: list[dict[str, Any]]) -> list[str]:
+    """Return the alarms' topics without a confirmed subscription."""
+    topics = sorted({arn for one in alarms for arn in one["AlarmActions"] if ":sns:" in arn})
+    with client("sns") as sns:
+        subscribed = {
+            topic: sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+            for topic in topics
+        }
+    return [
+        topic.rpartition(":")[2]
+        for topic, found in subscribed.items()
+        if not any(one["SubscriptionArn"].startswith("arn:") for one in found)
+    ]
 
 
 def _tasks(prefix: str) -> list[dict[str, str]]:

@@ -130,7 +130,7 @@ DRILLS: Final = {
         "A rotation removed the old key while callers still use it.",
         "deploy the old key beside the new one",
         (Alert("KeysRefused"),),
-        minutes=(6, 6),
+        minutes=(12, 6),
     ),
     "rate-limited": Drill(
         partial(_call, rate=20),
@@ -156,6 +156,13 @@ DRILLS: Final = {
         (Alert("UpstreamRetries"),),
         minutes=(3, 12),
     ),
+    "telemetry-lost": Drill(
+        _kill_counter,
+        "The program that counts the gateway's requests is killed and not restarted.",
+        "start it again",
+        (Alert("TelemetryLost"),),
+        minutes=(7, 2),
+    ),
     "silence": Drill(
         partial(_call, rate=0),
         "Requests stop, although someone always calls.",
@@ -164,6 +171,12 @@ DRILLS: Final = {
         minutes=(12, 2),
     ),
 }
+
+
+def _kill_counter(sandbox: Sandbox) -> Cure:
+    sandbox.tasks[0].counter.process.kill()
+    sandbox.tasks[0].counter.process.wait()
+    return sandbox.tasks[0].start_counter
 
 
 class ClosingProxy(socketserver.ThreadingTCPServer):

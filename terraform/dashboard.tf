@@ -19,7 +19,7 @@ locals {
       prefix  = local.load_balancer_metric
       metrics = [["HTTPCode_Target_5XX_Count", "Sum"], ["HTTPCode_ELB_5XX_Count", "Sum"], ["TargetConnectionErrorCount", "Sum"], ["RejectedConnectionCount", "Sum"]]
       stacked = false
-      lines   = [["alarm", local.alarms.ServerErrors.threshold]]
+      lines   = []
     },
     {
       title   = "Response time, seconds"
@@ -112,7 +112,11 @@ locals {
           }]],
           [
             for id, metric in local.counted[objective].metrics :
-            ["AWS/ApplicationELB", metric[0], "LoadBalancer", aws_lb.this.arn_suffix, { id = id, stat = metric[1], visible = false }]
+            concat(
+              [try(metric[2], "AWS/ApplicationELB"), metric[0]],
+              length(metric) > 2 ? [] : ["LoadBalancer", aws_lb.this.arn_suffix],
+              [{ id = id, stat = metric[1], visible = false }],
+            )
           ],
         )
       }
@@ -136,9 +140,11 @@ resource "aws_cloudwatch_dashboard" "this" {
           title = "Alarms"
           alarms = concat(
             values(aws_cloudwatch_composite_alarm.budget_burn)[*].arn,
+            [for name, alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.arn if contains(keys(local.tickets), name)],
+            values(aws_cloudwatch_metric_alarm.computed)[*].arn,
             values(aws_cloudwatch_metric_alarm.this)[*].arn,
             values(aws_cloudwatch_metric_alarm.unhealthy_tasks)[*].arn,
-            [aws_cloudwatch_metric_alarm.no_healthy_task.arn],
+            aws_cloudwatch_metric_alarm.certificate_expires[*].arn,
           )
         }
       }],

@@ -27,11 +27,24 @@ EMITTED: Final[dict[tuple[str, str], tuple[set[str], ...]]] = {
     ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): _OF_LOAD_BALANCER,
     ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "RejectedConnectionCount"): ({"LoadBalancer"},),
+    ("AWS/ApplicationELB", "ClientTLSNegotiationErrorCount"): ({"LoadBalancer"},),
+    ("AWS/ApplicationELB", "NewConnectionCount"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "HealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
     ("AWS/ApplicationELB", "UnHealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
     ("AWS/ECS", "CPUUtilization"): _OF_SERVICE,
     ("AWS/ECS", "MemoryUtilization"): _OF_SERVICE,
+    ("AWS/Logs", "IncomingLogEvents"): ({"LogGroupName"},),
+    ("AWS/CertificateManager", "DaysToExpiry"): ({"CertificateArn"},),
+    ("AWS/WAFV2", "BlockedRequests"): ({"WebACL", "Rule", "Region"},),
+    ("AWS/WAFV2", "AllowedRequests"): ({"WebACL", "Rule", "Region"},),
+    # From the log (terraform/cloudwatch.tf).
+    ("zama-challenge", "RefusedKeys"): (set(),),
+    ("zama-challenge", "AcceptedKeys"): (set(),),
+    ("zama-challenge", "GivenUp"): (set(),),
 }
+FIVE_MINUTES: Final = (50, 110, 170, 230, 290)
+FIFTEEN_MINUTES: Final = tuple(range(50, 900, 60))
+THREE_DAYS: Final = (50, 86450, 172850)
 
 Metric = tuple[str, str, dict[str, str]]
 """Namespace, name, dimensions."""
@@ -55,6 +68,13 @@ class CloudWatch:
             "ServiceName": outputs["service_name"],
         }
         self.log_group = outputs["log_group_name"]
+        self.log = {"LogGroupName": self.log_group}
+        self.firewall = {"WebACL": "zama-challenge", "Rule": "ALL", "Region": "eu-west-1"}
+        acm = account.client("acm")
+        self.certificates = [
+            {"CertificateArn": one["CertificateArn"]}
+            for one in acm.list_certificates()["CertificateSummaryList"]
+        ]
 
     def alarms(self) -> list[dict[str, Any]]:
         kinds = ["MetricAlarm", "CompositeAlarm"]
@@ -75,7 +95,11 @@ class CloudWatch:
     ) -> None:
         """Publish the values once for each number of seconds in `ago`."""
         own = self.balancer if dimensions is None else dimensions
-        namespace = "AWS/ECS" if "ClusterName" in own else "AWS/ApplicationELB"
+        (namespace,) = (
+            space
+            for (space, name), kinds in EMITTED.items()
+            if name == metric and set(own) in kinds
+        )
         self.client.put_metric_data(
             Namespace=namespace,
             MetricData=[
@@ -128,7 +152,8 @@ def of_widget(widget: dict[str, Any]) -> Iterator[Metric]:
 
 def test_watched_metrics_exist(cloudwatch: CloudWatch) -> None:
     """AWS publishes each metric of each alarm and widget, with dimensions that exist here."""
-    known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service]
+    known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service, cloudwatch.log]
+    known += [*cloudwatch.certificates, cloudwatch.firewall, {}]
     metrics = [
         *(metric for alarm in cloudwatch.alarms() for metric in of_alarm(alarm)),
         *(metric for widget in cloudwatch.widgets() for metric in of_widget(widget)),
@@ -176,31 +201,55 @@ def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) ->
     every = {_short(one) for one in cloudwatch.alarms()}
 
     # Without data only the alarms on missing data fire.
-    assert cloudwatch.in_alarm() == {"NoHealthyTask", "NoRequests"}
-
-    for group in cloudwatch.groups[:1]:
-        cloudwatch.put("HealthyHostCount", [2.0], ago=(20, 80), dimensions=group)
-    cloudwatch.put("RequestCount", [5.0])
-    assert cloudwatch.in_alarm() == set()
+    assert cloudwatch.in_alarm() == {"NoHealthyTask", "NoRequests", "LogsMissing"}
 
     # Data that leaves its window within ten seconds, because some alarms clear only with time.
-    cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0], ago=(50,))
-    cloudwatch.put("HTTPCode_ELB_5XX_Count", [5.0], ago=(50,))
     for group in cloudwatch.groups:
-        cloudwatch.put("HealthyHostCount", [0.0], ago=(50, 110), dimensions=group)
-        cloudwatch.put("UnHealthyHostCount", [1.0], ago=(50, 110, 170), dimensions=group)
-    five_minutes = (50, 110, 170, 230, 290)
-    cloudwatch.put("TargetResponseTime", [0.2], ago=five_minutes)
-    cloudwatch.put("CPUUtilization", [90.0], ago=five_minutes, dimensions=cloudwatch.service)
-    cloudwatch.put("MemoryUtilization", [90.0], ago=five_minutes, dimensions=cloudwatch.service)
+        cloudwatch.put("HealthyHostCount", [0.0], ago=FIFTEEN_MINUTES, dimensions=group)
+        cloudwatch.put("UnHealthyHostCount", [1.0], ago=FIVE_MINUTES, dimensions=group)
+        cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0], ago=(50,), dimensions=group)
+    cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0], ago=THREE_DAYS)
+    cloudwatch.put("HTTPCode_ELB_5XX_Count", [5.0], ago=(350,))
+    cloudwatch.put("TargetResponseTime", [0.2] * 5, ago=(*FIVE_MINUTES, *THREE_DAYS[1:]))
+    cloudwatch.put("RejectedConnectionCount", [1.0], ago=FIVE_MINUTES)
+    cpu = [90.0] * 30
+    cloudwatch.put("CPUUtilization", cpu, ago=FIFTEEN_MINUTES, dimensions=cloudwatch.service)
+    cloudwatch.put("MemoryUtilization", [90.0], ago=FIVE_MINUTES, dimensions=cloudwatch.service)
+    cloudwatch.put("RefusedKeys", [20.0], ago=(50, 350), dimensions={})
+    cloudwatch.put("ClientTLSNegotiationErrorCount", [20.0], ago=(50, 350))
+    cloudwatch.put("BlockedRequests", [100.0], ago=(50, 350), dimensions=cloudwatch.firewall)
+    for certificate in cloudwatch.certificates:
+        cloudwatch.put("DaysToExpiry", [10.0], dimensions=certificate)
+    assert cloudwatch.in_alarm() == every - {"LoadBalancerErrors"}
+
+    # The load balancer's own errors count as requests, so that an outage is no silence.
+    cloudwatch.put("HTTPCode_ELB_5XX_Count", [5.0], ago=(50, 110))
     assert cloudwatch.in_alarm() == every - {"NoRequests"}
 
     # Make the failures and the slow requests a small share of the total.
     cloudwatch.put("RequestCount", [1_000_000.0])
+    for group in cloudwatch.groups:
+        cloudwatch.put("RequestCount", [1_000_000.0], dimensions=group)
+    # Of two target groups, only one has tasks.
+    cloudwatch.put("HealthyHostCount", [3.0], ago=(5, 65), dimensions=cloudwatch.groups[0])
+    cloudwatch.put("IncomingLogEvents", [5.0], dimensions=cloudwatch.log)
+    cloudwatch.put("AcceptedKeys", [1000.0], dimensions={})
+    cloudwatch.put("NewConnectionCount", [1000.0])
+    cloudwatch.put("AllowedRequests", [10_000.0], dimensions=cloudwatch.firewall)
+    for certificate in cloudwatch.certificates:
+        cloudwatch.put("DaysToExpiry", [300.0], dimensions=certificate)
     for _ in range(10):
         cloudwatch.put("TargetResponseTime", [0.001] * 100)
-    wait_until(lambda: not cloudwatch.in_alarm(), "every alarm clears", seconds=60)
+    wait_until(lambda: not cloudwatch.in_alarm(), "every alarm clears", seconds=90)
     report(f"alarms that moved to ALARM and back: {len(every)} of {len(every)}")
+
+
+def test_an_outage_suppresses_the_pages_of_the_budgets(cloudwatch: CloudWatch) -> None:
+    """CloudWatch keeps back their notifications while NoHealthyTask is in ALARM."""
+    composites = [one for one in cloudwatch.alarms() if "AlarmRule" in one]
+    assert composites
+    for one in composites:
+        assert one["ActionsSuppressor"] == "zama-challenge-NoHealthyTask"
 
 
 def test_a_notification_names_the_runbook(minimal: Deployment) -> None:
@@ -209,12 +258,12 @@ def test_a_notification_names_the_runbook(minimal: Deployment) -> None:
     sqs, sns = account.client("sqs"), account.client("sns")
     queue = sqs.create_queue(QueueName="on-call")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    topic = minimal.outputs["alarm_topic_arn"]
+    topic = minimal.outputs["alarm_topic_arns"]["ticket"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
 
     cloudwatch = CloudWatch(minimal)
     wait_until(lambda: "ServerErrors" not in cloudwatch.in_alarm(), "the alarm is clear", 90)
-    cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0])
+    cloudwatch.put("HTTPCode_Target_5XX_Count", [1e9], dimensions=cloudwatch.groups[0])
     assert "ServerErrors" in cloudwatch.in_alarm()
 
     messages = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5, MaxNumberOfMessages=10)

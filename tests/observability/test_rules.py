@@ -213,7 +213,7 @@ def test_an_outage_has_one_page(tmp_path: Path) -> None:
     pages = 'severity="page"'
     only = {("NoHealthyTask", "")}
     during = {(minute, pages): only for minute in range(began + 4, began + lasts, 5)}
-    since = {
+    since: dict[tuple[int, str], Alerts] = {
         (minute, pages): set() for minute in range(began + lasts + 3, began + lasts + after, 5)
     }
     evaluate(tmp_path, series, {(began - 1, pages): set(), **during, **since})

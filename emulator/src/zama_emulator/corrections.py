@@ -64,6 +64,8 @@ def _correct_ministack() -> None:
     replace(ministack_cloudwatch, "_get_metric_data", cloudwatch.get_metric_data)
     replace(ministack_cloudwatch, "_evaluate_alarm", cloudwatch.evaluate_alarm)
     replace(ministack_cloudwatch, "_stat_value", cloudwatch.stat_value)
+    replace(ministack_cloudwatch, "_put_composite_alarm", cloudwatch.put_composite_alarm)
+    replace(ministack_cloudwatch, "_dispatch_alarm_actions", cloudwatch.dispatch_alarm_actions)
 
     replace(ssm, "resolve_parameter_value", ecs.plaintext)
     replace(ministack_ecs, "_deployment_needs_first_task", ecs.no_registry)

@@ -110,6 +110,12 @@ def _close_connections(sandbox: Sandbox) -> Cure:
     return remove
 
 
+def _kill_counter(sandbox: Sandbox) -> Cure:
+    sandbox.tasks[0].counter.process.kill()
+    sandbox.tasks[0].counter.process.wait()
+    return sandbox.tasks[0].start_counter
+
+
 DRILLS: Final = {
     "api-killed": Drill(
         _kill_api,
@@ -171,12 +177,6 @@ DRILLS: Final = {
         minutes=(12, 2),
     ),
 }
-
-
-def _kill_counter(sandbox: Sandbox) -> Cure:
-    sandbox.tasks[0].counter.process.kill()
-    sandbox.tasks[0].counter.process.wait()
-    return sandbox.tasks[0].start_counter
 
 
 class ClosingProxy(socketserver.ThreadingTCPServer):

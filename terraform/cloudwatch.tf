@@ -294,7 +294,7 @@ locals {
       datapoints  = 15
       missing     = "notBreaching"
     }
-    # The probe (probe.tf) always sends requests. RequestCount excludes those that found no task.
+    # The probe (probe.tf) always sends requests. RequestCount excludes requests without a task.
     NoRequests = {
       description = "No request has arrived for five minutes, not even the probe's: callers cannot reach the service."
       severity    = "page"

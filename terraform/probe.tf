@@ -20,7 +20,7 @@ resource "aws_route53_health_check" "this" {
 
 # --- Alarm ----------------------------------------------------------------------------------------
 
-# Route 53 publishes its metrics only in this region, and an alarm needs a topic of its own region.
+# Route 53 publishes its metrics only in this region, and an alarm needs a topic in the same region.
 # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-cloudwatch.html
 provider "aws" {
   alias  = "us_east_1"

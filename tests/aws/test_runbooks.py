@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +23,9 @@ def commands() -> dict[str, list[str]]:
     """Return each distinct command with the runbooks that contain it."""
     found: dict[str, list[str]] = {}
     for page in sorted(RUNBOOKS.glob("[A-Z]*[a-z].md")):
-        blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-        for command in blocks:
-            found.setdefault(command, []).append(page.stem)
+        blocks = re.findall(r"^( *)```sh\n(.*?)^\1```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        for _, command in blocks:
+            found.setdefault(textwrap.dedent(command), []).append(page.stem)
     return found
 
 

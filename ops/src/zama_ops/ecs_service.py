@@ -225,9 +225,9 @@ def shift(deployment: dict[str, Any]) -> None:
 
 
 def _stop_shift(group: dict[str, str]) -> bool:
-    """Stop a deployment and wait until the old tasks have all traffic again; False: there is none.
+    """Stop a deployment and wait until the old tasks have all traffic again.
 
-    If CodeDeploy is rolling back already, only wait.
+    If CodeDeploy is rolling back already, only wait. Return False if no deployment is in progress.
     """
     with client("codedeploy") as codedeploy:
         under_way = _under_way(codedeploy, group)

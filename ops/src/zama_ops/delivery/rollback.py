@@ -28,8 +28,8 @@ def rollback(
 ) -> None:
     """Return to the version that was deployed before, as `zama deploy` recorded it.
 
-    Stops a deployment of CodeDeploy that is under way, and follows a rollback that AWS has begun
-    itself. Needs neither Terraform nor the repository's history. Exit code 1: nothing to return to,
+    Stops a deployment of CodeDeploy that is in progress, and follows a rollback that AWS started.
+    Needs neither Terraform nor the repository's history. Exit code 1: nothing to return to,
     or the rollback failed.
     """
     with errors_told():

@@ -96,7 +96,7 @@ def _ask(prefix: str, key_days: int) -> Status:
     report.wrong = wrong(report, newest.get("rolloutStateReason", ""))
     report.soon = [_about(key, key_days) for key in report.old_keys]
     report.soon += [
-        f"nobody receives {topic}: confirm the subscription, or set alarm_email or pager_url"
+        f"{topic} has no confirmed subscriber: confirm, or set alarm_email or pager_url"
         for topic in report.untold
     ]
     return report

@@ -27,6 +27,7 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "!=": operator.ne,
     ">=": operator.ge,
     "in": lambda value, values: value in values,
+    "like": lambda value, part: part in value,
 }
 
 
@@ -102,7 +103,7 @@ def _answer(query: str, rows: list[Row]) -> list[Row]:
 
 
 def _holds(condition: str, row: Row) -> bool:
-    match = re.fullmatch(r"([@\w]+) (=|!=|>=|in) (.+)", condition.strip())
+    match = re.fullmatch(r"([@\w]+) (=|!=|>=|in|like) (.+)", condition.strip())
     if not match:
         raise ValueError(f"unsupported condition: {condition}")
     name, compare, value = match.groups()

@@ -31,8 +31,8 @@ from zama_api import config, problems
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _BOUNDS: Final = (*map(str, BUCKETS), "+Inf")
 
-# nginx's line (includes/metrics.conf): route, status, the API's time in seconds, and 1 if the request
-# was sent to the API twice. A syslog header that ends with the tag precedes it.
+# nginx's line (includes/metrics.conf): route, status, the API's time in seconds, and 1 if the
+# request was sent to the API twice. A syslog header that ends with the tag precedes it.
 _parse: Final = re.compile(
     rb"(/[a-z.]{1,32}|probe|other) ([0-9]{1,3}|499_late) ([0-9]{1,6}\.[0-9]{3}) ([01])"
 ).fullmatch
@@ -82,7 +82,7 @@ class GatewayMetrics(Collector):
         )
         duration = HistogramMetricFamily(
             "gateway_request_duration_seconds",
-            "The API's time for requests answered with 2xx, or the gateway's if it answered itself.",
+            "Time of the API, or of the gateway if it answered itself, for 2xx answers.",
             labels=("route",),
         )
         with self._lock:

@@ -73,7 +73,6 @@ data "aws_iam_policy_document" "alarms" {
     }
   }
 
-  # EventBridge sends no aws:SourceAccount.
   # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
   statement {
     sid       = "PublishEvents"

@@ -135,7 +135,7 @@ def of_alarm(alarm: dict[str, Any]) -> Iterator[Metric]:
     for query in alarm.get("Metrics", []):
         if "MetricStat" in query:
             metric = query["MetricStat"]["Metric"]
-            yield metric["Namespace"], metric["MetricName"], _named(metric["Dimensions"])
+            yield metric["Namespace"], metric["MetricName"], _named(metric.get("Dimensions", []))
 
 
 def _named(dimensions: list[dict[str, str]]) -> dict[str, str]:
@@ -208,8 +208,9 @@ def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) ->
         cloudwatch.put("HealthyHostCount", [0.0], ago=FIFTEEN_MINUTES, dimensions=group)
         cloudwatch.put("UnHealthyHostCount", [1.0], ago=FIVE_MINUTES, dimensions=group)
         cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0], ago=(50,), dimensions=group)
+    # One minute with requests is still silence.
+    cloudwatch.put("RequestCount", [5.0], ago=THREE_DAYS)
     cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0], ago=THREE_DAYS)
-    cloudwatch.put("HTTPCode_ELB_5XX_Count", [5.0], ago=(350,))
     cloudwatch.put("TargetResponseTime", [0.2] * 5, ago=(*FIVE_MINUTES, *THREE_DAYS[1:]))
     cloudwatch.put("RejectedConnectionCount", [1.0], ago=FIVE_MINUTES)
     cpu = [90.0] * 30

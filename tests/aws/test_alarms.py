@@ -1,5 +1,6 @@
 """CloudWatch alarms fire and clear, and every metric that is shown or watched exists."""
 
+import contextlib
 import functools
 import json
 import re
@@ -28,14 +29,24 @@ EMITTED: Final[dict[tuple[str, str], tuple[set[str], ...]]] = {
     ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): _OF_LOAD_BALANCER,
     ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "RejectedConnectionCount"): ({"LoadBalancer"},),
+    ("AWS/ApplicationELB", "ClientTLSNegotiationErrorCount"): ({"LoadBalancer"},),
+    ("AWS/ApplicationELB", "NewConnectionCount"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "HealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
     ("AWS/ApplicationELB", "UnHealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
     ("AWS/ECS", "CPUUtilization"): _OF_SERVICE,
     ("AWS/ECS", "MemoryUtilization"): _OF_SERVICE,
+    ("AWS/Logs", "IncomingLogEvents"): ({"LogGroupName"},),
+    ("AWS/CertificateManager", "DaysToExpiry"): ({"CertificateArn"},),
+    ("AWS/WAFV2", "BlockedRequests"): ({"WebACL", "Rule", "Region"},),
+    ("AWS/WAFV2", "AllowedRequests"): ({"WebACL", "Rule", "Region"},),
+    # From the log (terraform/cloudwatch.tf).
+    ("zama-challenge", "RefusedKeys"): (set(),),
+    ("zama-challenge", "AcceptedKeys"): (set(),),
+    ("zama-challenge", "GivenUp"): (set(),),
 }
-
 # Minutes of AWS in a minute: long enough for several calls.
 _SPEED: Final = 20
+_POLL_SECONDS: Final = 1
 
 Metric = tuple[str, str, dict[str, str]]
 """Namespace, name, dimensions."""
@@ -59,13 +70,26 @@ class CloudWatch:
             "ServiceName": outputs["service_name"],
         }
         self.log_group = outputs["log_group_name"]
+        self.log = {"LogGroupName": self.log_group}
+        self.firewall = {"WebACL": "zama-challenge", "Rule": "ALL", "Region": "eu-west-1"}
+        acm = account.client("acm")
+        self.certificates = [
+            {"CertificateArn": one["CertificateArn"]}
+            for one in acm.list_certificates()["CertificateSummaryList"]
+        ]
         self.fast = functools.partial(deployment.fast, _SPEED)
+        self._elbv2 = elbv2
+        self._logs = account.client("logs")
         self._route53 = account.client("route53")
+        # Route 53 publishes only there.
+        elsewhere = {**account.environ(), "AWS_REGION": "us-east-1"}
+        self._clients = [self.client, account.client("cloudwatch", elsewhere)]
 
     def alarms(self) -> list[dict[str, Any]]:
+        """Return the alarms of both regions."""
         kinds = ["MetricAlarm", "CompositeAlarm"]
-        answer = self.client.describe_alarms(AlarmTypes=kinds, MaxRecords=100)
-        return [*answer["MetricAlarms"], *answer["CompositeAlarms"]]
+        answers = [one.describe_alarms(AlarmTypes=kinds, MaxRecords=100) for one in self._clients]
+        return [alarm for one in answers for kind in kinds for alarm in one[f"{kind}s"]]
 
     def in_alarm(self) -> set[str]:
         """Return the names of alarms in ALARM, without the deployment's prefix."""
@@ -77,36 +101,91 @@ class CloudWatch:
         values: list[float],
         *,
         count: float = 1.0,
-        minutes: int = 1,
+        days: int = 1,
         dimensions: dict[str, str] | None = None,
     ) -> None:
-        """Publish the values, each `count` times, for each of the last minutes."""
+        """Publish the values, each `count` times, now and in the days before."""
         own = self.balancer if dimensions is None else dimensions
-        namespace = "AWS/ECS" if "ClusterName" in own else "AWS/ApplicationELB"
+        (namespace,) = (
+            space
+            for (space, name), kinds in EMITTED.items()
+            if name == metric and set(own) in kinds
+        )
         self.client.put_metric_data(
             Namespace=namespace,
             MetricData=[
                 {
                     "MetricName": metric,
                     "Dimensions": [{"Name": name, "Value": value} for name, value in own.items()],
-                    "Timestamp": time.time() - 60 / _SPEED * number,
+                    "Timestamp": time.time() - 86400 / _SPEED * number,
                     "Values": values,
                     "Counts": [count] * len(values),
                 }
-                for number in range(minutes)
+                for number in range(days)
             ],
         )
 
     def fail(self) -> None:
-        """Publish data with every fault."""
-        self.put("HTTPCode_Target_5XX_Count", [1.0], count=1e6)
-        self.put("HTTPCode_ELB_5XX_Count", [1.0], count=1e6)
+        """Publish data with every fault that is not caused otherwise."""
         for group in self.groups:
-            self.put("HealthyHostCount", [0.0], minutes=2, dimensions=group)
-            self.put("UnHealthyHostCount", [1.0], minutes=3, dimensions=group)
-        self.put("TargetResponseTime", [0.2], count=1e6, minutes=5)
+            self.put("HTTPCode_Target_5XX_Count", [1.0], count=1e6, dimensions=group)
+            self.put("HealthyHostCount", [0.0], dimensions=group)
+            self.put("UnHealthyHostCount", [1.0], dimensions=group)
+        self.put("HTTPCode_Target_5XX_Count", [1.0], count=1e6, days=3)
+        self.put("TargetResponseTime", [0.2], count=1e6, days=3)
         for metric in ("CPUUtilization", "MemoryUtilization"):
-            self.put(metric, [90.0], count=1e6, minutes=5, dimensions=self.service)
+            self.put(metric, [90.0], count=1e6, dimensions=self.service)
+        self.put("RejectedConnectionCount", [1.0])
+        self.put("ClientTLSNegotiationErrorCount", [1.0], count=1e6)
+        self.put("RefusedKeys", [1.0], count=1e6, dimensions={})
+        self.put("BlockedRequests", [1.0], count=1e6, dimensions=self.firewall)
+        for certificate in self.certificates:
+            self.put("DaysToExpiry", [10.0], dimensions=certificate)
+
+    def heal(self) -> None:
+        """Make all failures a small share of the total."""
+        for metric in ("RequestCount", "NewConnectionCount"):
+            self.put(metric, [1.0], count=1e12)
+        for group in self.groups:
+            self.put("RequestCount", [1.0], count=1e12, dimensions=group)
+        self.put("TargetResponseTime", [0.001], count=1e12)
+        self.put("AcceptedKeys", [1.0], count=1e12, dimensions={})
+        self.put("AllowedRequests", [1.0], count=1e12, dimensions=self.firewall)
+        for certificate in self.certificates:
+            self.put("DaysToExpiry", [300.0], dimensions=certificate)
+
+    @contextlib.contextmanager
+    def no_targets(self) -> Iterator[None]:
+        """Deregister the tasks from the load balancer during the block."""
+        groups = [
+            one["TargetGroupArn"] for one in self._elbv2.describe_target_groups()["TargetGroups"]
+        ]
+        taken = {}
+        for arn in groups:
+            found = self._elbv2.describe_target_health(TargetGroupArn=arn)
+            taken[arn] = [one["Target"] for one in found["TargetHealthDescriptions"]]
+        taken = {arn: targets for arn, targets in taken.items() if targets}
+        for arn, targets in taken.items():
+            self._elbv2.deregister_targets(TargetGroupArn=arn, Targets=targets)
+        try:
+            yield
+        finally:
+            for arn, targets in taken.items():
+                self._elbv2.register_targets(TargetGroupArn=arn, Targets=targets)
+
+    @contextlib.contextmanager
+    def no_log(self) -> Iterator[None]:
+        """Delete the log streams, so that lines are lost, and create them again after the block."""
+        group = {"logGroupName": self.log_group}
+        pages = self._logs.get_paginator("describe_log_streams").paginate(**group)
+        streams = [one["logStreamName"] for page in pages for one in page["logStreams"]]
+        for one in streams:
+            self._logs.delete_log_stream(**group, logStreamName=one)
+        try:
+            yield
+        finally:
+            for one in streams:
+                self._logs.create_log_stream(**group, logStreamName=one)
 
     def probe(self, *, disabled: bool) -> None:
         """Stop Route 53's requests, or let them continue."""
@@ -135,7 +214,7 @@ def of_alarm(alarm: dict[str, Any]) -> Iterator[Metric]:
     for query in alarm.get("Metrics", []):
         if "MetricStat" in query:
             metric = query["MetricStat"]["Metric"]
-            yield metric["Namespace"], metric["MetricName"], _named(metric["Dimensions"])
+            yield metric["Namespace"], metric["MetricName"], _named(metric.get("Dimensions", []))
 
 
 def _named(dimensions: list[dict[str, str]]) -> dict[str, str]:
@@ -152,7 +231,8 @@ def of_widget(widget: dict[str, Any]) -> Iterator[Metric]:
 
 def test_watched_metrics_exist(cloudwatch: CloudWatch) -> None:
     """AWS publishes each metric of each alarm and widget, with dimensions that exist here."""
-    known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service]
+    known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service, cloudwatch.log]
+    known += [*cloudwatch.certificates, cloudwatch.firewall, {}]
     metrics = [
         *(metric for alarm in cloudwatch.alarms() for metric in of_alarm(alarm)),
         *(metric for widget in cloudwatch.widgets() for metric in of_widget(widget)),
@@ -200,22 +280,32 @@ def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) ->
     every = {_short(one) for one in cloudwatch.alarms()}
     fired: set[str] = set()
 
-    def all_fired() -> bool:
+    def fired_all(wanted: set[str]) -> bool:
         cloudwatch.fail()
         fired.update(cloudwatch.in_alarm())
-        return fired == every
+        time.sleep(_POLL_SECONDS)
+        return wanted <= fired
 
     with cloudwatch.fast():
         wait_until(lambda: not cloudwatch.in_alarm(), "no alarm fires", seconds=90)
-        # Without the probe's requests, the load balancer is silent.
-        cloudwatch.probe(disabled=True)
-        wait_until(all_fired, "every alarm fires", seconds=120)
-        cloudwatch.probe(disabled=False)
-        # Make the failures and the slow requests a small share of the total.
-        cloudwatch.put("RequestCount", [1.0], count=1e12)
-        cloudwatch.put("TargetResponseTime", [0.001], count=1e12)
-        wait_until(lambda: not cloudwatch.in_alarm(), "every alarm clears", seconds=120)
+        with cloudwatch.no_targets(), cloudwatch.no_log():
+            # Without the probe's requests, the load balancer is silent.
+            cloudwatch.probe(disabled=True)
+            silent = every - {"LoadBalancerErrors", "ProbeFailing"}
+            wait_until(lambda: fired_all(silent), "the other alarms fire", seconds=240)
+            cloudwatch.probe(disabled=False)
+            wait_until(lambda: fired_all(every), "every alarm fires", seconds=120)
+        cloudwatch.heal()
+        wait_until(lambda: not cloudwatch.in_alarm(), "every alarm clears", seconds=240)
     report(f"alarms that moved to ALARM and back: {len(every)} of {len(every)}")
+
+
+def test_an_outage_suppresses_the_pages_of_the_budgets(cloudwatch: CloudWatch) -> None:
+    """CloudWatch keeps back their notifications while NoHealthyTask is in ALARM."""
+    composites = [one for one in cloudwatch.alarms() if "AlarmRule" in one]
+    assert composites
+    for one in composites:
+        assert one["ActionsSuppressor"] == "zama-challenge-NoHealthyTask"
 
 
 def _is_ours(message: dict[str, Any]) -> bool:
@@ -228,12 +318,12 @@ def test_a_notification_names_the_runbook(minimal: Deployment) -> None:
     sqs, sns = account.client("sqs"), account.client("sns")
     queue = sqs.create_queue(QueueName="on-call")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    topic = minimal.outputs["alarm_topic_arn"]
+    topic = minimal.outputs["alarm_topic_arns"]["ticket"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
 
     cloudwatch = CloudWatch(minimal)
     wait_until(lambda: "ServerErrors" not in cloudwatch.in_alarm(), "the alarm is clear", 90)
-    cloudwatch.put("HTTPCode_Target_5XX_Count", [5.0])
+    cloudwatch.put("HTTPCode_Target_5XX_Count", [1e9], dimensions=cloudwatch.groups[0])
 
     told: list[dict[str, Any]] = []
 

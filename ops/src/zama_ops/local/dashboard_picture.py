@@ -51,7 +51,7 @@ def draw(prometheus: str, since: datetime, speed: float, title: str, path: Path)
     figure = Figure(figsize=(14, 2.1 * len(panels) / 2 + 1), layout="constrained")
     figure.suptitle(title)
     now = datetime.now(UTC)
-    (alerts,) = dashboard["annotations"]["list"]
+    alerts = dashboard["annotations"]["list"][0]
     firing = _query(prometheus, alerts["expr"], alerts["titleFormat"], since, now)
     for panel, axes in zip(panels, figure.subplots(-(-len(panels) // 2), 2).flat, strict=False):
         series: Series = {}
@@ -99,7 +99,7 @@ def _draw(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:
         axes.plot(moments, values, label=name, linewidth=1.2)
     for step in defaults["thresholds"]["steps"]:
         if step["value"]:
-            axes.axhline(step["value"] * scale, color="red", linewidth=0.8, linestyle="--")
+            axes.axhline(step["value"] * scale, color=step["color"], linewidth=0.8, linestyle="--")
     axes.set_title(panel["title"], loc="left", fontsize=10)
     axes.set_ylabel(_UNITS[defaults["unit"]], fontsize=8)
     axes.tick_params(labelsize=8)

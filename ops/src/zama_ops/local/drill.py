@@ -109,6 +109,12 @@ def _close_connections(sandbox: Sandbox) -> Cure:
     return remove
 
 
+def _kill_counter(sandbox: Sandbox) -> Cure:
+    sandbox.tasks[0].counter.process.kill()
+    sandbox.tasks[0].counter.process.wait()
+    return sandbox.tasks[0].start_counter
+
+
 DRILLS: Final = {
     "api-killed": Drill(
         _kill_api,
@@ -129,7 +135,7 @@ DRILLS: Final = {
         "A rotation removed the old key while callers still use it.",
         "deploy the old key beside the new one",
         (Alert("KeysRefused"),),
-        minutes=(6, 6),
+        minutes=(12, 6),
     ),
     "rate-limited": Drill(
         partial(_call, rate=20),
@@ -154,6 +160,13 @@ DRILLS: Final = {
         "have the API keep idle connections open for longer than the gateway does",
         (Alert("UpstreamRetries"),),
         minutes=(3, 12),
+    ),
+    "telemetry-lost": Drill(
+        _kill_counter,
+        "The program that counts the gateway's requests is killed and not restarted.",
+        "start it again",
+        (Alert("TelemetryLost"),),
+        minutes=(7, 2),
     ),
     "silence": Drill(
         partial(_call, rate=0),

@@ -54,7 +54,7 @@ class Task:
         self._programs = programs
         self._rate_limit = str(rate_limit)
         self.start_api()
-        start_gateway_metrics(programs, self._metrics_port, self._settings())
+        self.start_counter()
         self.start_gateway()
 
     @property
@@ -65,6 +65,10 @@ class Task:
     def start_api(self) -> None:
         """Start the API."""
         self.api = start_api(self._programs, self.api_port, self._settings())
+
+    def start_counter(self) -> None:
+        """Start the program that counts the gateway's requests."""
+        self.counter = start_gateway_metrics(self._programs, self._metrics_port, self._settings())
 
     def start_gateway(self, keys: str = f"callers={KEY}", api_port: int | None = None) -> None:
         """Start the gateway; other keys or another API port can be given."""

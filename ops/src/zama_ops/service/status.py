@@ -32,6 +32,7 @@ class Status:
     targets: dict[str, int]
     alarms: dict[str, int]
     firing: list[str]
+    untold: list[str]
     budgets: dict[str, float | None]
     keys: int
     old_keys: list[dict[str, Any]]
@@ -82,6 +83,7 @@ def _ask(prefix: str, key_days: int) -> Status:
         targets=_targets(service.load_balancer),
         alarms=dict(Counter(one["StateValue"] for one in alarms)),
         firing=firing,
+        untold=_untold(alarms),
         budgets=_budgets(prefix, alarms),
         keys=len(keys),
         old_keys=[
@@ -92,7 +94,26 @@ def _ask(prefix: str, key_days: int) -> Status:
     )
     report.wrong = wrong(report, newest.get("rolloutStateReason", ""))
     report.soon = [_about(key, key_days) for key in report.old_keys]
+    report.soon += [
+        f"{topic} has no confirmed subscriber: confirm, or set alarm_email or pager_url"
+        for topic in report.untold
+    ]
     return report
+
+
+def _untold(alarms: list[dict[str, Any]]) -> list[str]:
+    """Return the alarms' topics without a confirmed subscription."""
+    topics = sorted({arn for one in alarms for arn in one["AlarmActions"] if ":sns:" in arn})
+    with client("sns") as sns:
+        subscribed = {
+            topic: sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+            for topic in topics
+        }
+    return [
+        topic.rpartition(":")[2]
+        for topic, found in subscribed.items()
+        if not any(one["SubscriptionArn"].startswith("arn:") for one in found)
+    ]
 
 
 def _tasks(prefix: str) -> list[dict[str, str]]:

@@ -157,14 +157,12 @@ class CloudWatch:
     @contextlib.contextmanager
     def no_targets(self) -> Iterator[None]:
         """Deregister the tasks from the load balancer during the block."""
-        groups = [
-            one["TargetGroupArn"] for one in self._elbv2.describe_target_groups()["TargetGroups"]
-        ]
         taken = {}
-        for arn in groups:
+        for group in self._elbv2.describe_target_groups()["TargetGroups"]:
+            arn = group["TargetGroupArn"]
             found = self._elbv2.describe_target_health(TargetGroupArn=arn)
-            taken[arn] = [one["Target"] for one in found["TargetHealthDescriptions"]]
-        taken = {arn: targets for arn, targets in taken.items() if targets}
+            if targets := [one["Target"] for one in found["TargetHealthDescriptions"]]:
+                taken[arn] = targets
         for arn, targets in taken.items():
             self._elbv2.deregister_targets(TargetGroupArn=arn, Targets=targets)
         try:

@@ -105,6 +105,7 @@ def test_text_in_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
         targets={HOSTILE: 1},
         alarms={HOSTILE: 1},
         firing=[HOSTILE],
+        untold=[HOSTILE],
         budgets={HOSTILE: None},
         keys=1,
         old_keys=[],

@@ -37,6 +37,7 @@ EMITTED: Final[dict[tuple[str, str], tuple[set[str], ...]]] = {
     ("AWS/ECS", "MemoryUtilization"): _OF_SERVICE,
     ("AWS/Logs", "IncomingLogEvents"): ({"LogGroupName"},),
     ("AWS/CertificateManager", "DaysToExpiry"): ({"CertificateArn"},),
+    ("AWS/Route53", "HealthCheckStatus"): ({"HealthCheckId"},),
     ("AWS/WAFV2", "BlockedRequests"): ({"WebACL", "Rule", "Region"},),
     ("AWS/WAFV2", "AllowedRequests"): ({"WebACL", "Rule", "Region"},),
     # From the log (terraform/cloudwatch.tf).
@@ -81,6 +82,8 @@ class CloudWatch:
         self._elbv2 = elbv2
         self._logs = account.client("logs")
         self._route53 = account.client("route53")
+        (check,) = self._route53.list_health_checks()["HealthChecks"]
+        self.check = {"HealthCheckId": check["Id"]}
         # Route 53 publishes only there.
         elsewhere = {**account.environ(), "AWS_REGION": "us-east-1"}
         self._clients = [self.client, account.client("cloudwatch", elsewhere)]
@@ -187,8 +190,7 @@ class CloudWatch:
 
     def probe(self, *, disabled: bool) -> None:
         """Stop Route 53's requests, or let them continue."""
-        (check,) = self._route53.list_health_checks()["HealthChecks"]
-        self._route53.update_health_check(HealthCheckId=check["Id"], Disabled=disabled)
+        self._route53.update_health_check(**self.check, Disabled=disabled)
 
     def widgets(self) -> Any:
         (entry,) = self.client.list_dashboards()["DashboardEntries"]
@@ -230,7 +232,7 @@ def of_widget(widget: dict[str, Any]) -> Iterator[Metric]:
 def test_watched_metrics_exist(cloudwatch: CloudWatch) -> None:
     """AWS publishes each metric of each alarm and widget, with dimensions that exist here."""
     known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service, cloudwatch.log]
-    known += [*cloudwatch.certificates, cloudwatch.firewall, {}]
+    known += [*cloudwatch.certificates, cloudwatch.firewall, cloudwatch.check, {}]
     metrics = [
         *(metric for alarm in cloudwatch.alarms() for metric in of_alarm(alarm)),
         *(metric for widget in cloudwatch.widgets() for metric in of_widget(widget)),
@@ -263,11 +265,11 @@ def _check_expressions(queries: list[tuple[str, str]]) -> None:
 
 
 def test_the_dashboard_shows_the_alarms_and_the_log(cloudwatch: CloudWatch) -> None:
-    """It shows every alarm that notifies, and queries this deployment's log group."""
+    """It shows each alarm of its region that notifies, and queries this deployment's log group."""
     widgets = cloudwatch.widgets()
     (shown,) = (one["properties"]["alarms"] for one in widgets if one["type"] == "alarm")
     telling = {one["AlarmArn"] for one in cloudwatch.alarms() if one["AlarmActions"]}
-    assert set(shown) == telling
+    assert set(shown) == {arn for arn in telling if ":eu-west-1:" in arn}
     queries = [one["properties"]["query"] for one in widgets if one["type"] == "log"]
     assert queries
     assert all(query.startswith(f"SOURCE '{cloudwatch.log_group}' | ") for query in queries)

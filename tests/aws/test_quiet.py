@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 from empty_account import empty_account
 from ministack.core.responses import request_scope
-from test_alarms import CloudWatch, of_alarm
 
+from cloudwatch import CloudWatch, of_alarm
 from deployment import Deployment
 from zama_emulator import ACCOUNT, REGION, alarms
 from zama_emulator.metrics import Metric, store

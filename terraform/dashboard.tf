@@ -102,6 +102,16 @@ locals {
     }
   }
 
+  usage_widget = {
+    type = "log"
+    properties = {
+      title  = "Clients, by status: requests and 99th percentile in milliseconds"
+      region = var.region
+      view   = "table"
+      query  = "SOURCE '${aws_cloudwatch_log_group.this.name}' | ${local.log_queries.usage}"
+    }
+  }
+
   # Each widget shows one number: the whole window is one period.
   budget_widgets = [
     for objective, stated in local.objectives : {
@@ -133,7 +143,7 @@ locals {
     }
   ]
 
-  widgets = concat(local.budget_widgets, local.panel_widgets, [local.targets_widget, local.refused_widget])
+  widgets = concat(local.budget_widgets, local.panel_widgets, [local.targets_widget, local.refused_widget, local.usage_widget])
 }
 
 resource "aws_cloudwatch_dashboard" "this" {

@@ -97,6 +97,12 @@ def test_the_saved_queries_return_rows(minimal: Deployment) -> None:
     assert all(int(row["status"]) >= 500 for row in answer(minimal, "errors"))
     done = zama(minimal.account, "logs", "request", "served", "--json")
     assert [row["service"] for row in json.loads(done.stdout)] == ["api", "nginx"]
+    uses = json.loads(zama(minimal.account, "usage", "--json").stdout)
+    known, unknown = (
+        next(one for one in uses if one["client"] == name) for name in ("default", "(no valid key)")
+    )
+    assert known["requests"] > 0 < known["p99_ms"]
+    assert unknown["requests"] >= unknown["refused"] > 0
     minutes = answer(minimal, "refused-over-time")
     assert sum(int(row["count(*)"]) for row in minutes if row["status"] == "403") >= 1
 

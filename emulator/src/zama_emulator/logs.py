@@ -157,7 +157,7 @@ def _holds(condition: str, row: Row) -> bool:
 
 
 def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
-    """Count the rows, or return a field's maximum, for each group."""
+    """Count the rows, or return a field's maximum or percentile, for each group."""
     what, _, by = aggregation.partition(" by ")
     groups: dict[tuple[Any, ...], list[Row]] = {}
     names = by.split(", ")
@@ -169,11 +169,17 @@ def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
     for group, members in groups.items():
         result = dict(zip(names, group, strict=True))
         for one in what.split(", "):
-            match = re.fullmatch(r"(count\(\*\)|max\(([@\w]+)\))(?: as (\w+))?", one)
+            match = re.fullmatch(
+                r"(count\(\*\)|max\(([@\w]+)\)|pct\((\w+), (\d+)\))(?: as (\w+))?", one
+            )
             if not match:
                 raise ValueError(f"unsupported aggregation: {one}")
-            function, field, name = match.groups()
-            value = max(row[field] for row in members) if field else len(members)
+            function, most, part, percent, name = match.groups()
+            if part:
+                values = sorted(row[part] for row in members if part in row)
+                value = values[(len(values) - 1) * int(percent) // 100] if values else ""
+            else:
+                value = max(row[most] for row in members) if most else len(members)
             result[name or function] = value
         counted.append(result)
     return counted

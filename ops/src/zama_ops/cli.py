@@ -16,6 +16,7 @@ from zama_ops.service.load import load
 from zama_ops.service.logs import logs
 from zama_ops.service.smoke import smoke
 from zama_ops.service.status import status
+from zama_ops.service.usage import usage
 
 _HELP: Final = """\
 Run, operate and deliver the service.
@@ -58,6 +59,7 @@ app.command(rich_help_panel=_HERE)(new)  # only here
 app.command(rich_help_panel=_RUNNING)(status)
 app.add_typer(keys.app, name="keys", rich_help_panel=_RUNNING)
 app.command(rich_help_panel=_RUNNING)(logs)
+app.command(rich_help_panel=_RUNNING)(usage)
 app.command(rich_help_panel=_RUNNING)(smoke)
 app.command(rich_help_panel=_RUNNING)(load)
 

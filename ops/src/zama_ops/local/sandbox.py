@@ -4,6 +4,7 @@ Prometheus uses the scrape configuration and the rules of observability/promethe
 `for` durations and intervals are divided by a speed; thresholds do not change.
 """
 
+import functools
 import re
 import tempfile
 import time
@@ -141,6 +142,19 @@ class Sandbox:
             for alert in alerts
         }
 
+    def evaluated_seconds(self) -> float:
+        """Return for how many seconds of the rules' time Prometheus has evaluated the alerts.
+
+        On a busy machine it skips evaluations, so this is less than the time that has passed.
+        """
+        text = HttpClient(self.prometheus, timeout=10).send("GET", "/metrics").body.decode()
+        evaluations = re.search(
+            r'^prometheus_rule_group_iterations_total{rule_group="[^"]*;service"} (\d+)',
+            text,
+            re.MULTILINE,
+        )
+        return int(evaluations[1]) * _interval_seconds() if evaluations else 0
+
     def let_pass(self, minutes: float) -> None:
         """Wait for this many minutes of the rules' time."""
         time.sleep(minutes * 60 / self.speed)
@@ -174,6 +188,12 @@ class Sandbox:
         prometheus = HttpClient(f"http://{address}")
         program.wait_until(lambda: prometheus.is_ready("/-/ready"), _PROMETHEUS_START_SECONDS)
         return prometheus.url
+
+
+@functools.cache
+def _interval_seconds() -> int:
+    (group,) = yaml.safe_load((PROMETHEUS / "rules" / "service.yaml").read_text())["groups"]
+    return int(group["interval"].removesuffix("s"))
 
 
 def faster(duration: str, speed: float) -> str:

@@ -15,17 +15,17 @@ from deployment import Deployment
 from standins import StandIns
 from zama_ops.container_images import digest, keep
 from zama_ops.contract_checks import EXAMPLE_KEY
+from zama_ops.emulated_account import EXAMPLE_REPOSITORY
 from zama_ops.programs import wait_until
-from zama_ops.terraform import cli_configuration
+from zama_ops.terraform import Terraform, cli_configuration
 
-# Live and ready, with wrong results.
+# Live and ready, but with wrong results, and not the released version.
 MISCALCULATES: Final = """
-import json, os
 from http.server import BaseHTTPRequestHandler, HTTPServer
-ALIVE = json.dumps({"status": "ok", "version": os.environ["VERSION"]}).encode()
+BODIES = {"/healthz": b'{"status":"ok","version":"0.0"}', "/readyz": b'{"status":"ready"}'}
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = {"/healthz": ALIVE, "/readyz": b'{"status":"ready"}'}[self.path]
+        body = BODIES[self.path]
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
@@ -59,6 +59,18 @@ class Workflow:
     def zama(self, *words: str, **environ: str) -> tuple[int, str]:
         done = self.checkout.run("zama", *words, **self.environ, **environ)
         return done.returncode, done.stdout + done.stderr
+
+    def interrupt_apply(self) -> None:
+        """Begin to apply while the state is locked, and end the process as a runner does."""
+        record = self.checkout.path / "build" / "deployment.json"
+        record.unlink()
+        command = ["zama", "deploy", "apply"]
+        with self.checkout.start(command, self.environ, group=0) as deploy:
+            try:
+                wait_until(record.exists, "it begins")
+            finally:
+                os.killpg(deploy.pid, signal.SIGKILL)
+        assert self.record()["outcome"] == "interrupted"
 
     def built(self, name: str) -> str:
         return (self.checkout.path / "build" / name).read_text()
@@ -97,25 +109,51 @@ def assert_harmless(deployment: Deployment, workflow: Workflow) -> None:
     assert workflow.record()["outcome"] == "nothing was changed"
     assert workflow.zama("deploy", "roll-back")[0] == 0
     assert workflow.record()["outcome"] == "nothing was changed"
-    assert workflow.zama("deploy", "plan")[0] == 0
+
+    # A plan waits until another run releases the lock.
     lock = Lock(deployment)
+    lock.take("another@machine")
+    with workflow.checkout.start(["zama", "deploy", "plan"], workflow.environ) as plan:
+        assert plan.stdout
+        waits = any("Acquiring state lock" in line for line in plan.stdout)
+        lock.release()
+        plan.communicate()
+    assert (waits, plan.returncode) == (True, 0)
+
     lock.take("another@machine")
     code, printed = workflow.zama("deploy", "apply", LOCK_TIMEOUT="1s")
     assert (code, "Error acquiring the state lock" in printed) == (1, True)
     assert workflow.record()["outcome"] == "nothing was changed"
-    # The runner ends the process while it waits for the lock.
-    (workflow.checkout.path / "build" / "deployment.json").unlink()
-    command = ["zama", "deploy", "apply"]
-    with workflow.checkout.start(command, workflow.environ, group=0) as deploy:
-        try:
-            wait_until((workflow.checkout.path / "build" / "deployment.json").exists, "it begins")
-        finally:
-            os.killpg(deploy.pid, signal.SIGKILL)
-    assert workflow.record()["outcome"] == "interrupted"
+    workflow.interrupt_apply()
     assert workflow.zama("deploy", "roll-back")[0] == 0
     assert workflow.record()["outcome"] == "nothing was changed"
     assert lock.is_taken()
     lock.release()
+    assert deployment.service()["taskDefinition"] == running
+
+    # An interrupted Terraform of this machine was changing something, and has left its lock.
+    lock.take(f"{getpass.getuser()}@{socket.gethostname()}")
+    workflow.interrupt_apply()
+    code, printed = workflow.zama("deploy", "roll-back")
+    assert (code, lock.is_taken()) == (0, False), printed
+    record = workflow.record()
+    assert record["outcome"] == f"rolled back to {record['release']['tag']}"
+
+
+def assert_refused_before_the_approval(deployment: Deployment, workflow: Workflow) -> None:
+    """Assert that the role of a job on main cannot apply the saved plan."""
+    running = deployment.service()["taskDefinition"]
+    role = "arn:aws:iam::000000000000:role/zama-challenge-plan"
+    on_main = f"repo:{EXAMPLE_REPOSITORY}:ref:refs/heads/main"
+    before = {**workflow.environ, **deployment.account.workflow_environ(role, on_main)}
+    done = workflow.checkout.run("zama", "deploy", "apply", **before)
+    assert (done.returncode, "AccessDenied" in done.stderr) == (1, True), done.stderr
+    # Terraform without our command.
+    build = workflow.checkout.path / "build"
+    service = Terraform(build / "service" / "terraform", before)
+    done = service.complete("apply", "-no-color", str(build / "plan" / "tfplan"))
+    assert done.returncode == 1, done.stdout
+    assert "not authorized to perform: ecs:RegisterTaskDefinition" in done.stderr
     assert deployment.service()["taskDefinition"] == running
 
 
@@ -163,17 +201,16 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     bad = workflow.checkout.commit()
     minimal.publish(bad[:7], ENTRYPOINT=json.dumps(["python3", "-c", MISCALCULATES]))
     assert workflow.zama("deploy", "plan")[0] == 0
+    assert_refused_before_the_approval(minimal, workflow)
     code, printed = workflow.zama("deploy", "apply")
     assert (code, workflow.record()["outcome"]) == (1, "failed"), printed
-    # An interrupted Terraform of this machine has left the lock.
-    lock = Lock(minimal)
-    lock.take(f"{getpass.getuser()}@{socket.gethostname()}")
     code, printed = workflow.zama("deploy", "roll-back")
-    assert (code, lock.is_taken()) == (0, False), printed
+    assert code == 0, printed
     record = workflow.record()
     assert record["release"]["commit"] == bad
     assert record["outcome"] == f"rolled back to {good}", printed
-    assert any("POST /sum: the sum" in line for line in record["faults"])
+    for fault in ("POST /sum: the sum", "/healthz reports version '0.0'"):
+        assert any(fault in line for line in record["faults"]), record["faults"]
     assert minimal.sum().json() == {"sum": 42}
     assert minimal.get("/healthz").json()["version"] == good
     # Another run's failure is not this run's to roll back.

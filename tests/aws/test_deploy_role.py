@@ -266,6 +266,7 @@ def simulated(
 # --- Trust of the role ----------------------------------------------------------------------------
 
 SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
+ON_MAIN: Final = f"{SUBJECT}:ref:refs/heads/main"
 # The form for a new repository, which terraform/bootstrap trusts if it is given the ids.
 WITH_IDS: Final = f"repo:{EXAMPLE_REPOSITORY.replace('/', '@583231/')}@1296269"
 
@@ -336,16 +337,39 @@ def trust(deployment: Deployment, token: dict[str, str], role: str = ROLE) -> st
 
 @pytest.mark.parametrize(("service", "call", "given", "action"), REQUESTS["calls"])
 def test_the_emulator_refuses_the_role_other_calls(
-    minimal: Deployment, service: str, call: str, given: dict[str, Any], action: str
+    deployment: Deployment, service: str, call: str, given: dict[str, Any], action: str
 ) -> None:
     """A session of the role gets AWS's error, which names the caller and the action."""
     place = {"AWS_REGION": "us-east-1"} if call == "create_key" else {}
-    client = minimal.account.client(service, {**minimal.account.workflow_environ(), **place})
+    environ = {**deployment.account.workflow_environ(), **place}
+    assert_refused(deployment, environ, ROLE, service, call, given, action)
+
+
+@pytest.mark.parametrize("name", ["push", "plan"])
+@pytest.mark.parametrize(("service", "call", "given", "action"), REQUESTS["calls_before_approval"])
+def test_the_emulator_refuses_a_role_before_the_approval(
+    minimal: Deployment, name: str, service: str, call: str, given: dict[str, Any], action: str
+) -> None:
+    """A session of a job on main can neither apply, nor read a key, nor pass a role."""
+    role = f"{NAME}-{name}"
+    environ = minimal.account.workflow_environ(arn("iam", f"role/{role}"), ON_MAIN)
+    assert_refused(minimal, environ, role, service, call, given, action)
+
+
+def assert_refused(
+    deployment: Deployment,
+    environ: dict[str, str],
+    role: str,
+    service: str,
+    call: str,
+    given: dict[str, Any],
+    action: str,
+) -> None:
     with pytest.raises(ClientError) as refused:
-        getattr(client, call)(**given)
+        getattr(deployment.account.client(service, environ), call)(**given)
     error = refused.value.response["Error"]
     assert error["Code"].startswith(("AccessDenied", "UnauthorizedOperation"))
-    user = f"User: arn:aws:sts::000000000000:assumed-role/{ROLE}/workflow"
+    user = f"User: arn:aws:sts::000000000000:assumed-role/{role}/workflow"
     assert f"{user} is not authorized to perform: {action} on resource: " in error["Message"]
 
 

@@ -141,11 +141,11 @@ def now() -> str:
 
 
 def write(bucket: str, record: Record) -> None:
-    """Save a record on this machine and in the state bucket, in place of an earlier version."""
-    BUILD.mkdir(exist_ok=True)
-    (BUILD / "deployment.json").write_text(_text(record))
+    """Save a record in the state bucket, and then on this machine, in place of an earlier version."""
     with client("s3") as s3:
         save(s3, bucket, record)
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "deployment.json").write_text(_text(record))
 
 
 def save(s3: Any, bucket: str, record: Record) -> None:

@@ -141,7 +141,7 @@ def now() -> str:
 
 
 def write(bucket: str, record: Record) -> None:
-    """Save a record in the state bucket, and then on this machine, in place of an earlier version."""
+    """Save a record in the state bucket, then on this machine; replace an earlier version."""
     with client("s3") as s3:
         save(s3, bucket, record)
     BUILD.mkdir(exist_ok=True)

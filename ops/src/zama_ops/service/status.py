@@ -13,6 +13,7 @@ from zama_ops.ecs_service import EcsService, primary
 from zama_ops.keyring import Keyring
 from zama_ops.options import PREFIX, AsJson, Prefix
 from zama_ops.slo import Objective, ServiceLevels
+from zama_ops.topics import topic
 
 _DAY_SECONDS: Final = 86400
 # The share of the maximum age from which a key is shown.
@@ -95,25 +96,16 @@ def _ask(prefix: str, key_days: int) -> Status:
     report.wrong = wrong(report, newest.get("rolloutStateReason", ""))
     report.soon = [_about(key, key_days) for key in report.old_keys]
     report.soon += [
-        f"{topic} has no confirmed subscriber: confirm, or set alarm_email or pager_url"
-        for topic in report.untold
+        f"{name} has no confirmed subscriber: confirm, or set alarm_email or pager_url"
+        for name in report.untold
     ]
     return report
 
 
 def _untold(alarms: list[dict[str, Any]]) -> list[str]:
-    """Return the alarms' topics without a confirmed subscription."""
-    topics = sorted({arn for one in alarms for arn in one["AlarmActions"] if ":sns:" in arn})
-    with client("sns") as sns:
-        subscribed = {
-            topic: sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
-            for topic in topics
-        }
-    return [
-        topic.rpartition(":")[2]
-        for topic, found in subscribed.items()
-        if not any(one["SubscriptionArn"].startswith("arn:") for one in found)
-    ]
+    """Return the names of the alarms' topics that have no confirmed subscriber."""
+    arns = sorted({arn for one in alarms for arn in one["AlarmActions"] if ":sns:" in arn})
+    return [one.name for one in map(topic, arns) if not one.confirmed]
 
 
 def _tasks(prefix: str) -> list[dict[str, str]]:

@@ -203,7 +203,7 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     found = workflow.built("drift.md")
     for one in (
         "retention_in_days",
-        "A subscriber of zama-challenge-alarms-page has not confirmed",
+        "zama-challenge-alarms-page has not confirmed",
     ):
         assert one in found
 

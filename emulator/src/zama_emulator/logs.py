@@ -118,7 +118,7 @@ def _row(record: dict[str, Any]) -> Row:
 
 
 def _fields(message: str) -> Row:
-    """Return the fields of a JSON line, without those that are null."""
+    """Return the fields of a JSON line that are not null."""
     with contextlib.suppress(ValueError):
         if isinstance(fields := json.loads(message), dict):
             return {name: value for name, value in fields.items() if value is not None}

@@ -138,3 +138,15 @@ def test_a_suppressed_composite_alarm_does_not_notify(account: Account) -> None:
     for values in ((), (), (20,), (20,)):
         burn.minute(*values)
     assert burn.told() == ["ALARM"]
+
+
+def test_an_alarm_that_is_put_again_keeps_its_state(account: Account) -> None:
+    """Only the end of a minute changes it."""
+    plain = {"Metrics": [], "MetricName": "again", "Namespace": "Test", "Period": 60}
+    watched = Watched(account, "again", **plain, Statistic="SampleCount")
+    assert watched.minute(1)[0] == "OK"
+    given = {**watched.given, "Threshold": 0.0, "EvaluationPeriods": 1, "DatapointsToAlarm": 1}
+    account.call("cloudwatch", "PutMetricAlarm", given)
+    found = account.call("cloudwatch", "DescribeAlarms", {"AlarmNames": ["again"]})
+    assert [one["StateValue"] for one in found["MetricAlarms"]] == ["OK"]
+    assert watched.minute(1)[0] == "ALARM"

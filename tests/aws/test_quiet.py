@@ -5,7 +5,7 @@ minutes with the fastest clock.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from empty_account import empty_account
@@ -90,15 +90,7 @@ class Fed:
         self._watched = [one for alarm in self._alarms for one in of_alarm(alarm)]
         for alarm in self._alarms:
             kind = "CompositeAlarm" if "AlarmRule" in alarm else "MetricAlarm"
-            given = {
-                name: alarm[name]
-                for name in empty_account()
-                .client("cloudwatch")
-                .meta.service_model.operation_model(f"Put{kind}")
-                .input_shape.members
-                if name in alarm and not name.endswith("Actions")
-            }
-            empty_account().call("cloudwatch", f"Put{kind}", given)
+            empty_account().call("cloudwatch", f"Put{kind}", _request(kind, alarm))
 
     def fired(self, traffic: Traffic, minutes: int, every: int = 1) -> set[tuple[str, str]]:
         """Feed so many minutes, and return what fired: severity and name.
@@ -131,6 +123,22 @@ class Fed:
             for space, name, dimensions in self._watched
             if name in minute and dimensions not in self._idle
         }
+
+
+def _request(kind: str, alarm: dict[str, Any]) -> dict[str, Any]:
+    """Return the request that creates a described alarm, without its notifications."""
+    model = empty_account().client("cloudwatch").meta.service_model
+    known = set(model.operation_model(f"Put{kind}").input_shape.members)
+    # The emulator also describes these of an alarm that has no metric of its own, or a percentile.
+    if alarm.get("Metrics"):
+        known -= {"MetricName", "Namespace", "Dimensions", "Period", "Statistic"}
+    if alarm.get("ExtendedStatistic"):
+        known -= {"Statistic"}
+    return {
+        name: value
+        for name, value in alarm.items()
+        if name in known and not name.endswith("Actions") and value not in ("", None, [])
+    }
 
 
 @pytest.fixture

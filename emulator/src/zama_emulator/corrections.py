@@ -73,7 +73,7 @@ def _correct_ministack() -> None:
     replace(ministack_cloudwatch, "_put_metric_alarm", cloudwatch.put_metric_alarm)
     replace(ministack_cloudwatch, "_describe_alarms", cloudwatch.describe_alarms)
     replace(ministack_cloudwatch, "_get_metric_data", cloudwatch.get_metric_data)
-    replace(ministack_cloudwatch, "_evaluate_all_alarms", alarms.only_each_minute)
+    replace(ministack_cloudwatch, "_evaluate_alarm", alarms.only_each_minute)
     replace(ministack_cloudwatch, "_stat_value", cloudwatch.stat_value)
     replace(ministack_cloudwatch, "_put_composite_alarm", cloudwatch.put_composite_alarm)
     replace(ministack_cloudwatch, "_dispatch_alarm_actions", cloudwatch.dispatch_alarm_actions)

@@ -55,8 +55,8 @@ class Traffic:
             "ClientTLSNegotiationErrorCount": {1.0: scans // 4},
             "IncomingLogEvents": {1.0: 2 * requests + scans},
             "AcceptedKeys": {1.0: requests},
-            # One in a hundred tries a key.
-            "RefusedKeys": {1.0: scans // 100},
+            # One in a thousand guesses a key.
+            "RefusedKeys": {1.0: scans // 1000},
             "AllowedRequests": {1.0: requests + scans},
             # Beyond the firewall's limit.
             "BlockedRequests": {1.0: scans},

@@ -176,7 +176,11 @@ def put_composite_alarm(
     )
     name = body.get("AlarmName") if is_cbor or is_json else cloudwatch._p(params, "AlarmName")
     if (alarm := cloudwatch._composite_alarms.get(name)) is not None:
-        alarm |= {key: given[key] for key in _SUPPRESSOR if given.get(key)}
+        alarm |= {
+            key: int(given[key]) if key.endswith("Period") else given[key]
+            for key in _SUPPRESSOR
+            if given.get(key)
+        }
     return answer
 
 

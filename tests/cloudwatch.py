@@ -139,15 +139,18 @@ class CloudWatch:
         for certificate in self.certificates:
             self.put("DaysToExpiry", [10.0], dimensions=certificate)
 
-    def heal(self) -> None:
-        """Make all failures a small share of the total."""
+    def heal(self, count: float) -> None:
+        """Make all earlier failures a small share of `count` successful requests."""
         for metric in ("RequestCount", "NewConnectionCount"):
-            self.put(metric, [1.0], count=1e12)
+            self.put(metric, [1.0], count=count)
         for group in self.groups:
-            self.put("RequestCount", [1.0], count=1e12, dimensions=group)
-        self.put("TargetResponseTime", [0.001], count=1e12)
-        self.put("AcceptedKeys", [1.0], count=1e12, dimensions={})
-        self.put("AllowedRequests", [1.0], count=1e12, dimensions=self.firewall)
+            self.put("RequestCount", [1.0], count=count, dimensions=group)
+        self.put("TargetResponseTime", [0.001], count=count)
+        self.put("AcceptedKeys", [1.0], count=count, dimensions={})
+        self.put("AllowedRequests", [1.0], count=count, dimensions=self.firewall)
+
+    def renew(self) -> None:
+        """Publish that ACM has renewed the certificates."""
         for certificate in self.certificates:
             self.put("DaysToExpiry", [300.0], dimensions=certificate)
 

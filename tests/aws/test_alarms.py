@@ -87,6 +87,8 @@ def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) ->
         return wanted <= fired
 
     with cloudwatch.fast():
+        # Of other tests.
+        cloudwatch.heal(1e5)
         wait_until(lambda: not cloudwatch.in_alarm(), "no alarm fires", seconds=90)
         with cloudwatch.no_targets(), cloudwatch.no_log():
             # Without the probe's requests, the load balancer is silent.
@@ -95,7 +97,8 @@ def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) ->
             wait_until(lambda: fired_all(silent), "the other alarms fire", seconds=240)
             cloudwatch.probe(disabled=False)
             wait_until(lambda: fired_all(every), "every alarm fires", seconds=120)
-        cloudwatch.heal()
+        cloudwatch.heal(1e12)
+        cloudwatch.renew()
         wait_until(lambda: not cloudwatch.in_alarm(), "every alarm clears", seconds=240)
     report(f"alarms that moved to ALARM and back: {len(every)} of {len(every)}")
 

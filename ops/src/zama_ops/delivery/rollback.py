@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zama_ops.aws import client
-from zama_ops.console import errors_told, notes, step
+from zama_ops.console import TICK, errors_told, notes, step
 from zama_ops.delivery.release import ROLLBACK, Record, deployed, now, write
 from zama_ops.ecs_service import EcsService
 from zama_ops.errors import CommandError
@@ -51,8 +51,9 @@ def rollback(
             ),
         )
     notes.print(
-        f"[green]✓[/] {target.release.tag} serves again. Terraform still describes"
-        f" {_version(before)}: revert its commit on main before the next deploy."
+        TICK,
+        f"{target.release.tag} serves again. Terraform still describes {_version(before)}: revert"
+        " its commit on main before the next deploy.",
     )
 
 

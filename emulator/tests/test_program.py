@@ -51,8 +51,11 @@ def test_a_file_of_another_user_is_not_in_the_way(
     monkeypatch.setattr(program, "_check_ports", lambda _: None)
     found: list[str] = []
 
-    async def serve(*_: object) -> None:
+    def look() -> None:
         found.extend(Path(name).read_text() for name in tls.resolve_tls_material())
+
+    async def serve(*_: object) -> None:
+        look()
 
     monkeypatch.setattr(program, "_serve", serve)
     program.main()

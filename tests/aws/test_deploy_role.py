@@ -14,7 +14,8 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from deployment import Deployment
+from deployment import Deployment, on_production
+from zama_ops.ecs_service import shift
 from zama_ops.emulated_account import EXAMPLE_REPOSITORY
 from zama_ops.local.aws_local import PLANS
 from zama_ops.paths import TERRAFORM
@@ -343,6 +344,35 @@ def test_the_emulator_refuses_the_role_other_calls(
     place = {"AWS_REGION": "us-east-1"} if call == "create_key" else {}
     environ = {**deployment.account.workflow_environ(), **place}
     assert_refused(deployment, environ, ROLE, service, call, given, action)
+
+
+@on_production
+def test_the_role_changes_a_deployment(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes every resource's tags, sizes and limits, and shifts the traffic.
+
+    The other tests of this folder apply and destroy both profiles with the role.
+    """
+    deployment.apply(
+        tags={"Team": "payments"},
+        alarm_email="another@zama.example",
+        autoscaling={"max_count": 3, "cpu_percent": 80, "requests_per_minute": 60000},
+        log_retention_days=400,
+        rate_limit={"rate": 99999, "burst": 99999},
+        waf={"requests_per_5_minutes": 3000, "denied_cidrs": ["192.0.2.0/24"]},
+    )
+    logs = deployment.account.client("logs")
+    name = deployment.outputs["log_group_name"]
+    (group,) = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    tags = logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]
+    assert (group["retentionInDays"], tags["Team"]) == (400, "payments")
+    for variable, text in deployment.account.workflow_environ().items():
+        monkeypatch.setenv(variable, text)
+    with deployment.fast(60):
+        shift(json.loads(deployment.outputs["codedeploy_deployment"]))
+    wanted = deployment.outputs["task_definition_arn"]
+    assert [one["taskDefinition"] for one in deployment.service()["taskSets"]] == [wanted]
 
 
 @pytest.mark.parametrize("name", ["push", "plan"])

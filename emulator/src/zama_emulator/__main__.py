@@ -53,7 +53,7 @@ def main() -> None:
         parser.error(f"--speed {given.speed}: {error}")
     _check_releases()
     _check_ports(given.port)
-    # MiniStack keeps its certificate and caches under fixed names in the folder for temporary files.
+    # MiniStack keeps its certificate and caches under fixed names in the folder of temporary files.
     # There, another user's would be in the way, and other emulators would write the same files.
     with tempfile.TemporaryDirectory(prefix="zama-emulator-") as own:
         tempfile.tempdir = own

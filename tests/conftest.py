@@ -117,7 +117,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
         if file.endswith(_ROLLOUTS):
             return "rollouts"
         if file.startswith("tests/aws/") and not file.endswith(_UNDEPLOYED):
-            return "production" if nodeid.endswith("[production]") else "minimal"
+            return "production" if "[production" in nodeid else "minimal"
         return file
 
 

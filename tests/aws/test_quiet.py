@@ -129,7 +129,7 @@ def _request(kind: str, alarm: dict[str, Any]) -> dict[str, Any]:
     """Return the request that creates a described alarm, without its notifications."""
     model = empty_account().client("cloudwatch").meta.service_model
     known = set(model.operation_model(f"Put{kind}").input_shape.members)
-    # The emulator also describes these of an alarm that has no metric of its own, or a percentile.
+    # The emulator also describes these members of an alarm with several metrics or a percentile.
     if alarm.get("Metrics"):
         known -= {"MetricName", "Namespace", "Dimensions", "Period", "Statistic"}
     if alarm.get("ExtendedStatistic"):

@@ -56,8 +56,8 @@ def usage(
 ) -> None:
     """Show each client's requests: refused, over the limit, failed, and the response time.
 
-    Requests without a valid key share a row, in which only one in a hundred of those over the limit
-    counts. Needs AWS credentials that can read the log.
+    Requests without a valid key share a row, which has one in a hundred of their 429. Needs AWS
+    credentials that can read the log.
     """
     with errors_told(), client("logs") as aws:
         saved = questions(aws, prefix)

@@ -204,6 +204,15 @@ data "aws_iam_policy_document" "in_region" {
     }
   }
 
+  dynamic "statement" {
+    for_each = var.zone_id[*]
+
+    content {
+      actions   = local.in_zone
+      resources = ["arn:${local.partition}:route53:::hostedzone/${statement.value}"]
+    }
+  }
+
   # The alarm on the probe (../probe.tf).
   statement {
     actions   = setintersection(local.in_region, ["cloudwatch:DescribeAlarms", "sns:GetSubscriptionAttributes", "sns:Unsubscribe"])
@@ -212,15 +221,6 @@ data "aws_iam_policy_document" "in_region" {
       test     = "StringEquals"
       variable = "aws:RequestedRegion"
       values   = ["us-east-1"]
-    }
-  }
-
-  dynamic "statement" {
-    for_each = var.zone_id[*]
-
-    content {
-      actions   = local.in_zone
-      resources = ["arn:${local.partition}:route53:::hostedzone/${statement.value}"]
     }
   }
 }

@@ -306,6 +306,10 @@ bench: $(VENV)/all.stamp ## Compare with the same service in Go and FastAPI, and
 bench-task: $(VENV)/run.stamp ## Compare the smallest Fargate task with the same task without CPU limits
 	@$(BIN)/python bench/fargate.py
 
+.PHONY: bench-attack
+bench-attack: $(VENV)/run.stamp ## Measure a caller's latencies while others attack the smallest Fargate task
+	@$(BIN)/python bench/under_attack.py
+
 .PHONY: lines
 lines: ## Print the hand-written lines by area
 	@git grep --count -I '' -- ':(attr:!linguist-generated)' | awk -F : '{ split($$1, path, "/"); \

@@ -45,8 +45,8 @@ def main() -> int:
     return 0
 
 
-def compose(*words: str) -> str:
-    """Run docker-compose on the project's file and return its output."""
+def compose(*words: str, **more: str) -> str:
+    """Run docker-compose on the project's file, with more settings, and return its output."""
     settings = {
         **base_images(),
         "GATEWAY_PORT_PUBLISHED": PORT,
@@ -54,6 +54,7 @@ def compose(*words: str) -> str:
         "RATE_LIMIT": "100000",
         "RATE_BURST": "100000",
         "DRAIN_SECONDS": "0",
+        **more,
     }
     done = subprocess.run(
         [*docker_compose(), "--project-name", PROJECT, *words],

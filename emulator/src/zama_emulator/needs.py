@@ -230,6 +230,8 @@ _MEMBERS: Final = {
     "ObjectName": ("key",),
     "OidcProviderName": ("url",),
     "ParameterNameWithoutLeadingSlash": ("path", "resourceid"),
+    # Of EventBridge.
+    "RuleName": ("name",),
     "TaskDefinitionFamilyName": ("family",),
 }
 

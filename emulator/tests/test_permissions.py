@@ -122,6 +122,8 @@ def refused(account: Account, service: str, operation: str, given: Any, issued: 
         ("kms", "CreateKey", {"Policy": "{}", "Tags": [{"TagKey": "a", "TagValue": "b"}]}, {"kms:CreateKey *", "kms:PutKeyPolicy key/*", "kms:TagResource key/*"}),
         ("sns", "CreateTopic", {"Name": "t", "Tags": TAGS}, {"sns:CreateTopic t", "sns:TagResource t"}),
         ("events", "PutRule", {"Name": "r", "Tags": TAGS}, {"events:PutRule rule/r", "events:TagResource rule/r"}),
+        ("events", "DeleteRule", {"Name": "r", "EventBusName": "default"}, {"events:DeleteRule rule/r"}),
+        ("events", "DeleteRule", {"Name": "r", "EventBusName": "b"}, {"events:DeleteRule rule/b/r"}),
         ("events", "PutTargets", {"Rule": "r", "Targets": [{"Id": "1", "Arn": arn("sns", "t")}]}, {"events:PutTargets rule/r"}),
         ("events", "ListTagsForResource", {"ResourceARN": arn("events", "rule/r")}, {"events:ListTagsForResource rule/r"}),
         ("iam", "CreateRole", {"RoleName": "r", "Tags": TAGS}, {f"iam:{verb} arn:aws:iam::{ACCOUNT}:role/r" for verb in ("CreateRole", "TagRole")}),

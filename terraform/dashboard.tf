@@ -5,6 +5,15 @@ locals {
   load_balancer_metric = ["AWS/ApplicationELB", "LoadBalancer", aws_lb.this.arn_suffix]
   service_metric       = ["AWS/ECS", "ClusterName", aws_ecs_cluster.this.name, "ServiceName", local.service_name]
 
+  # A server error is red, and a caller's error grey.
+  colours = {
+    HTTPCode_Target_2XX_Count = "#2ca02c"
+    HTTPCode_Target_3XX_Count = "#1f77b4"
+    HTTPCode_Target_4XX_Count = "#7f7f7f"
+    HTTPCode_Target_5XX_Count = "#d62728"
+    HTTPCode_ELB_5XX_Count    = "#8c1a1b"
+  }
+
   # Two per row, from the left. A metric is [name, statistic], a line [label, value].
   panels = [
     {
@@ -19,7 +28,7 @@ locals {
       prefix  = local.load_balancer_metric
       metrics = [["HTTPCode_Target_5XX_Count", "Sum"], ["HTTPCode_ELB_5XX_Count", "Sum"], ["TargetConnectionErrorCount", "Sum"], ["RejectedConnectionCount", "Sum"]]
       stacked = false
-      lines   = [["alarm", local.alarms.ServerErrors.threshold]]
+      lines   = []
     },
     {
       title   = "Response time, seconds"
@@ -59,7 +68,7 @@ locals {
           for metric in panel.metrics : concat(
             [panel.prefix[0], metric[0]],
             slice(panel.prefix, 1, length(panel.prefix)),
-            [{ stat = metric[1], label = "${metric[0]} ${metric[1]}" }],
+            [merge({ stat = metric[1], label = "${metric[0]} ${metric[1]}" }, try({ color = local.colours[metric[0]] }, {}))],
           )
         ]
         annotations = { horizontal = [for line in panel.lines : { label = line[0], value = line[1] }] }
@@ -93,6 +102,16 @@ locals {
     }
   }
 
+  usage_widget = {
+    type = "log"
+    properties = {
+      title  = "Clients, by status: requests and 99th percentile in milliseconds"
+      region = var.region
+      view   = "table"
+      query  = "SOURCE '${aws_cloudwatch_log_group.this.name}' | ${local.log_queries.usage}"
+    }
+  }
+
   # Each widget shows one number: the whole window is one period.
   budget_widgets = [
     for objective, stated in local.objectives : {
@@ -106,20 +125,25 @@ locals {
         setPeriodToTimeRange = true
         metrics = concat(
           [[{
-            id         = "left"
-            label      = stated.promise
-            expression = "100 * (1 - ${local.counted[objective].bad} / ${local.counted[objective].every} / ${1 - stated.target})"
+            id    = "left"
+            label = stated.promise
+            # An exhausted budget is 0.
+            expression = "IF(${local.counted[objective].bad} < ${1 - stated.target} * ${local.counted[objective].every}, 100 * (1 - ${local.counted[objective].bad} / ${local.counted[objective].every} / ${1 - stated.target}), 0)"
           }]],
           [
             for id, metric in local.counted[objective].metrics :
-            ["AWS/ApplicationELB", metric[0], "LoadBalancer", aws_lb.this.arn_suffix, { id = id, stat = metric[1], visible = false }]
+            concat(
+              [try(metric[2], "AWS/ApplicationELB"), metric[0]],
+              length(metric) > 2 ? [] : ["LoadBalancer", aws_lb.this.arn_suffix],
+              [{ id = id, stat = metric[1], visible = false }],
+            )
           ],
         )
       }
     }
   ]
 
-  widgets = concat(local.budget_widgets, local.panel_widgets, [local.targets_widget, local.refused_widget])
+  widgets = concat(local.budget_widgets, local.panel_widgets, [local.targets_widget, local.refused_widget, local.usage_widget])
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
@@ -136,9 +160,11 @@ resource "aws_cloudwatch_dashboard" "this" {
           title = "Alarms"
           alarms = concat(
             values(aws_cloudwatch_composite_alarm.budget_burn)[*].arn,
+            [for name, alarm in aws_cloudwatch_metric_alarm.burn_rate : alarm.arn if contains(keys(local.tickets), name)],
+            values(aws_cloudwatch_metric_alarm.computed)[*].arn,
             values(aws_cloudwatch_metric_alarm.this)[*].arn,
             values(aws_cloudwatch_metric_alarm.unhealthy_tasks)[*].arn,
-            [aws_cloudwatch_metric_alarm.no_healthy_task.arn],
+            aws_cloudwatch_metric_alarm.certificate_expires[*].arn,
           )
         }
       }],

@@ -30,6 +30,12 @@ locals {
     # Callers, with their number of requests and their last request.
     clients = "filter service = 'nginx' and event = 'request' | stats count(*) as requests, max(@timestamp) as last by client | sort requests desc"
 
+    # Each client's requests by status, with their 99th percentile; `zama usage` adds them up.
+    usage = "filter service = 'nginx' and event = 'request' | stats count(*) as requests, pct(duration_ms, 99) as p99_ms by client, status | sort requests desc"
+
+    # The lines of one request; `zama logs request ID` replaces the word by a request id or a trace.
+    request = "filter @message like 'REQUEST_ID' | fields @timestamp, service, event, status, path, duration_ms, upstream_ms, client, request_id, trace | sort @timestamp asc"
+
     # The keys in use, by fingerprint; `zama keys list` uses this query.
     keys = "filter service = 'nginx' and key != '' | stats count(*) as requests, max(@timestamp) as last by client, key | sort last desc"
   }

@@ -58,9 +58,9 @@ output "dashboard_url" {
   value       = "https://${var.region}.console.aws.amazon.com/cloudwatch/home?region=${var.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.this.dashboard_name}"
 }
 
-output "alarm_topic_arn" {
-  description = "ARN of the topic that alarms are published to."
-  value       = aws_sns_topic.alarms.arn
+output "alarm_topic_arns" {
+  description = "ARNs of the topics that alarms are published to, by severity: page and ticket."
+  value       = { for severity, topic in aws_sns_topic.alarms : severity => topic.arn }
 }
 
 output "codedeploy_deployment" {

@@ -135,7 +135,7 @@ resource "aws_prometheus_alert_manager_definition" "this" {
       receivers = [
         for receiver in local.alertmanager.receivers : merge(receiver, {
           sns_configs = [{
-            topic_arn  = aws_sns_topic.alarms.arn
+            topic_arn  = aws_sns_topic.alarms[receiver.name].arn
             sigv4      = { region = var.region }
             subject    = "${receiver.name}: {{ .CommonLabels.alertname }} ({{ .Status }})"
             attributes = { severity = receiver.name }

@@ -2,7 +2,7 @@ provider "aws" {
   region = var.region
 
   default_tags {
-    tags = merge(var.tags, { Service = var.name_prefix, ManagedBy = "terraform" })
+    tags = local.tags
   }
 }
 
@@ -11,6 +11,8 @@ data "aws_caller_identity" "this" {}
 data "aws_partition" "this" {}
 
 locals {
+  tags = merge(var.tags, { Service = var.name_prefix, ManagedBy = "terraform" })
+
   account_id = data.aws_caller_identity.this.account_id
   partition  = data.aws_partition.this.partition
 }

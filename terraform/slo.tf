@@ -1,6 +1,6 @@
-# The service levels of observability/slo.yaml as CloudWatch alarms. Only the paging alarms are
-# here; the slower ones need a longer window than CloudWatch has and are in Prometheus
-# (prometheus.tf).
+# The service levels of observability/slo.yaml as CloudWatch alarms. A page needs both windows over
+# the threshold. A ticket has only the long window, because a composite alarm costs as much as five
+# metrics; it clears late.
 
 locals {
   service_levels = yamldecode(file("${path.module}/../observability/slo.yaml"))
@@ -8,8 +8,8 @@ locals {
 
   unit_seconds = { m = 60, h = 3600, d = 86400 }
 
-  # Objective and long window to a page: the budget is burning at this rate.
-  pages = merge([
+  # Objective and long window to an alert: the budget is burning at this rate.
+  alerts = merge([
     for objective, stated in local.objectives : {
       for rate in local.service_levels.burn_rates : "${objective}-${rate.long}" => merge(rate, {
         objective = objective
@@ -17,33 +17,37 @@ locals {
         promise   = stated.promise
         # The threshold, as a share of bad requests.
         share = rate.factor * (1 - stated.target)
-      }) if rate.severity == "page"
+      })
     }
   ]...)
+  pages   = { for name, alert in local.alerts : name => alert if alert.severity == "page" }
+  tickets = { for name, alert in local.alerts : name => alert if alert.severity == "ticket" }
 
-  # Objective and window to a metric alarm. A page needs both windows over the threshold.
+  # Objective and window to a metric alarm.
   burn_rates = merge([
-    for page in local.pages : {
-      for window in [page.long, page.short] : "${page.objective}-${window}" => merge(page, {
+    for alert in local.alerts : {
+      for window in alert.severity == "page" ? [alert.long, alert.short] : [alert.long] : "${alert.objective}-${window}" => merge(alert, {
         window = window
         # With little traffic one failure is a large share, so the long window needs several. For
         # the short window, one shows that the burn continues.
-        least  = window == page.long ? local.service_levels.least_bad_requests : 1
-        period = tonumber(regex("^[0-9]+", window)) * local.unit_seconds[regex("[mhd]$", window)]
+        least = window == alert.long ? local.service_levels.least_bad_requests : 1
+        # CloudWatch's longest period is a day: three days are three days in a row over the threshold.
+        seconds = tonumber(regex("^[0-9]+", window)) * local.unit_seconds[regex("[mhd]$", window)]
       })
     }
   ]...)
 
-  # The counts for each objective. A metric is [name, statistic]. A metric with nothing to count has
-  # no data, which means zero.
+  # The counts for each objective. A metric is [name, statistic], or with its namespace and
+  # dimensions. A metric with nothing to count has no data, which means zero.
   counted = {
     availability = {
       metrics = {
         requests             = ["RequestCount", "Sum"]
         target_errors        = ["HTTPCode_Target_5XX_Count", "Sum"]
         load_balancer_errors = ["HTTPCode_ELB_5XX_Count", "Sum"]
+        given_up             = ["GivenUp", "Sum", var.name_prefix, {}]
       }
-      bad = "(FILL(target_errors, 0) + FILL(load_balancer_errors, 0))"
+      bad = "(FILL(target_errors, 0) + FILL(load_balancer_errors, 0) + FILL(given_up, 0))"
       # RequestCount excludes requests without a target.
       every = "(FILL(requests, 0) + FILL(load_balancer_errors, 0))"
     }
@@ -64,12 +68,14 @@ resource "aws_cloudwatch_metric_alarm" "burn_rate" {
   for_each = local.burn_rates
 
   alarm_name          = "${var.name_prefix}-${title(each.value.objective)}BurnRate-${each.value.window}"
-  alarm_description   = "Over ${each.value.window}, the ${each.value.objective} budget is burning at ${each.value.factor} times the sustainable rate. This alarm sends no notification; ${each.value.name}-${each.value.long} does. Runbook: ${local.runbooks}/${each.value.name}.md"
+  alarm_description   = "Over ${each.value.window}, the ${each.value.objective} budget is burning at ${each.value.factor} times the sustainable rate. ${each.value.severity == "page" ? "This alarm sends no notification; ${each.value.name}-${each.value.long} does." : each.value.promise} Runbook: ${local.runbooks}/${each.value.name}.md"
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.share
-  evaluation_periods  = 1
-  datapoints_to_alarm = 1
+  evaluation_periods  = ceil(each.value.seconds / 86400)
+  datapoints_to_alarm = ceil(each.value.seconds / 86400)
   treat_missing_data  = "notBreaching"
+  alarm_actions       = each.value.severity == "page" ? null : local.notify.ticket
+  ok_actions          = each.value.severity == "page" ? null : local.notify.ticket
 
   metric_query {
     id          = "share"
@@ -95,11 +101,11 @@ resource "aws_cloudwatch_metric_alarm" "burn_rate" {
       id = metric_query.key
 
       metric {
-        namespace   = "AWS/ApplicationELB"
+        namespace   = try(metric_query.value[2], "AWS/ApplicationELB")
         metric_name = metric_query.value[0]
-        dimensions  = local.load_balancer_dimensions
+        dimensions  = try(metric_query.value[3], local.load_balancer_dimensions)
         stat        = metric_query.value[1]
-        period      = each.value.period
+        period      = min(each.value.seconds, 86400)
       }
     }
   }
@@ -115,6 +121,14 @@ resource "aws_cloudwatch_composite_alarm" "budget_burn" {
     for window in [each.value.long, each.value.short] :
     "ALARM(\"${aws_cloudwatch_metric_alarm.burn_rate["${each.value.objective}-${window}"].alarm_name}\")"
   ])
-  alarm_actions = [aws_sns_topic.alarms.arn]
-  ok_actions    = [aws_sns_topic.alarms.arn]
+  alarm_actions = local.notify.page
+  ok_actions    = local.notify.page
+
+  # An outage has its own page, which needs two minutes. Its failures stay in the short window after
+  # its end.
+  actions_suppressor {
+    alarm            = aws_cloudwatch_metric_alarm.computed["NoHealthyTask"].alarm_name
+    wait_period      = 180
+    extension_period = local.burn_rates["${each.value.objective}-${each.value.short}"].seconds + 120
+  }
 }

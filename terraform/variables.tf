@@ -265,13 +265,24 @@ variable "waf" {
 # --- Observability --------------------------------------------------------------------------------
 
 variable "alarm_email" {
-  description = "E-mail address for alarms; the owner must confirm the subscription. Null: none."
+  description = "E-mail address for pages and tickets; the owner must confirm the subscription. Null: none."
   type        = string
   default     = null
 
   validation {
     condition     = var.alarm_email == null ? true : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", var.alarm_email))
     error_message = "alarm_email must be an e-mail address, such as oncall@example.com."
+  }
+}
+
+variable "pager_url" {
+  description = "HTTPS endpoint of a pager, such as PagerDuty's integration for CloudWatch. It receives the pages, not the tickets. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.pager_url == null ? true : can(regex("^https://[^/\\s]+/\\S*$", var.pager_url))
+    error_message = "pager_url must be an HTTPS URL, such as https://events.pagerduty.com/integration/KEY/enqueue."
   }
 }
 

@@ -26,7 +26,7 @@ class Watched:
             "Period": 60,
             "Stat": "Sum",
         }
-        given = {
+        self.given = given = {
             "AlarmName": name, "EvaluationPeriods": 2, "DatapointsToAlarm": 2, "Threshold": 10.0,
             "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
             "AlarmActions": [topic], "OKActions": [topic],
@@ -92,3 +92,61 @@ def test_missing_data_is_treated_as_configured(
     assert watched.minute(1)[0] == "OK"
     watched.minute()
     assert watched.minute()[0] == state
+
+
+def test_metric_math_knows_the_maximum(account: Account) -> None:
+    """Metrics without data do not count, and without any there is no value."""
+    watched = Watched(
+        account, "maximum", Metrics=[
+            {"Id": "most", "Expression": "MAX([maximum, other])", "ReturnData": True},
+            *(
+                {"Id": name, "ReturnData": False, "MetricStat": {
+                    "Metric": {"Namespace": "Test", "MetricName": name, "Dimensions": []},
+                    "Period": 60, "Stat": "Sum",
+                }}
+                for name in ("maximum", "other")
+            ),
+        ],
+        EvaluationPeriods=1, DatapointsToAlarm=1, TreatMissingData="breaching",
+        ComparisonOperator="LessThanThreshold",
+    )  # fmt: skip
+    assert watched.minute(20)[0] == "OK"
+    assert watched.minute(5)[0] == "ALARM"
+    assert watched.minute(20)[0] == "OK"
+    assert watched.minute()[0] == "ALARM"
+
+
+def test_a_suppressed_composite_alarm_does_not_notify(account: Account) -> None:
+    """It changes its state, but sends nothing while its suppressor is in ALARM."""
+    outage, burn = Watched(account, "outage"), Watched(account, "burn")
+    topic = account.call("sns", "CreateTopic", {"Name": "burn"})["TopicArn"]
+    rule = {
+        "AlarmName": "burn-parent", "AlarmRule": 'ALARM("burn")', "AlarmActions": [topic],
+        "ActionsSuppressor": "outage", "ActionsSuppressorWaitPeriod": 1,
+        "ActionsSuppressorExtensionPeriod": 1,
+    }  # fmt: skip
+    account.call("cloudwatch", "PutCompositeAlarm", rule)
+    silent: dict[str, Any] = {"AlarmActions": [], "OKActions": []}
+    account.call("cloudwatch", "PutMetricAlarm", {**burn.given, **silent})
+    for _ in range(2):
+        outage.minute(20)
+    assert burn.minute(20)[1] == "OK"
+    assert burn.minute(20)[1] == "ALARM"
+    assert burn.told() == []
+    for _ in range(2):
+        outage.minute()
+    for values in ((), (), (20,), (20,)):
+        burn.minute(*values)
+    assert burn.told() == ["ALARM"]
+
+
+def test_an_alarm_that_is_put_again_keeps_its_state(account: Account) -> None:
+    """Only the end of a minute changes it."""
+    plain = {"Metrics": [], "MetricName": "again", "Namespace": "Test", "Period": 60}
+    watched = Watched(account, "again", **plain, Statistic="SampleCount")
+    assert watched.minute(1)[0] == "OK"
+    given = {**watched.given, "Threshold": 0.0, "EvaluationPeriods": 1, "DatapointsToAlarm": 1}
+    account.call("cloudwatch", "PutMetricAlarm", given)
+    found = account.call("cloudwatch", "DescribeAlarms", {"AlarmNames": ["again"]})
+    assert [one["StateValue"] for one in found["MetricAlarms"]] == ["OK"]
+    assert watched.minute(1)[0] == "ALARM"

@@ -6,11 +6,13 @@ from unittest.mock import Mock
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 from docker.errors import NotFound
+from empty_account import empty_account
 from ministack.services import ecs
 
 from zama_emulator.clock import Clock
-from zama_emulator.metrics import Meter
+from zama_emulator.metrics import Meter, meter
 from zama_emulator.probes import Checker, Probe
 from zama_emulator.traffic import count
 from zama_emulator.utilisation import Reading, Utilisation, reading, use
@@ -121,3 +123,44 @@ def test_a_wait_follows_the_clock_s_speed() -> None:
     assert not waiting.is_alive()
     with pytest.raises(ValueError, match="from 1 to 600"):
         clock.set(0.5)
+
+
+def test_log_lines_count_for_their_group_and_for_the_filters_that_match() -> None:
+    """Null is no value, and a line that is not JSON matches nothing."""
+    account = empty_account()
+    group = {"logGroupName": "/counted"}
+    account.call("logs", "CreateLogGroup", group)
+    account.call("logs", "CreateLogStream", {**group, "logStreamName": "one"})
+    metric = {"metricName": "Late", "metricNamespace": "Own", "metricValue": "1"}
+    late = {
+        **group,
+        "filterName": "late",
+        "filterPattern": '{ $.service = "nginx" && $.status != 200 && $.upstream_ms >= 1000 }',
+        "metricTransformations": [metric],
+    }
+    account.call("logs", "PutMetricFilter", late)
+    lines = [
+        '{"service": "nginx", "status": 499, "upstream_ms": 1000}',
+        '{"service": "nginx", "status": 499, "upstream_ms": 999}',
+        '{"service": "nginx", "status": 499, "upstream_ms": null}',
+        '{"service": "nginx", "status": 200, "upstream_ms": 1000}',
+        '{"service": "api", "status": 499, "upstream_ms": 1000}',
+        "starting",
+        "1",
+    ]
+    meter.take()
+    events = [{"timestamp": round(time.time() * 1000), "message": line} for line in lines]
+    account.call("logs", "PutLogEvents", {**group, "logStreamName": "one", "logEvents": events})
+    counted = {one.name: sum(values.values()) for one, values in meter.take().items()}
+    assert counted == {"IncomingLogEvents": 7, "Late": 1}
+
+
+def test_a_pattern_that_is_not_understood_is_refused() -> None:
+    """Otherwise its metric would be silently empty."""
+    account = empty_account()
+    account.call("logs", "CreateLogGroup", {"logGroupName": "/patterns"})
+    metric = {"metricName": "a", "metricNamespace": "b", "metricValue": "1"}
+    given = {"logGroupName": "/patterns", "filterName": "a", "metricTransformations": [metric]}
+    pattern = '{ $.service = "nginx" && $.status IS NULL }'
+    with pytest.raises(ClientError, match="unsupported condition"):
+        account.call("logs", "PutMetricFilter", {**given, "filterPattern": pattern})

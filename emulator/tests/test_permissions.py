@@ -121,6 +121,11 @@ def refused(account: Account, service: str, operation: str, given: Any, issued: 
         ("elbv2", "CreateListener", {"LoadBalancerArn": BALANCER, "Tags": TAGS}, {"elasticloadbalancing:CreateListener loadbalancer/app/a/1", "elasticloadbalancing:AddTags listener/app/a/1/*"}),
         ("kms", "CreateKey", {"Policy": "{}", "Tags": [{"TagKey": "a", "TagValue": "b"}]}, {"kms:CreateKey *", "kms:PutKeyPolicy key/*", "kms:TagResource key/*"}),
         ("sns", "CreateTopic", {"Name": "t", "Tags": TAGS}, {"sns:CreateTopic t", "sns:TagResource t"}),
+        ("events", "PutRule", {"Name": "r", "Tags": TAGS}, {"events:PutRule rule/r", "events:TagResource rule/r"}),
+        ("events", "DeleteRule", {"Name": "r", "EventBusName": "default"}, {"events:DeleteRule rule/r"}),
+        ("events", "DeleteRule", {"Name": "r", "EventBusName": "b"}, {"events:DeleteRule rule/b/r"}),
+        ("events", "PutTargets", {"Rule": "r", "Targets": [{"Id": "1", "Arn": arn("sns", "t")}]}, {"events:PutTargets rule/r"}),
+        ("events", "ListTagsForResource", {"ResourceARN": arn("events", "rule/r")}, {"events:ListTagsForResource rule/r"}),
         ("iam", "CreateRole", {"RoleName": "r", "Tags": TAGS}, {f"iam:{verb} arn:aws:iam::{ACCOUNT}:role/r" for verb in ("CreateRole", "TagRole")}),
         # Roles that the service receives, and roles that it creates.
         ("ecs", "RegisterTaskDefinition", {"family": "f", "taskRoleArn": ROLE}, {"ecs:RegisterTaskDefinition task-definition/f:*", f"iam:PassRole {ROLE}"}),

@@ -105,13 +105,19 @@ locals {
     watching = {
       cloudwatch = [
         "${local.arns.cloudwatch}:alarm:${var.name_prefix}-*",
+        # Route 53 publishes the probe's metrics only there.
+        "arn:${local.partition}:cloudwatch:us-east-1:${local.account_id}:alarm:${var.name_prefix}-*",
         "arn:${local.partition}:cloudwatch::${local.account_id}:dashboard/${var.name_prefix}",
       ]
       logs = flatten([
         for group in ["/ecs/${var.name_prefix}", "/vpc/${var.name_prefix}", "aws-waf-logs-${var.name_prefix}"] :
         ["${local.arns.logs}:log-group:${group}", "${local.arns.logs}:log-group:${group}:*"]
       ])
-      sns = ["${local.arns.sns}:${var.name_prefix}-alarms"]
+      events = ["${local.arns.events}:rule/${var.name_prefix}-deployments"]
+      sns = [
+        "${local.arns.sns}:${var.name_prefix}-alarms-*",
+        "arn:${local.partition}:sns:us-east-1:${local.account_id}:${var.name_prefix}-alarms-*",
+      ]
     }
   }
 
@@ -159,7 +165,7 @@ locals {
   }
 
   arns = {
-    for service in ["aps", "cloudwatch", "codedeploy", "ecs", "elasticloadbalancing", "logs", "sns", "ssm", "wafv2"] :
+    for service in ["aps", "cloudwatch", "codedeploy", "ecs", "elasticloadbalancing", "events", "logs", "sns", "ssm", "wafv2"] :
     service => "arn:${local.partition}:${service}:${var.region}:${local.account_id}"
   }
   load_balancer_arn = "${local.arns.elasticloadbalancing}:loadbalancer/app/${var.name_prefix}/*"
@@ -204,6 +210,17 @@ data "aws_iam_policy_document" "in_region" {
     content {
       actions   = local.in_zone
       resources = ["arn:${local.partition}:route53:::hostedzone/${statement.value}"]
+    }
+  }
+
+  # The alarm on the probe (../probe.tf).
+  statement {
+    actions   = setintersection(local.in_region, ["cloudwatch:DescribeAlarms", "sns:GetSubscriptionAttributes", "sns:Unsubscribe"])
+    resources = ["*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = ["us-east-1"]
     }
   }
 }

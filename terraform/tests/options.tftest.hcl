@@ -5,11 +5,17 @@ mock_provider "aws" {
   override_during = plan
 }
 
+mock_provider "aws" {
+  alias           = "us_east_1"
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
 run "without_options_the_deployment_is_minimal" {
   command = plan
 
   assert {
-    condition     = length(aws_vpc.this) + length(aws_wafv2_web_acl.this) + length(aws_kms_key.this) + length(aws_acm_certificate.this) + length(aws_codedeploy_app.this) + length(aws_prometheus_workspace.this) + length(aws_grafana_workspace.this) + length(aws_s3_bucket.access_logs) + length(aws_sns_topic_subscription.email) == 0
+    condition     = length(aws_vpc.this) + length(aws_wafv2_web_acl.this) + length(aws_kms_key.this) + length(aws_acm_certificate.this) + length(aws_codedeploy_app.this) + length(aws_prometheus_workspace.this) + length(aws_grafana_workspace.this) + length(aws_s3_bucket.access_logs) + length(aws_sns_topic_subscription.email) + length(aws_sns_topic_subscription.pager) == 0
     error_message = "Every option must be off by default."
   }
   assert {
@@ -136,7 +142,7 @@ run "each_option_adds_its_resources" {
 
   # --- Alarms and dashboards ---
   assert {
-    condition     = aws_sns_topic_subscription.email[0].endpoint == "oncall@example.com"
+    condition     = alltrue([for severity in ["page", "ticket"] : aws_sns_topic_subscription.email[severity].endpoint == "oncall@example.com"]) && aws_sns_topic_subscription.probe[0].endpoint == "oncall@example.com"
     error_message = "The address must be subscribed."
   }
   assert {

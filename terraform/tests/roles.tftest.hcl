@@ -5,6 +5,12 @@ mock_provider "aws" {
   override_during = plan
 }
 
+mock_provider "aws" {
+  alias           = "us_east_1"
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
 run "only_ecs_of_this_account_assumes_the_roles" {
   command = plan
 
@@ -20,10 +26,13 @@ run "only_ecs_of_this_account_assumes_the_roles" {
   }
   assert {
     condition = [
-      for statement in data.aws_iam_policy_document.alarms.statement :
+      for statement in data.aws_iam_policy_document.alarms["page"].statement :
       [statement.actions, one(statement.principals).identifiers, one(statement.condition).variable, one(statement.condition).values]
-    ] == [[toset(["sns:Publish"]), toset(["cloudwatch.amazonaws.com", "aps.amazonaws.com"]), "aws:SourceAccount", tolist(["123456789012"])]]
-    error_message = "Only this account may publish alarms."
+      ] == [
+      [toset(["sns:Publish"]), toset(["cloudwatch.amazonaws.com", "aps.amazonaws.com"]), "aws:SourceAccount", tolist(["123456789012"])],
+      [toset(["sns:Publish"]), toset(["events.amazonaws.com"]), "aws:SourceArn", tolist(["arn:aws:events:eu-west-1:123456789012:rule/zama-challenge-deployments"])],
+    ]
+    error_message = "Only this account's alarms and its rule on deployments may publish."
   }
   assert {
     condition     = length(aws_iam_role_policy.write_metrics) == 0
@@ -58,7 +67,7 @@ run "each_role_has_only_the_permissions_for_its_part" {
     error_message = "The task role must only write metrics to the one workspace."
   }
   assert {
-    condition     = aws_kms_key.this[0].enable_key_rotation && aws_ssm_parameter.api_keys.key_id == aws_kms_key.this[0].arn && aws_cloudwatch_log_group.this.kms_key_id == aws_kms_key.this[0].arn && aws_sns_topic.alarms.kms_master_key_id == aws_kms_key.this[0].arn
+    condition     = aws_kms_key.this[0].enable_key_rotation && aws_ssm_parameter.api_keys.key_id == aws_kms_key.this[0].arn && aws_cloudwatch_log_group.this.kms_key_id == aws_kms_key.this[0].arn && alltrue([for topic in aws_sns_topic.alarms : topic.kms_master_key_id == aws_kms_key.this[0].arn])
     error_message = "Keys, logs and alarms must be encrypted with the service's key, which must rotate."
   }
   assert {

@@ -5,6 +5,12 @@ mock_provider "aws" {
   override_during = plan
 }
 
+mock_provider "aws" {
+  alias           = "us_east_1"
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
 run "a_rolling_deployment_keeps_all_tasks_and_can_roll_back" {
   command = plan
 
@@ -33,7 +39,7 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_roll_back" {
     error_message = "After the loss of a zone, tasks must be redistributed."
   }
   assert {
-    condition     = alltrue([for name in local.rollback_alarm_names : contains(values(aws_cloudwatch_metric_alarm.this)[*].alarm_name, name)])
+    condition     = alltrue([for name in local.rollback_alarm_names : contains(values(aws_cloudwatch_metric_alarm.computed)[*].alarm_name, name)])
     error_message = "The rollback alarms must exist."
   }
   assert {

@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 BODIES = {"/healthz": b'{"status":"ok","version":"0.0"}', "/readyz": b'{"status":"ready"}'}
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = BODIES[self.path]
+        body = BODIES[self.path.partition("?")[0]]
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
@@ -189,12 +189,23 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
 
     # A manual change is drift. (The emulator causes some drift: see test_profiles.py.)
     workflow.zama("drift", "find")
-    assert "retention_in_days" not in workflow.built("drift.md")
+    found = workflow.built("drift.md")
+    assert not any(one in found for one in ("retention_in_days", "has not confirmed"))
+    minimal.account.client("sns").subscribe(
+        TopicArn=minimal.outputs["alarm_topic_arns"]["page"],
+        Protocol="email",
+        Endpoint="on-call@example.com",
+    )
     group = minimal.outputs["log_group_name"]
     minimal.account.client("logs").put_retention_policy(logGroupName=group, retentionInDays=1)
     code, printed = workflow.zama("drift", "find")
     assert code == 0, printed
-    assert "retention_in_days" in workflow.built("drift.md")
+    found = workflow.built("drift.md")
+    for one in (
+        "retention_in_days",
+        "zama-challenge-alarms-page has not confirmed",
+    ):
+        assert one in found
 
     # Its tasks are healthy, so only the smoke test can find the fault.
     workflow.checkout.edit("README.md", "adds two integers", "adds two integers wrongly")

@@ -64,7 +64,7 @@ def test_the_outputs_are_usable(deployment: Deployment) -> None:
         outputs["dashboard_url"].rpartition("/")[2]
     ]
     topics = account.client("sns").list_topics()["Topics"]
-    assert {"TopicArn": outputs["alarm_topic_arn"]} in topics
+    assert all({"TopicArn": arn} in topics for arn in outputs["alarm_topic_arns"].values())
     for name in ("codedeploy_deployment", "prometheus_endpoint", "grafana_endpoint"):
         assert (outputs.get(name) is not None) == production, name
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +13,13 @@ import pytest
 
 from deployment import Deployment, zama
 from stack import ZAMA
+from zama_ops.container_images import IMAGES
+from zama_ops.delivery.release import DEPLOYED, Record, Release, now, save
 from zama_ops.paths import ROOT
 from zama_ops.programs import complete, wait_until
+
+# Minutes of AWS in a minute: a shift of traffic waits for a quarter of an hour.
+_SPEED: Final = 30
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 
@@ -22,25 +28,54 @@ def commands() -> dict[str, list[str]]:
     """Return each distinct command with the runbooks that contain it."""
     found: dict[str, list[str]] = {}
     for page in sorted(RUNBOOKS.glob("[A-Z]*[a-z].md")):
-        blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-        for command in blocks:
-            found.setdefault(command, []).append(page.stem)
+        blocks = re.findall(r"^( *)```sh\n(.*?)^\1```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        for _, command in blocks:
+            found.setdefault(textwrap.dedent(command), []).append(page.stem)
     return found
 
 
 COMMANDS: Final = commands()
+CASES: Final = [
+    pytest.param(profile, command, id=f"{profile}-{'+'.join(pages)}")
+    for profile in ("minimal", "production")
+    for command, pages in COMMANDS.items()
+]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=map("+".join, COMMANDS.values()))
-def test_a_command_runs(minimal: Deployment, command: str) -> None:
+def record_another_release(deployment: Deployment) -> None:
+    """Record a deployment for `zama rollback`: the same images under another tag."""
+    deployment.publish("0000001")
+    ecs = deployment.account.client("ecs")
+    running = ecs.describe_task_definition(taskDefinition=deployment.service()["taskDefinition"])
+    kept = ("family", "taskRoleArn", "executionRoleArn", "networkMode", "cpu", "memory")
+    given = {name: running["taskDefinition"][name] for name in kept}
+    containers = running["taskDefinition"]["containerDefinitions"]
+    for one in containers:
+        if one["name"] in IMAGES:
+            one["image"] = one["image"].rpartition(":")[0] + ":0000001"
+    registered = ecs.register_task_definition(
+        **given, containerDefinitions=containers, requiresCompatibilities=["FARGATE"]
+    )
+    of = Release(commit="", tag="0000001", digests=None, profile=deployment.profile)
+    arn = registered["taskDefinition"]["taskDefinitionArn"]
+    record = Record(of, "", "", now(), 0, now(), DEPLOYED, task_definition=arn)
+    save(deployment.account.client("s3"), deployment.account.state_bucket(), record)
+
+
+@pytest.mark.parametrize(("deployment", "command"), CASES, indirect=["deployment"])
+def test_a_command_runs(deployment: Deployment, command: str) -> None:
     """Pasted into a shell in the repository's root, it succeeds without error output."""
-    minimal.sum(X_Api_Key="wrong")
+    if "zama rollback" in command:
+        record_another_release(deployment)
+    deployment.sum(X_Api_Key="wrong")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     shell = ("bash", "-euo", "pipefail", "-c")
-    done = complete(*shell, command, **minimal.account.environ(), PATH=path)
-    assert done.returncode == 0, done.stderr
-    # `zama logs` may report its progress.
-    assert [line for line in done.stderr.splitlines() if line[:1] not in "✓N"] == []
+    with deployment.fast(_SPEED):
+        done = complete(*shell, command, **deployment.account.environ(), PATH=path)
+    # An alarm is firing when somebody runs it.
+    assert done.returncode in ({0, 1} if "zama status" in command else {0}), done.stderr
+    # Commands may report their progress.
+    assert [line for line in done.stderr.splitlines() if line[:1] not in "✓NIR"] == []
 
 
 def answer(deployment: Deployment, question: str) -> Any:
@@ -64,6 +99,14 @@ def test_the_saved_queries_return_rows(minimal: Deployment) -> None:
     assert slowest == sorted(slowest, reverse=True)
     assert len(slowest) > 1
     assert all(int(row["status"]) >= 500 for row in answer(minimal, "errors"))
+    done = zama(minimal.account, "logs", "request", "served", "--json")
+    assert [row["service"] for row in json.loads(done.stdout)] == ["api", "nginx"]
+    uses = json.loads(zama(minimal.account, "usage", "--json").stdout)
+    known, unknown = (
+        next(one for one in uses if one["client"] == name) for name in ("default", "(no valid key)")
+    )
+    assert known["requests"] > 0 < known["p99_ms"]
+    assert unknown["requests"] >= unknown["refused"] > 0
     minutes = answer(minimal, "refused-over-time")
     assert sum(int(row["count(*)"]) for row in minutes if row["status"] == "403") >= 1
 
@@ -77,6 +120,9 @@ def test_the_queries_are_listed(minimal: Deployment) -> None:
     assert wrong.returncode == 1
     assert "errors" in wrong.stderr
     assert "name_prefix" in zama(minimal.account, "logs", "errors", "--prefix", "other").stderr
+    assert "ID belongs to" in zama(minimal.account, "logs", "request").stderr
+    assert "ID belongs to" in zama(minimal.account, "logs", "errors", "served").stderr
+    assert "is not a request id" in zama(minimal.account, "logs", "request", "a' or b").stderr
 
 
 def test_missing_credentials_are_reported() -> None:

@@ -62,7 +62,7 @@ def test_every_short_term_alert_has_a_drill() -> None:
     objectives = {f"{one.name.capitalize()}BudgetBurn" for one in ServiceLevels.load().objectives}
     service = {
         *("NoHealthyTask", "UnhealthyTasks", "NoRequests"),
-        *("KeysRefused", "RateLimitHit", "UpstreamRetries"),
+        *("KeysRefused", "RateLimitHit", "UpstreamRetries", "TelemetryLost"),
     }
     assert drilled == objectives | service
 

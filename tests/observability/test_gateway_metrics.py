@@ -2,6 +2,8 @@
 
 import re
 import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ import pytest
 
 from stack import AUTHORISED, UNLIMITED, Process, ProcessStack, send
 from zama_ops.contract_checks import SUM
+from zama_ops.http_client import HttpClient, NoAnswerError
 from zama_ops.programs import wait_until
 
 Counted = Callable[[], dict[str, float]]
@@ -95,6 +98,37 @@ def test_requests_to_a_dead_api_are_counted(
     assert send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM).status == 502
     wait_until(lambda: requests(counted()).get(("/sum", "502")) == 1, "it is counted")
     assert counted()["gateway_upstream_retries_total"] == 0
+
+
+def test_a_caller_that_waited_in_vain_is_counted(
+    processes: ProcessStack, port: str, counted: Counted
+) -> None:
+    """Giving up after more than a second counts as a failure; giving up earlier does not."""
+    pair = processes.start(METRICS_PORT=port, **UNLIMITED)
+    pair.api.signal(signal.SIGSTOP)
+    for seconds in (0.1, 1.5):
+        with pytest.raises(NoAnswerError):
+            HttpClient(pair.gateway.url, AUTHORISED, timeout=seconds).send("POST", "/sum", body=SUM)
+    wait_until(lambda: requests(counted()).get(("/sum", "499_late")) == 1, "it is counted")
+    assert requests(counted()).get(("/sum", "499")) == 1
+    pair.api.signal(signal.SIGCONT)
+
+
+def test_a_slow_caller_does_not_count_as_a_slow_answer(
+    processes: ProcessStack, port: str, counted: Counted
+) -> None:
+    """The duration is the API's, although the body arrives late."""
+    pair = processes.start(METRICS_PORT=port, **UNLIMITED)
+    address = urlsplit(pair.gateway.url)
+    head = "POST /sum HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in AUTHORISED.items())
+    with socket.create_connection((address.hostname or "", address.port or 0)) as caller:
+        caller.sendall(f"{head}Content-Length: {len(SUM)}\r\n\r\n".encode())
+        time.sleep(0.3)
+        caller.sendall(SUM)
+        assert b" 200 OK" in caller.recv(4096)
+    wait_until(lambda: requests(counted()).get(("/sum", "200")) == 1, "it is counted")
+    assert counted()['gateway_request_duration_seconds_bucket{le="0.25",route="/sum"}'] == 1
 
 
 def test_no_line_is_lost_under_load(processes: ProcessStack, port: str, counted: Counted) -> None:

@@ -69,8 +69,7 @@ def evaluate(
             "eval_time": f"{minute}m",
             "expr": f'count by (alertname, window) (ALERTS{{alertstate="firing",{which}}})',
             "exp_samples": [
-                {"labels": f'{{alertname="{name}",window="{window}"}}', "value": 1}
-                for name, window in alerts
+                {"labels": _labels(name, window), "value": 1} for name, window in alerts
             ],
         }
         for (minute, which), alerts in expected.items()
@@ -82,6 +81,10 @@ def evaluate(
         yaml.safe_dump({"rule_files": files, "evaluation_interval": interval, "tests": [test]})
     )
     run("promtool", "test", "rules", str(file))
+
+
+def _labels(name: str, window: str) -> str:
+    return f'{{alertname="{name}",window="{window}"}}' if window else f'{{alertname="{name}"}}'
 
 
 def alert_of(objective: Objective) -> str:
@@ -191,6 +194,45 @@ def test_a_healthy_hour_is_silent(objective: Objective, per_second: int, tmp_pat
     series = traffic(objective, (62, requests, 0.5 * objective.budget * requests))
     every = 'alertname=~".+"'
     evaluate(tmp_path, series, {(minute, every): set() for minute in range(1, 62)})
+
+
+@pytest.mark.needs("prometheus")
+def test_an_outage_has_one_page(tmp_path: Path) -> None:
+    """Four minutes into an outage and long after its end, no other page fires."""
+    began, lasts, after = 120, 30, 70
+    lengths = (began, lasts, after)
+    series = [
+        {
+            "series": f'gateway_requests_total{{route="/sum",status="{status}"}}',
+            "values": counter(*zip(lengths, steps, strict=True)),
+        }
+        for status, steps in {"200": (60, 0, 60), "502": (0, 60, 0)}.items()
+    ]
+    up = f"1x{began} 0x{lasts - 1} 1x{after}"
+    series.append({"series": 'up{job="api",instance="a"}', "values": up})
+    pages = 'severity="page"'
+    only = {("NoHealthyTask", "")}
+    during = {(minute, pages): only for minute in range(began + 4, began + lasts, 5)}
+    since: dict[tuple[int, str], Alerts] = {
+        (minute, pages): set() for minute in range(began + lasts + 3, began + lasts + after, 5)
+    }
+    evaluate(tmp_path, series, {(began - 1, pages): set(), **during, **since})
+
+
+@pytest.mark.needs("prometheus")
+def test_requests_that_callers_gave_up_are_bad(tmp_path: Path) -> None:
+    """They are bad if they waited for more than a second: a caller may give up for any reason."""
+    (availability,) = (one for one in LEVELS.objectives if one.threshold_seconds is None)
+    name = alert_of(availability)
+    for status, expected in (("499_late", {(name, "1h")}), ("499", set[tuple[str, str]]())):
+        series = [
+            {"series": 'gateway_requests_total{route="/sum",status="200"}', "values": "0+54x90"},
+            {
+                "series": f'gateway_requests_total{{route="/sum",status="{status}"}}',
+                "values": "0+6x90",
+            },
+        ]
+        evaluate(tmp_path, series, {(70, f'alertname="{name}",window="1h"'): expected})
 
 
 @pytest.mark.needs("prometheus")

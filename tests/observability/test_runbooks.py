@@ -59,10 +59,27 @@ def test_every_prometheus_alert_has_its_runbook() -> None:
 def test_every_runbook_has_its_alarm() -> None:
     """No runbook remains of a removed alarm, and the index lists each one."""
     alarms = in_prometheus() | {re.sub("-.*", "", name) for name in in_cloudwatch()}
+    # Events have no alarm.
+    alarms |= set(re.findall(r"\w+(?=: <what>)", PLANS[0].read_text()))
     index = (RUNBOOKS / "README.md").read_text()
     for page in PAGES:
         assert page.stem in alarms
         assert f"[{page.stem}]({page.name})" in index
+
+
+def test_a_runbook_begins_with_the_callers() -> None:
+    """Its first sentence says whether they are affected."""
+    for page in PAGES:
+        assert re.match(r"# \w+\n\n\*\*.*(allers|aller is|ustomers) .*\*\*\n", page.read_text())
+
+
+def test_a_command_has_its_expected_output() -> None:
+    """After each command, the runbook describes the output, and the steps are numbered."""
+    for page in PAGES:
+        text = page.read_text()
+        commands = re.findall(r"^ *```sh\n.*?^ *```\n\n(.*?)$", text, re.MULTILINE | re.DOTALL)
+        assert commands, page.name
+        assert all(line.startswith("   Expect ") for line in commands), page.name
 
 
 def test_a_runbook_has_its_sections() -> None:

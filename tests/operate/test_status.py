@@ -17,6 +17,7 @@ WELL = Status(
     targets={"healthy": 2, "draining": 1},
     alarms={"OK": 9},
     firing=[],
+    untold=[],
     budgets={"availability": 0.5, "latency": None},
     keys=1,
     old_keys=[],

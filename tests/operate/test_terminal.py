@@ -17,7 +17,7 @@ from zama_ops.cli import app
 from zama_ops.errors import CommandError
 from zama_ops.keyring import Key
 from zama_ops.paths import ROOT
-from zama_ops.service import keys, logs, status
+from zama_ops.service import keys, logs, status, usage
 
 MARKUP: Final = "[/bold] [red]x[/] [link=http://x]y[/link] :boom: [unbalanced"
 # Control sequences in 7 and 8 bits, a hyperlink, a change of direction, and other line ends.
@@ -59,7 +59,8 @@ def nothing(*_: object) -> Iterator[None]:
 def test_a_callers_text_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """One request with an unbalanced tag does not end `zama logs`; a line end adds no row."""
     monkeypatch.setattr(logs, "client", nothing)
-    monkeypatch.setattr(logs, "questions", lambda *_: {"slowest": {}, HOSTILE: {}})
+    query = {"queryString": ""}
+    monkeypatch.setattr(logs, "questions", lambda *_: {"slowest": query, HOSTILE: query})
     rows = [{"path": HOSTILE, HOSTILE: "zama: all well\nno"}]
     monkeypatch.setattr(logs, "ask", lambda *_: rows)
     assert_plain(printed("logs"))
@@ -69,6 +70,15 @@ def test_a_callers_text_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(CliRunner().invoke(app, ["logs", "slowest", "--json"]).stdout) == rows
     assert_plain(printed("logs", HOSTILE))
     assert_plain(printed("logs", "none", "--prefix", HOSTILE))
+
+
+def test_a_callers_text_in_the_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a client is one cell."""
+    monkeypatch.setattr(usage, "client", nothing)
+    monkeypatch.setattr(usage, "questions", lambda *_: {"usage": {}})
+    rows = [{"client": HOSTILE, "status": "200", "requests": "1", "p99_ms": "1.5"}]
+    monkeypatch.setattr(usage, "ask", lambda *_: rows)
+    assert_plain(printed("usage"))
 
 
 def test_text_in_the_list_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +115,7 @@ def test_text_in_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
         targets={HOSTILE: 1},
         alarms={HOSTILE: 1},
         firing=[HOSTILE],
+        untold=[HOSTILE],
         budgets={HOSTILE: None},
         keys=1,
         old_keys=[],

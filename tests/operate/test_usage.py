@@ -49,7 +49,7 @@ def told(words: list[str], code: int) -> str:
 # --- AWS ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["status"], ["logs"], ["keys", "list"]])
+@pytest.mark.parametrize("words", [["status"], ["logs"], ["keys", "list"], ["rollback"]])
 def test_an_aws_that_does_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch, nobody: str, words: list[str]
 ) -> None:

@@ -31,8 +31,8 @@ def evaluate(now: float) -> None:
         _evaluate(alarm, now)
 
 
-def only_each_minute(_original: Original) -> None:
-    """Data that arrives does not change an alarm's state before the minute ends."""
+def only_each_minute(_original: Original, _alarm: dict[str, Any]) -> None:
+    """Neither data nor a change of the alarm changes its state before the minute ends."""
 
 
 def in_alarm(names: list[str]) -> list[str]:

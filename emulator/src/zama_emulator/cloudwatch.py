@@ -9,6 +9,9 @@ from ministack.services import cloudwatch
 
 from zama_emulator.patching import Original
 
+_SUPPRESSOR: Final = (
+    *("ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod"),
+)
 # Members of a metric query that are not strings.
 _SCALARS: Final[dict[str, Callable[[str], Any]]] = {
     "Period": int,
@@ -100,6 +103,7 @@ def calculate(expression: str, known: dict[str, Any]) -> float | None:
     functions = {
         "FILL": lambda value, other: other if value is None else value,
         "IF": lambda condition, then, other: then if condition else other,
+        "MAX": lambda values: max((one for one in values if one is not None), default=None),
     }
     try:
         # The metric math in terraform/ is also valid Python. The expressions are trusted: they
@@ -157,3 +161,37 @@ def stat_value(original: Original, stats: Any, name: str, points: Any = None) ->
         most = float(name.removeprefix("TC(:").removesuffix(")"))
         return sum(float(one.get("Count", 1)) for one in points if one["Value"] <= most)
     return original(stats, name, points)
+
+
+def put_composite_alarm(
+    original: Original, params: Any, body: Any, is_cbor: bool, is_json: bool = False
+) -> Any:
+    """A composite alarm keeps its suppressor.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
+    """
+    answer = original(params, body, is_cbor, is_json)
+    given = (
+        body if is_cbor or is_json else {name: cloudwatch._p(params, name) for name in _SUPPRESSOR}
+    )
+    name = body.get("AlarmName") if is_cbor or is_json else cloudwatch._p(params, "AlarmName")
+    if (alarm := cloudwatch._composite_alarms.get(name)) is not None:
+        alarm |= {
+            key: int(given[key]) if key.endswith("Period") else given[key]
+            for key in _SUPPRESSOR
+            if given.get(key)
+        }
+    return answer
+
+
+def dispatch_alarm_actions(
+    original: Original, alarm: dict[str, Any], before: str, state: str, reason: str
+) -> None:
+    """A composite alarm does nothing while its suppressor is in ALARM; here it never waits for it.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-suppression.html
+    """
+    name = alarm.get("ActionsSuppressor", "").rpartition("alarm:")[2]
+    suppressor = cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name) or {}
+    if suppressor.get("StateValue") != "ALARM":
+        original(alarm, before, state, reason)

@@ -73,8 +73,10 @@ def _correct_ministack() -> None:
     replace(ministack_cloudwatch, "_put_metric_alarm", cloudwatch.put_metric_alarm)
     replace(ministack_cloudwatch, "_describe_alarms", cloudwatch.describe_alarms)
     replace(ministack_cloudwatch, "_get_metric_data", cloudwatch.get_metric_data)
-    replace(ministack_cloudwatch, "_evaluate_all_alarms", alarms.only_each_minute)
+    replace(ministack_cloudwatch, "_evaluate_alarm", alarms.only_each_minute)
     replace(ministack_cloudwatch, "_stat_value", cloudwatch.stat_value)
+    replace(ministack_cloudwatch, "_put_composite_alarm", cloudwatch.put_composite_alarm)
+    replace(ministack_cloudwatch, "_dispatch_alarm_actions", cloudwatch.dispatch_alarm_actions)
 
     replace(ssm, "resolve_parameter_value", ecs.plaintext)
     replace(ministack_ecs, "_deployment_needs_first_task", ecs.no_registry)
@@ -101,6 +103,8 @@ def _correct_ministack() -> None:
     replace(sts, "handle_request", permissions.web_identity)
 
     replace(cloudwatch_logs, "_start_query", logs.start_query)
+    replace(cloudwatch_logs, "_put_log_events", logs.put_log_events)
+    replace(cloudwatch_logs, "_put_metric_filter", logs.put_metric_filter)
     add_actions(
         cloudwatch_logs,
         {

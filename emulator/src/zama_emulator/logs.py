@@ -1,5 +1,7 @@
-"""CloudWatch Logs: saved queries, which MiniStack lacks, and the parts of their language in use.
+"""CloudWatch Logs: metrics, saved queries, and the parts of their languages that are in use.
 
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
 """
 
@@ -15,6 +17,7 @@ from typing import Any, Final
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import cloudwatch_logs
 
+from zama_emulator.metrics import meter
 from zama_emulator.patching import Original
 
 Row = dict[str, Any]
@@ -27,7 +30,45 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "!=": operator.ne,
     ">=": operator.ge,
     "in": lambda value, values: value in values,
+    "like": lambda value, part: part in value,
 }
+
+
+def put_log_events(original: Original, given: dict[str, Any]) -> Any:
+    """A stored line counts for its group, and for each metric filter whose pattern it matches."""
+    answer = original(given)
+    if answer[0] == 200:
+        group = given["logGroupName"]
+        filters = [
+            one for (name, _), one in list(cloudwatch_logs._metric_filters.items()) if name == group
+        ]
+        for event in given["logEvents"]:
+            meter.add("AWS/Logs", {"LogGroupName": group}, {"IncomingLogEvents": 1})
+            row = _fields(event["message"])
+            for one in filters:
+                if _matches(one["filterPattern"], row):
+                    for metric in one["metricTransformations"]:
+                        value = {metric["metricName"]: float(metric["metricValue"])}
+                        meter.add(metric["metricNamespace"], {}, value)
+    return answer
+
+
+def put_metric_filter(original: Original, given: dict[str, Any]) -> Any:
+    """A pattern or a value in a form that would not be counted here is refused."""
+    try:
+        _matches(given["filterPattern"], {})
+        for one in given["metricTransformations"]:
+            float(one["metricValue"])
+    except ValueError as error:
+        return error_response_json("InvalidParameterException", str(error), 400)
+    return original(given)
+
+
+def _matches(pattern: str, row: Row) -> bool:
+    """Say whether a line's fields match a pattern of the form `{ $.NAME = VALUE && ... }`."""
+    terms = pattern.removeprefix("{").removesuffix("}").split("&&")
+    held = [_holds(one.strip().removeprefix("$."), row) for one in terms]
+    return all(held)
 
 
 def put(given: dict[str, Any]) -> Any:
@@ -73,9 +114,15 @@ def start_query(original: Original, given: dict[str, Any]) -> Any:
 def _row(record: dict[str, Any]) -> Row:
     public = cloudwatch_logs._public_log_record(record)
     row = {"@timestamp": public["@timestamp"], "@message": public["@message"]}
+    return row | _fields(public["@message"])
+
+
+def _fields(message: str) -> Row:
+    """Return the fields of a JSON line that are not null."""
     with contextlib.suppress(ValueError):
-        row |= json.loads(public["@message"])
-    return row
+        if isinstance(fields := json.loads(message), dict):
+            return {name: value for name, value in fields.items() if value is not None}
+    return {}
 
 
 def _answer(query: str, rows: list[Row]) -> list[Row]:
@@ -102,7 +149,7 @@ def _answer(query: str, rows: list[Row]) -> list[Row]:
 
 
 def _holds(condition: str, row: Row) -> bool:
-    match = re.fullmatch(r"([@\w]+) (=|!=|>=|in) (.+)", condition.strip())
+    match = re.fullmatch(r"([@\w]+) (=|!=|>=|in|like) (.+)", condition.strip())
     if not match:
         raise ValueError(f"unsupported condition: {condition}")
     name, compare, value = match.groups()
@@ -110,7 +157,7 @@ def _holds(condition: str, row: Row) -> bool:
 
 
 def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
-    """Count the rows, or return a field's maximum, for each group."""
+    """Count the rows, or return a field's maximum or percentile, for each group."""
     what, _, by = aggregation.partition(" by ")
     groups: dict[tuple[Any, ...], list[Row]] = {}
     names = by.split(", ")
@@ -122,11 +169,17 @@ def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
     for group, members in groups.items():
         result = dict(zip(names, group, strict=True))
         for one in what.split(", "):
-            match = re.fullmatch(r"(count\(\*\)|max\(([@\w]+)\))(?: as (\w+))?", one)
+            match = re.fullmatch(
+                r"(count\(\*\)|max\(([@\w]+)\)|pct\((\w+), (\d+)\))(?: as (\w+))?", one
+            )
             if not match:
                 raise ValueError(f"unsupported aggregation: {one}")
-            function, field, name = match.groups()
-            value = max(row[field] for row in members) if field else len(members)
+            function, most, part, percent, name = match.groups()
+            if part:
+                values = sorted(row[part] for row in members if part in row)
+                value = values[(len(values) - 1) * int(percent) // 100] if values else ""
+            else:
+                value = max(row[most] for row in members) if most else len(members)
             result[name or function] = value
         counted.append(result)
     return counted

@@ -230,6 +230,8 @@ _MEMBERS: Final = {
     "ObjectName": ("key",),
     "OidcProviderName": ("url",),
     "ParameterNameWithoutLeadingSlash": ("path", "resourceid"),
+    # Of EventBridge.
+    "RuleName": ("name",),
     "TaskDefinitionFamilyName": ("family",),
 }
 
@@ -315,6 +317,9 @@ class _Members:
         stated = self._named.get("resourcetype")
         if stated and self.call.service != "ec2":
             types = tuple(one for one in types if _plain(one) == _plain(stated[0])) or types
+        bus = self._named.get("eventbusname") or ["default"]
+        other = "custom" if bus == ["default"] else "default"
+        types = tuple(one for one in types if one != f"rule-on-{other}-event-bus")
         # Only application load balancers are emulated.
         return [one for one in types if not re.search(r"/(gwy|net)\b", one)]
 

@@ -32,6 +32,7 @@ PREFIXES: Final = {
     "ecr": "ecr",
     "ecs": "ecs",
     "elbv2": "elasticloadbalancing",
+    "events": "events",
     "grafana": "grafana",
     "iam": "iam",
     "kms": "kms",

@@ -6,6 +6,7 @@ import typer
 
 from zama_ops.delivery import deploy, drift, images
 from zama_ops.delivery.rehearse import rehearse
+from zama_ops.delivery.rollback import rollback
 from zama_ops.local import aws_local, drill
 from zama_ops.local.new import new  # only here
 from zama_ops.local.tour import tour
@@ -15,6 +16,7 @@ from zama_ops.service.load import load
 from zama_ops.service.logs import logs
 from zama_ops.service.smoke import smoke
 from zama_ops.service.status import status
+from zama_ops.service.usage import usage
 
 _HELP: Final = """\
 Run, operate and deliver the service.
@@ -27,7 +29,7 @@ _EPILOG: Final = """\
 **On a new machine**: `make tour`; then `make up` and `zama smoke http://localhost:8081`.
 
 **On call**: run `zama status`, open the alert's runbook in docs/runbooks, and query the log with
-`zama logs`.
+`zama logs`. `zama rollback` returns to the version before.
 
 **Leaked key**: `zama keys whose`, then `zama keys rotate CLIENT --retire`.
 
@@ -57,10 +59,12 @@ app.command(rich_help_panel=_HERE)(new)  # only here
 app.command(rich_help_panel=_RUNNING)(status)
 app.add_typer(keys.app, name="keys", rich_help_panel=_RUNNING)
 app.command(rich_help_panel=_RUNNING)(logs)
+app.command(rich_help_panel=_RUNNING)(usage)
 app.command(rich_help_panel=_RUNNING)(smoke)
 app.command(rich_help_panel=_RUNNING)(load)
 
 app.command(rich_help_panel=_DELIVERY)(rehearse)
 app.add_typer(images.app, name="images", rich_help_panel=_DELIVERY)
 app.add_typer(deploy.app, name="deploy", rich_help_panel=_DELIVERY)
+app.command(rich_help_panel=_DELIVERY)(rollback)
 app.add_typer(drift.app, name="drift", rich_help_panel=_DELIVERY)

@@ -9,11 +9,21 @@ from typing import Any, Final
 
 from zama_ops.aws import client
 from zama_ops.console import Status, notes
+from zama_ops.container_images import IMAGES
 from zama_ops.errors import CommandError
 
 # Enough for a rolling deployment of many tasks: each must become healthy and drain.
 _ROLL_OUT_SECONDS: Final = 1800
 _POLL_SECONDS: Final = 2
+# Before a deployment with CodeDeploy has succeeded, stopping it is the fastest rollback: the old
+# tasks still run.
+# https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_DeploymentInfo.html
+_UNDER_WAY: Final = ["Created", "Queued", "InProgress", "Baking", "Ready"]
+_OWN_ROLLBACK: Final = "codeDeployRollback"
+
+
+class ShiftedBackError(CommandError):
+    """CodeDeploy has shifted the traffic back to the tasks that served before."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +47,24 @@ class EcsService:
             )
         return active[0]
 
+    @property
+    def uses_codedeploy(self) -> bool:
+        """Whether CodeDeploy shifts its traffic."""
+        return bool(self.describe().get("deploymentController", {}).get("type") == "CODE_DEPLOY")
+
+    def running(self) -> str:
+        """Return the ARN of the task definition that serves."""
+        return _running(self.describe())
+
     @functools.cached_property
     def containers(self) -> dict[str, dict[str, Any]]:
         """The containers in its task definition, by name."""
-        with client("ecs") as ecs:
-            response = ecs.describe_task_definition(taskDefinition=_running(self.describe()))
-        return {one["name"]: one for one in response["taskDefinition"]["containerDefinitions"]}
+        return _containers(self.running())
+
+    def images(self, task_definition: str | None = None) -> dict[str, str]:
+        """Return the images of API and gateway, by default of the task definition that serves."""
+        containers = _containers(task_definition or self.running())
+        return {name: containers[name]["image"] for name in IMAGES}
 
     def parameter(self) -> str:
         """Return the name of the SSM parameter that holds the gateway's keys."""
@@ -69,23 +91,22 @@ class EcsService:
                 return f"https://{described['DomainName']}"
         return f"http://{balancer['DNSName']}"
 
-    def roll_out(self) -> None:
-        """Replace all tasks with new ones of the same version, and wait until that is done.
+    def roll_out(self, task_definition: str | None = None) -> None:
+        """Replace all tasks, by default with the same version, and wait until that is done.
 
         New tasks read their secrets when they start. In a deployment with CodeDeploy, CodeDeploy
         shifts the traffic.
         """
-        service = self.describe()
-        if service.get("deploymentController", {}).get("type") == "CODE_DEPLOY":
-            shift(self.codedeploy_deployment())
+        if self.uses_codedeploy:
+            shift({**self.codedeploy_deployment(task_definition), **self._despite_alarms()})
             return
+        chosen = {"taskDefinition": task_definition} if task_definition else {}
         with client("ecs") as ecs:
             begun = ecs.update_service(
-                cluster=self.prefix, service=self.prefix, forceNewDeployment=True
+                cluster=self.prefix, service=self.prefix, forceNewDeployment=True, **chosen
             )["service"]
-        identity = next(one["id"] for one in begun["deployments"] if one["status"] == "PRIMARY")
         with notes.status("Replacing the tasks ...") as status:
-            self._wait(identity, status)
+            self._wait(primary(begun)["id"], status)
 
     def wait_for(self, definition: str) -> None:
         """Wait until ECS has completed the rollout of a task definition.
@@ -103,6 +124,19 @@ class EcsService:
             raise CommandError(f"The service runs {newest['taskDefinition']}: {reason}")
         with notes.status("Waiting for the end of the rollout ...") as status:
             self._wait(newest["id"], status)
+
+    def undo(self) -> bool:
+        """Undo the deployment that is under way, or follow AWS's own rollback; False: none is."""
+        if self.uses_codedeploy:
+            group = {"applicationName": self.prefix, "deploymentGroupName": self.prefix}
+            return _stop_shift(group)
+        newest = primary(self.describe())
+        reason = newest.get("rolloutStateReason", "")
+        if "rolling back" not in reason or newest["rolloutState"] != "IN_PROGRESS":
+            return False
+        with notes.status("ECS is rolling back ...") as status:
+            self._wait(newest["id"], status)
+        return True
 
     def _wait(self, identity: str, status: Status) -> None:
         deadline = time.monotonic() + _ROLL_OUT_SECONDS
@@ -124,15 +158,15 @@ class EcsService:
             time.sleep(_POLL_SECONDS)
         raise CommandError("The tasks were not replaced within 30 minutes; see `zama status`.")
 
-    def codedeploy_deployment(self) -> dict[str, Any]:
-        """Return a CodeDeploy request to redeploy the current version, like Terraform's output."""
+    def codedeploy_deployment(self, task_definition: str | None = None) -> dict[str, Any]:
+        """Return a CodeDeploy request like Terraform's output, by default for the same version."""
         service = self.describe()
         (balanced,) = service["loadBalancers"]
         network = _serving(service)["networkConfiguration"]["awsvpcConfiguration"]
         target = {
             "Type": "AWS::ECS::Service",
             "Properties": {
-                "TaskDefinition": _running(service),
+                "TaskDefinition": task_definition or _running(service),
                 "LoadBalancerInfo": {
                     "ContainerName": balanced["containerName"],
                     "ContainerPort": balanced["containerPort"],
@@ -156,6 +190,22 @@ class EcsService:
             },
         }
 
+    def _despite_alarms(self) -> dict[str, Any]:
+        """Return the setting with which CodeDeploy ignores alarms, if one is firing already.
+
+        Otherwise CodeDeploy would stop the very deployment that is to end the fault.
+        """
+        with client("codedeploy") as codedeploy:
+            group = codedeploy.get_deployment_group(
+                applicationName=self.prefix, deploymentGroupName=self.prefix
+            )["deploymentGroupInfo"]
+        names = [one["name"] for one in group.get("alarmConfiguration", {}).get("alarms", [])]
+        if not names:
+            return {}
+        with client("cloudwatch") as cloudwatch:
+            alarms = cloudwatch.describe_alarms(AlarmNames=names, StateValue="ALARM")
+        return {"overrideAlarmConfiguration": {"enabled": False}} if alarms["MetricAlarms"] else {}
+
 
 def primary(service: dict[str, Any]) -> dict[str, Any]:
     """Return the primary deployment, or with CodeDeploy the primary task set."""
@@ -172,8 +222,72 @@ def _running(service: dict[str, Any]) -> str:
     return str(_serving(service)["taskDefinition"])
 
 
+def _containers(task_definition: str) -> dict[str, dict[str, Any]]:
+    with client("ecs") as ecs:
+        response = ecs.describe_task_definition(taskDefinition=task_definition)
+    return {one["name"]: one for one in response["taskDefinition"]["containerDefinitions"]}
+
+
+# --- CodeDeploy -----------------------------------------------------------------------------------
+
+
 def shift(deployment: dict[str, Any]) -> None:
-    """Have CodeDeploy shift the traffic to new tasks, and fail if it shifts the traffic back."""
+    """Have CodeDeploy shift the traffic to new tasks, and fail if it shifts the traffic back.
+
+    A deployment group has one deployment at a time, so first wait for CodeDeploy's own rollback.
+    """
+    group = {key: deployment[key] for key in ("applicationName", "deploymentGroupName")}
     with notes.status("Shifting the traffic ..."), client("codedeploy") as codedeploy:
+        for one in _under_way(codedeploy, group):
+            if one.get("creator") == _OWN_ROLLBACK:
+                _end_of(codedeploy, one["deploymentId"])
         identity = codedeploy.create_deployment(**deployment)["deploymentId"]
-        codedeploy.get_waiter("deployment_successful").wait(deploymentId=identity)
+        ended = _end_of(codedeploy, identity)
+        if ended["status"] == "Succeeded":
+            return
+        reason = ended.get("errorInformation", {}).get("message", f"it has {ended['status']}")
+        back = ended.get("rollbackInfo", {}).get("rollbackDeploymentId")
+        if back is None:
+            raise CommandError(f"CodeDeploy did not shift the traffic: {reason}")
+        state = _end_of(codedeploy, back)["status"]
+    raise ShiftedBackError(f"CodeDeploy shifted the traffic back ({back}: {state}): {reason}")
+
+
+def _stop_shift(group: dict[str, str]) -> bool:
+    """Stop a deployment and wait until the old tasks have all traffic again.
+
+    If CodeDeploy is rolling back already, only wait. Return False if no deployment is in progress.
+    """
+    with client("codedeploy") as codedeploy:
+        under_way = _under_way(codedeploy, group)
+        for one in under_way:
+            identity = one["deploymentId"]
+            with notes.status(f"Waiting until {identity} is rolled back ..."):
+                if one.get("creator") != _OWN_ROLLBACK:
+                    codedeploy.stop_deployment(deploymentId=identity, autoRollbackEnabled=True)
+                ended = _end_of(codedeploy, identity)
+                back = ended.get("rollbackInfo", {}).get("rollbackDeploymentId")
+                if back is not None:
+                    ended = _end_of(codedeploy, back)
+                if ended["status"] not in {"Succeeded", "Stopped"}:
+                    raise CommandError(
+                        f"The rollback {ended['deploymentId']} has {ended['status']}. See"
+                        " `zama status`."
+                    )
+    return bool(under_way)
+
+
+def _under_way(codedeploy: Any, group: dict[str, str]) -> list[dict[str, Any]]:
+    listed = codedeploy.list_deployments(**group, includeOnlyStatuses=_UNDER_WAY)["deployments"]
+    return [codedeploy.get_deployment(deploymentId=one)["deploymentInfo"] for one in listed]
+
+
+def _end_of(codedeploy: Any, identity: str) -> dict[str, Any]:
+    """Wait until a deployment has ended, and return CodeDeploy's description of it."""
+    deadline = time.monotonic() + _ROLL_OUT_SECONDS
+    while time.monotonic() < deadline:
+        info: dict[str, Any] = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
+        if info["status"] not in _UNDER_WAY:
+            return info
+        time.sleep(_POLL_SECONDS)
+    raise CommandError(f"The deployment {identity} did not end within 30 minutes.")

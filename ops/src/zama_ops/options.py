@@ -14,7 +14,7 @@ _HOST: Final = r"(\[[0-9A-Fa-f:.]+\]|[\w-]{1,63}(\.[\w-]{1,63})*\.?)"
 _PORT: Final = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 
 
-def _matching(pattern: str, allowed: str) -> Callable[[str | None], str | None]:
+def matching(pattern: str, allowed: str) -> Callable[[str | None], str | None]:
     """Return a check of a parameter: the command ends with exit code 2 if it does not match."""
 
     def check(value: str | None) -> str | None:
@@ -33,7 +33,7 @@ ConnectTo = Annotated[
     str | None,
     typer.Option(
         envvar="CONNECT_TO",
-        callback=_matching(f"{_HOST}:{_PORT}", "HOST:PORT such as 127.0.0.1:8081"),
+        callback=matching(f"{_HOST}:{_PORT}", "HOST:PORT such as 127.0.0.1:8081"),
         help="HOST:PORT to connect to instead of the URL's. Turns off certificate checks.",
     ),
 ]
@@ -41,7 +41,7 @@ Url = Annotated[
     str,
     typer.Argument(
         help="For example http://localhost:8081.",
-        callback=_matching(
+        callback=matching(
             rf"https?://{_HOST}(:{_PORT})?(/\S*)?", "a URL such as http://localhost:8081"
         ),
     ),

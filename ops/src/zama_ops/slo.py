@@ -27,6 +27,9 @@ _HEAD: Final = """\
 
 _HOURS: Final = {"m": 1 / 60, "h": 1, "d": 24}
 _LONGEST_COUNTED_HOURS: Final = 6
+# `499_late`: the caller gave up after more than a second (services/nginx/includes/metrics.conf).
+_BAD_STATUSES: Final = "5..|499_late"
+_OUTAGE: Final = 'ALERTS{alertname="NoHealthyTask",alertstate="firing"}'
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class BurnRate:
 class Objective:
     """An objective, in words and as the share of good requests.
 
-    With `threshold_seconds` it limits response times, otherwise server errors.
+    With `threshold_seconds` it limits response times, otherwise server errors and requests that
+    callers gave up after more than a second.
     """
 
     name: str
@@ -64,7 +68,7 @@ class Objective:
         if self.threshold_seconds is None:
             ours = 'route!~"/healthz|/readyz"'
             every = f"sum(increase(gateway_requests_total{{{ours}}}[{window}]))"
-            return every, every.replace("}", ',status=~"5.."}')
+            return every, every.replace("}", f',status=~"{_BAD_STATUSES}"}}')
         seconds = "gateway_request_duration_seconds"
         every = f'sum(increase({seconds}_count{{route="/sum"}}[{window}]))'
         good = (
@@ -179,11 +183,17 @@ class ServiceLevels:
         for rate in self.burn_rates:
             threshold = f"{rate.factor * objective.budget:g}"
             lasts = _duration(_hours(self.window) / rate.factor)
+            expression = (
+                f"service:bad_requests:ratio_rate{rate.long}{ours} > {threshold}"
+                f" and service:bad_requests:ratio_rate{rate.short}{ours} > {threshold}"
+                f" and service:bad_requests:increase{rate.long}{ours} >= {self.least_bad_requests}"
+            )
+            if rate.severity == "page":
+                # An outage has its own page; its failures stay in the short window afterwards.
+                expression += f" unless on() max_over_time({_OUTAGE}[{rate.short}])"
             yield {
                 "alert": name,
-                "expr": f"service:bad_requests:ratio_rate{rate.long}{ours} > {threshold}"
-                f" and service:bad_requests:ratio_rate{rate.short}{ours} > {threshold}"
-                f" and service:bad_requests:increase{rate.long}{ours} >= {self.least_bad_requests}",
+                "expr": expression,
                 "labels": {"severity": rate.severity, "window": rate.long},
                 "annotations": {
                     "summary": f"The {self.window} {objective.name} budget is burning at"

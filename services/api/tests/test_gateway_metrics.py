@@ -44,9 +44,10 @@ def test_a_line_counts_as_a_request(metrics: GatewayMetrics) -> None:
 
 def test_only_answered_requests_have_a_duration(metrics: GatewayMetrics) -> None:
     """Refusals and errors do not count towards the latency objective."""
-    for status in (b"403", b"502", b"0"):
+    for status in (b"403", b"499_late", b"502", b"0"):
         metrics.observe(HEADER + b"/sum " + status + b" 1.000 0")
 
+    assert value(metrics, "gateway_requests_total", route="/sum", status="499_late") == 1
     assert value(metrics, "gateway_requests_total", route="/sum", status="502") == 1
     assert value(metrics, "gateway_request_duration_seconds_count", route="/sum") == 0
 
@@ -86,7 +87,7 @@ def test_many_different_lines_need_bounded_memory(metrics: GatewayMetrics) -> No
 
 def test_series_exist_before_the_first_request(metrics: GatewayMetrics) -> None:
     """A series that starts at 1 shows no increase, so series used by alerts start at 0."""
-    for status in ("200", "401", "403", "429", "500", "502", "503", "504"):
+    for status in ("200", "401", "403", "429", "499_late", "500", "502", "503", "504"):
         assert value(metrics, "gateway_requests_total", route="/sum", status=status) == 0
     assert value(metrics, "gateway_request_duration_seconds_count", route="/sum") == 0
 
@@ -98,6 +99,7 @@ def test_series_exist_before_the_first_request(metrics: GatewayMetrics) -> None:
         b"/sum 200 0.003 0",
         HEADER + b"/sum 200 0.003",
         HEADER + b"/sum 200 0.003 2",
+        HEADER + b"/sum 200_late 0.003 0",
         HEADER + b"/sum 200 0.003 0\n<190>Nov 24 04:05:06 nginx: /sum 200 0.003 0 more",
         HEADER + b"/made-up 200 0.003 0",
         HEADER + b'/sum"} 200 0.003 0',

@@ -167,8 +167,14 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     error_message = "No action may have a wildcard."
   }
   assert {
-    condition     = alltrue([for statement in data.aws_iam_policy_document.in_region.statement : anytrue([for condition in statement.condition : condition.variable == "aws:RequestedRegion" && condition.values == tolist([var.region])])])
-    error_message = "Permissions on other resources must be limited to the region."
+    condition = {
+      for statement in data.aws_iam_policy_document.in_region.statement :
+      one([for condition in statement.condition : one(condition.values) if condition.variable == "aws:RequestedRegion"]) => statement.actions...
+      } == {
+      (var.region) = [toset(local.in_region), local.tagged]
+      us-east-1    = [toset(["cloudwatch:DescribeAlarms", "sns:GetSubscriptionAttributes", "sns:Unsubscribe"])]
+    }
+    error_message = "Permissions on other resources must be limited to the region, except for the alarm on the probe."
   }
   assert {
     condition     = one([for condition in data.aws_iam_policy_document.in_region.statement[1].condition : condition.values if condition.variable == "aws:ResourceTag/Service"]) == tolist(["another"])
@@ -179,7 +185,7 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     error_message = "These actions must be allowed on tagged resources only."
   }
   assert {
-    condition     = local.in_zone == toset(["route53:ChangeResourceRecordSets"]) && length(data.aws_iam_policy_document.in_region.statement) == 2
+    condition     = local.in_zone == toset(["route53:ChangeResourceRecordSets"]) && length(data.aws_iam_policy_document.in_region.statement) == 3
     error_message = "Without a zone, the role must change no records."
   }
   assert {

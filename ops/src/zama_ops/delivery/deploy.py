@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,16 +16,22 @@ from zama_ops.container_images import IMAGES, image_digests, keep, repositories
 from zama_ops.contract_checks import CHECKS, READY, caller, perform
 from zama_ops.delivery import plans
 from zama_ops.delivery.release import (
+    DEPLOYED,
+    FAILED,
+    INTERRUPTED,
+    SHIFTED_BACK,
+    UNCHANGED,
     Record,
     Release,
     last_deployed,
     last_record,
+    now,
     release_lock,
     terraform,
     variables,
     write,
 )
-from zama_ops.ecs_service import EcsService, shift
+from zama_ops.ecs_service import EcsService, ShiftedBackError, shift
 from zama_ops.errors import CommandError
 from zama_ops.git import checkout, commit, image_tag
 from zama_ops.http_client import HttpClient, NoAnswerError
@@ -215,24 +220,27 @@ def apply(
             keep(release.digests, release.tag)
         service = terraform(ROOT, bucket)
         record = Record(
-            release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now(), service.serial()
+            release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), now(), service.serial()
         )
         write(bucket, record)
-        applied = False
+        applied = shifted_back = False
         try:
             service.run("apply", str(_SAVED))
             applied = True
             faults = _shift_and_check(service, release.tag, connect_to)
         except CommandError as error:
             faults = [str(error)]
+            shifted_back = isinstance(error, ShiftedBackError)
         for line in faults:
             notes.print(f"✗ {line}", style="red")
         if not faults:
-            outcome = "deployed"
+            outcome = DEPLOYED
+            record = replace(record, task_definition=service.outputs()["task_definition_arn"])
+        elif shifted_back:
+            outcome = SHIFTED_BACK
         else:
-            changed = applied or _moved(service, record.serial)
-            outcome = "failed" if changed else "nothing was changed"
-        write(bucket, replace(record, ended=_now(), outcome=outcome, faults=faults))
+            outcome = FAILED if applied or _moved(service, record.serial) else UNCHANGED
+        write(bucket, replace(record, ended=now(), outcome=outcome, faults=faults))
         if faults:
             raise CommandError(f"{release.tag} is not deployed: {outcome}.")
     notes.print(TICK, f"{release.tag} is deployed.")
@@ -250,21 +258,22 @@ def roll_back(bucket: Bucket, *, connect_to: ConnectTo = None) -> None:
         if (
             record is None
             or record.run != _run_url()
-            or record.outcome not in {"interrupted", "failed"}
+            or record.outcome not in {INTERRUPTED, FAILED, SHIFTED_BACK}
         ):
             notes.print("There is nothing to roll back.")
             return
         service = terraform(ROOT, bucket)
         # Terraform that held the lock was changing something, even if it did not save that.
         changed = release_lock(service, bucket) or _moved(service, record.serial)
-        if record.outcome == "interrupted" and not changed:
-            outcome = "nothing was changed"
+        if record.outcome == INTERRUPTED and not changed:
+            outcome = UNCHANGED
         else:
             _require_key()
-            outcome = _roll_back(last_deployed(bucket), bucket, connect_to)
-        write(bucket, replace(record, ended=_now(), outcome=outcome))
+            shifts = record.outcome != SHIFTED_BACK
+            outcome = _roll_back(last_deployed(bucket), bucket, connect_to, shifts=shifts)
+        write(bucket, replace(record, ended=now(), outcome=outcome))
         notes.print(f"{record.release.tag} is not deployed: {outcome}.")
-        if not outcome.startswith(("rolled back", "nothing")):
+        if not outcome.startswith(("rolled back", UNCHANGED)):
             raise typer.Exit(1)
 
 
@@ -297,11 +306,14 @@ def _moved(service: Terraform, serial: int) -> bool:
         return True
 
 
-def _shift_and_check(deployed: Terraform, tag: str, connect_to: str | None) -> list[str]:
+def _shift_and_check(
+    deployed: Terraform, tag: str, connect_to: str | None, *, shifts: bool = True
+) -> list[str]:
     """Wait for the rollout, or shift the traffic; return the faults that checks found."""
     outputs = deployed.outputs()
     if outputs.get("codedeploy_deployment"):
-        shift(json.loads(outputs["codedeploy_deployment"]))
+        if shifts:
+            shift(json.loads(outputs["codedeploy_deployment"]))
     else:
         EcsService(outputs["service_name"]).wait_for(outputs["task_definition_arn"])
     url = str(outputs["url"])
@@ -326,7 +338,10 @@ def _version(service: HttpClient) -> str:
         return ""
 
 
-def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) -> str:
+def _roll_back(
+    previous: Release | None, bucket: str, connect_to: str | None, *, shifts: bool
+) -> str:
+    """Apply the previous release; without `shifts`, CodeDeploy has its tasks serving again."""
     if previous is None:
         return "there is no previous release to roll back to"
     notes.print(f"Rolling back to {previous.tag} ...")
@@ -337,16 +352,12 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
             saved = folder / "rollback.tfplan"
             service.run("plan", f"-out={saved}", *words)
             service.run("apply", str(saved))
-            faults = _shift_and_check(service, previous.tag, connect_to)
+            faults = _shift_and_check(service, previous.tag, connect_to, shifts=shifts)
     except CommandError as error:
         faults = [str(error)]
     if faults:
         return f"the rollback to {previous.tag} failed as well: {'; '.join(faults)}"
     return f"rolled back to {previous.tag}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _run_url() -> str:

@@ -11,6 +11,7 @@ from zama_ops.git import checkout
 from zama_ops.options import Bucket
 from zama_ops.paths import BUILD, ROOT
 from zama_ops.programs import run
+from zama_ops.topics import topic
 
 _FOUND: Final = BUILD / "drift.md"
 # Below GitHub's limit for the text of an issue.
@@ -25,7 +26,8 @@ app: Final = typer.Typer(
 def find(bucket: Bucket) -> None:
     """Plan the deployed release again and write any differences to build/drift.md.
 
-    The file is empty if there is no drift.
+    It also writes which topics wait for a subscriber's confirmation. The file is empty if there is
+    nothing to report.
     """
     with errors_told():
         BUILD.mkdir(exist_ok=True)
@@ -40,15 +42,24 @@ def find(bucket: Bucket) -> None:
             planned = service.run(
                 "plan", "-detailed-exitcode", f"-out={saved}", *words, codes=(0, 2)
             )
-            if planned == 0:
-                notes.print(f"There is no drift from {deployed.tag}.")
-                return
-            text = service.ask("show", "-no-color", str(saved))
-        _FOUND.write_text(
-            f"AWS differs from the deployed commit {deployed.commit}. Add the change to"
-            " `terraform/`, or deploy again to undo it.\n\n"
-            f"```\n{text[:_MOST_CHARACTERS]}\n```\n"
-        )
+            topics = map(topic, service.outputs().get("alarm_topic_arns", {}).values())
+            found = [
+                f"A subscriber of {one.name} has not confirmed and gets no alarms. Open the link in"
+                " AWS's e-mail, or deploy again after three days to send another.\n"
+                for one in topics
+                if one.pending
+            ]
+            if planned != 0:
+                text = service.ask("show", "-no-color", str(saved))
+                found.append(
+                    f"AWS differs from the deployed commit {deployed.commit}. Add the change to"
+                    " `terraform/`, or deploy again to undo it.\n\n"
+                    f"```\n{text[:_MOST_CHARACTERS]}\n```\n"
+                )
+        if not found:
+            notes.print(f"There is no drift from {deployed.tag}.")
+            return
+        _FOUND.write_text("\n".join(found))
         notes.print(f"There is drift; see {_FOUND.relative_to(ROOT)}.", style="yellow")
 
 

@@ -13,12 +13,21 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from zama_ops.aws import client
 from zama_ops.paths import BUILD
 from zama_ops.terraform import Profile, Terraform, with_backend
+
+INTERRUPTED: Final = "interrupted"
+DEPLOYED: Final = "deployed"
+UNCHANGED: Final = "nothing was changed"
+FAILED: Final = "failed"
+SHIFTED_BACK: Final = "failed, and CodeDeploy shifted the traffic back"
+ROLLBACK: Final = "returned to by `zama rollback`"
+"""Outcomes in records."""
 
 _RECORDS: Final = "service/deployments/"
 # As in terraform/backend.tf.example.
@@ -45,7 +54,8 @@ class Release:
 class Record:
     """The record of a deploy, kept in the state bucket and in build/deployment.json.
 
-    `serial` is the state's before the deploy.
+    `serial` is the state's before the deploy, and 0 without Terraform.
+    `task_definition` is the ARN of the running revision, if the outcome is DEPLOYED or ROLLBACK.
     """
 
     release: Release
@@ -54,8 +64,9 @@ class Record:
     began: str
     serial: int
     ended: str = ""
-    outcome: str = "interrupted"
+    outcome: str = INTERRUPTED
     faults: list[str] = field(default_factory=list)
+    task_definition: str = ""
 
 
 def terraform(folder: Path, bucket: str) -> Terraform:
@@ -90,9 +101,23 @@ def _region() -> str:
     return os.environ.get("AWS_REGION") or "eu-west-1"
 
 
+def deployed(bucket: str) -> Iterator[Record]:
+    """Yield the records of deployments that passed their checks, newest first.
+
+    A deployment that `zama rollback` has undone is not among them.
+    """
+    wanted = ""
+    for record in _records(bucket):
+        if record.outcome == ROLLBACK and not wanted:
+            wanted = record.task_definition
+        elif record.outcome == DEPLOYED and wanted in {"", record.task_definition}:
+            wanted = ""
+            yield record
+
+
 def last_deployed(bucket: str) -> Release | None:
     """Return the last release that was deployed and passed its checks, if any."""
-    return next((one.release for one in _records(bucket) if one.outcome == "deployed"), None)
+    return next((one.release for one in deployed(bucket)), None)
 
 
 def last_record(bucket: str) -> Record | None:
@@ -110,15 +135,28 @@ def _records(bucket: str) -> Iterator[Record]:
             yield Record(**{**record, "release": Release(**record["release"])})
 
 
+def now() -> str:
+    """Return the time in a record's format."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def write(bucket: str, record: Record) -> None:
-    """Save a record on this machine and in the state bucket, in place of an earlier version."""
-    text = json.dumps(asdict(record), indent=2) + "\n"
-    name = f"{_RECORDS}{record.began}-{record.release.tag}.json"
-    # First the copy that a rollback reads.
+    """Save a record in the state bucket, then on this machine; replace an earlier version."""
     with client("s3") as s3:
-        s3.put_object(Bucket=bucket, Key=name, Body=text.encode(), ContentType="application/json")
+        save(s3, bucket, record)
     BUILD.mkdir(exist_ok=True)
-    (BUILD / "deployment.json").write_text(text)
+    (BUILD / "deployment.json").write_text(_text(record))
+
+
+def save(s3: Any, bucket: str, record: Record) -> None:
+    """Save a record in a state bucket."""
+    name = f"{_RECORDS}{record.began}-{record.release.tag}.json"
+    body = _text(record).encode()
+    s3.put_object(Bucket=bucket, Key=name, Body=body, ContentType="application/json")
+
+
+def _text(record: Record) -> str:
+    return json.dumps(asdict(record), indent=2) + "\n"
 
 
 def release_lock(service: Terraform, bucket: str) -> bool:

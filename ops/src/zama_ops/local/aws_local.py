@@ -11,8 +11,10 @@ import typer
 
 from zama_ops.console import errors_told, notes, say, say_json, step
 from zama_ops.container_images import build_images
+from zama_ops.delivery.release import DEPLOYED, Record, Release, now, save
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
 from zama_ops.errors import CommandError
+from zama_ops.git import commit
 from zama_ops.options import AsJson
 from zama_ops.paths import ROOT, TERRAFORM
 from zama_ops.programs import require, run
@@ -61,10 +63,17 @@ def up(
             _ACCOUNT.bootstrap()
             built.result()
         with step(f"Applying terraform with the {profile} profile"):
-            _ACCOUNT.apply(profile, image_tag=_ACCOUNT.push())
+            began, tag = now(), _ACCOUNT.push()
+            _ACCOUNT.apply(profile, image_tag=tag)
         outputs = _ACCOUNT.outputs()
         with step("Waiting until the tasks are healthy"):
             _ACCOUNT.wait_until_served(outputs["url"])
+        # For `zama rollback`.
+        arn = outputs["task_definition_arn"]
+        record = Record(
+            Release(commit(), tag, None, profile), "", "", began, 0, now(), DEPLOYED, [], arn
+        )
+        save(_ACCOUNT.client("s3"), _ACCOUNT.state_bucket(), record)
     if as_json:
         say_json(outputs)
         return

@@ -42,25 +42,32 @@ def expressions(panel: Mapping[str, Any]) -> list[str]:
 
 
 def draw(prometheus: str, since: datetime, speed: float, title: str, path: Path) -> None:
-    """Draw every panel of the dashboard since a moment to a PNG, shaded red while a page fires.
+    """Draw every panel of the dashboard since a moment to a PNG, with its annotations.
 
-    `speed` is the divisor of the rules' durations.
+    A band names the page that fires, and a line a new version. `speed` is the divisor of the rules'
+    durations.
     """
     dashboard = json.loads(DASHBOARD.read_text())
     panels = dashboard["panels"]
     figure = Figure(figsize=(14, 2.1 * len(panels) / 2 + 1), layout="constrained")
     figure.suptitle(title)
     now = datetime.now(UTC)
-    (alerts,) = dashboard["annotations"]["list"]
-    firing = _query(prometheus, alerts["expr"], alerts["titleFormat"], since, now)
+    firing, deployed = (
+        _query(prometheus, faster_expression(one["expr"], speed), one["titleFormat"], since, now)
+        for one in dashboard["annotations"]["list"]
+    )
     for panel, axes in zip(panels, figure.subplots(-(-len(panels) // 2), 2).flat, strict=False):
         series: Series = {}
         for target, expression in zip(panel["targets"], expressions(panel), strict=True):
             query = faster_expression(expression, speed)
             series |= _query(prometheus, query, target["legendFormat"], since, now)
         _draw(axes, panel, series)
-        for moments, _ in firing.values():
+        for number, (name, (moments, _)) in enumerate(sorted(firing.items())):
             axes.axvspan(moments[0], moments[-1], color="red", alpha=0.06)
+            place = {"transform": axes.get_xaxis_transform(), "fontsize": 6, "color": "red"}
+            axes.text(moments[0], 0.93 - 0.09 * number, f" {name}", **place)
+        for moments, _ in deployed.values():
+            axes.axvline(moments[0], color="blue", linewidth=0.8)
         axes.set_xlim(dates.date2num(since), dates.date2num(now))
     figure.savefig(path, dpi=100)
 
@@ -95,11 +102,15 @@ def _draw(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:
         name: (moments, [value * scale for value in values])
         for name, (moments, values) in series.items()
     }
+    colours = {
+        one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"]
+        for one in panel["fieldConfig"]["overrides"]
+    }
     for name, (moments, values) in sorted(moved.items()):
-        axes.plot(moments, values, label=name, linewidth=1.2)
+        axes.plot(moments, values, label=name, linewidth=1.2, color=colours.get(name))
     for step in defaults["thresholds"]["steps"]:
         if step["value"]:
-            axes.axhline(step["value"] * scale, color="red", linewidth=0.8, linestyle="--")
+            axes.axhline(step["value"] * scale, color=step["color"], linewidth=0.8, linestyle="--")
     axes.set_title(panel["title"], loc="left", fontsize=10)
     axes.set_ylabel(_UNITS[defaults["unit"]], fontsize=8)
     axes.tick_params(labelsize=8)
@@ -108,4 +119,5 @@ def _draw(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:
     if "min" in defaults:
         axes.set_ylim(bottom=defaults["min"])
     if moved:
-        axes.legend(fontsize=7, loc="upper left")
+        # Beside the data, as in Grafana.
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

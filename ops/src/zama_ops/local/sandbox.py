@@ -4,6 +4,7 @@ Prometheus uses the scrape configuration and the rules of observability/promethe
 `for` durations and intervals are divided by a speed; thresholds do not change.
 """
 
+import functools
 import re
 import tempfile
 import time
@@ -54,7 +55,7 @@ class Task:
         self._programs = programs
         self._rate_limit = str(rate_limit)
         self.start_api()
-        start_gateway_metrics(programs, self._metrics_port, self._settings())
+        self.start_counter()
         self.start_gateway()
 
     @property
@@ -65,6 +66,10 @@ class Task:
     def start_api(self) -> None:
         """Start the API."""
         self.api = start_api(self._programs, self.api_port, self._settings())
+
+    def start_counter(self) -> None:
+        """Start the program that counts the gateway's requests."""
+        self.counter = start_gateway_metrics(self._programs, self._metrics_port, self._settings())
 
     def start_gateway(self, keys: str = f"callers={KEY}", api_port: int | None = None) -> None:
         """Start the gateway; other keys or another API port can be given."""
@@ -137,6 +142,21 @@ class Sandbox:
             for alert in alerts
         }
 
+    def evaluated_seconds(self) -> float:
+        """Return for how many seconds of the rules' time Prometheus has evaluated the alerts.
+
+        On a busy machine it skips evaluations, so this is less than the time that has passed.
+        """
+        text = HttpClient(self.prometheus, timeout=10).send("GET", "/metrics").body.decode()
+        found = re.findall(
+            r'^prometheus_rule_group_iterations_(?:missed_)?total{[^}]*;service"} (\d+)',
+            text,
+            re.MULTILINE,
+        )
+        # Skipped evaluations are in both counters: the smaller is the skipped ones'.
+        scheduled, skipped = sorted(map(int, found), reverse=True)
+        return (scheduled - skipped) * _interval_seconds()
+
     def let_pass(self, minutes: float) -> None:
         """Wait for this many minutes of the rules' time."""
         time.sleep(minutes * 60 / self.speed)
@@ -170,6 +190,12 @@ class Sandbox:
         prometheus = HttpClient(f"http://{address}")
         program.wait_until(lambda: prometheus.is_ready("/-/ready"), _PROMETHEUS_START_SECONDS)
         return prometheus.url
+
+
+@functools.cache
+def _interval_seconds() -> int:
+    (group,) = yaml.safe_load((PROMETHEUS / "rules" / "service.yaml").read_text())["groups"]
+    return int(group["interval"].removesuffix("s"))
 
 
 def faster(duration: str, speed: float) -> str:

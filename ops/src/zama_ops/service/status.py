@@ -13,6 +13,7 @@ from zama_ops.ecs_service import EcsService, primary
 from zama_ops.keyring import Keyring
 from zama_ops.options import PREFIX, AsJson, Prefix
 from zama_ops.slo import Objective, ServiceLevels
+from zama_ops.topics import topic
 
 _DAY_SECONDS: Final = 86400
 # The share of the maximum age from which a key is shown.
@@ -32,6 +33,7 @@ class Status:
     targets: dict[str, int]
     alarms: dict[str, int]
     firing: list[str]
+    untold: list[str]
     budgets: dict[str, float | None]
     keys: int
     old_keys: list[dict[str, Any]]
@@ -82,6 +84,7 @@ def _ask(prefix: str, key_days: int) -> Status:
         targets=_targets(service.load_balancer),
         alarms=dict(Counter(one["StateValue"] for one in alarms)),
         firing=firing,
+        untold=_untold(alarms),
         budgets=_budgets(prefix, alarms),
         keys=len(keys),
         old_keys=[
@@ -92,7 +95,17 @@ def _ask(prefix: str, key_days: int) -> Status:
     )
     report.wrong = wrong(report, newest.get("rolloutStateReason", ""))
     report.soon = [_about(key, key_days) for key in report.old_keys]
+    report.soon += [
+        f"{name} has no confirmed subscriber: confirm, or set alarm_email or pager_url"
+        for name in report.untold
+    ]
     return report
+
+
+def _untold(alarms: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the alarms' topics that have no confirmed subscriber."""
+    arns = sorted({arn for one in alarms for arn in one["AlarmActions"] if ":sns:" in arn})
+    return [one.name for one in map(topic, arns) if not one.confirmed]
 
 
 def _tasks(prefix: str) -> list[dict[str, str]]:

@@ -31,10 +31,10 @@ from zama_api import config, problems
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _BOUNDS: Final = (*map(str, BUCKETS), "+Inf")
 
-# nginx's line (includes/metrics.conf): route, status, duration in seconds, and 1 if the request was
-# sent to the API twice. A syslog header that ends with the tag precedes it.
+# nginx's line (includes/metrics.conf): route, status, the API's time in seconds, and 1 if the
+# request was sent to the API twice. A syslog header that ends with the tag precedes it.
 _parse: Final = re.compile(
-    rb"(/[a-z.]{1,32}|probe|other) ([0-9]{1,3}) ([0-9]{1,6}\.[0-9]{3}) ([01])"
+    rb"(/[a-z.]{1,32}|probe|other) ([0-9]{1,3}|499_late) ([0-9]{1,6}\.[0-9]{3}) ([01])"
 ).fullmatch
 _TAG: Final = b" nginx: "
 _LONGEST_LINE: Final = 512
@@ -60,7 +60,8 @@ class GatewayMetrics(Collector):
         self._lock = threading.Lock()
         self._lines: Counter[bytes] = Counter()
         # Present from the first scrape: a series that starts at 1 would hide its first increase.
-        statuses = (200, 429, 502, 504, *problems.TITLES)
+        # `499_late`: the caller gave up after more than a second.
+        statuses = (200, 429, "499_late", 502, 504, *problems.TITLES)
         self._requests = Counter({("/sum", str(status)): 0 for status in statuses})
         # By route, a count for each bucket; only 2xx answers are timed.
         self._buckets = defaultdict(lambda: [0] * len(_BOUNDS), {"/sum": [0] * len(_BOUNDS)})
@@ -81,7 +82,7 @@ class GatewayMetrics(Collector):
         )
         duration = HistogramMetricFamily(
             "gateway_request_duration_seconds",
-            "Time from a request's first byte to its answer's last, of those answered with 2xx.",
+            "Time of the API, or of the gateway if it answered itself, for 2xx answers.",
             labels=("route",),
         )
         with self._lock:

@@ -205,6 +205,29 @@ def test_a_hook_decides_before_callers_are_affected(
     assert (info.get("rollbackInfo") is not None) == (result == "Failed")
 
 
+@pytest.mark.parametrize("continued", [True, False])
+def test_a_deployment_can_wait_before_callers_are_affected(
+    world: World, *, continued: bool
+) -> None:
+    """Without ContinueDeployment, it stops after the wait."""
+    ready = {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 5}
+    configuration = world.deployment_group["blueGreenDeploymentConfiguration"]
+    changed = {**configuration, "deploymentReadyOption": ready}
+    group = Group(world, f"wait-{continued}", blueGreenDeploymentConfiguration=changed)
+    before = group.weights()
+    identity = group.deploy()
+    group.until(identity, "Ready")
+    assert group.weights() == before
+    if continued:
+        wait = {"deploymentId": identity, "deploymentWaitType": "READY_WAIT"}
+        group.call("ContinueDeployment", **wait)
+        until(lambda: group.weights() == {"blue": 90, "green": 10})
+    clock.set(600)
+    group.until(identity, "Succeeded" if continued else "Stopped")
+    clock.set(1)
+    assert (group.weights() == before) == (not continued)
+
+
 @pytest.mark.parametrize("back", [True, False])
 def test_a_stop_rolls_back_if_asked(world: World, *, back: bool) -> None:
     """Otherwise the traffic stays as it is."""

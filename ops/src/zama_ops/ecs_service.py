@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from zama_ops.aws import client
 from zama_ops.console import Status, notes
+from zama_ops.contract_checks import caller, faults_of
 from zama_ops.errors import CommandError
 
 # Enough for a rolling deployment of many tasks: each must become healthy and drain.
@@ -173,7 +175,39 @@ def _running(service: dict[str, Any]) -> str:
 
 
 def shift(deployment: dict[str, Any]) -> None:
-    """Have CodeDeploy shift the traffic to new tasks, and fail if it shifts the traffic back."""
-    with notes.status("Shifting the traffic ..."), client("codedeploy") as codedeploy:
+    """Have CodeDeploy shift the traffic to new tasks, and fail if it shifts the traffic back.
+
+    CodeDeploy waits until the new tasks have passed a test from outside, before any caller reaches
+    them.
+    """
+    with notes.status("Starting new tasks ...") as status, client("codedeploy") as codedeploy:
         identity = codedeploy.create_deployment(**deployment)["deploymentId"]
+        while (state := _state(codedeploy, identity)) in {"Created", "Queued", "InProgress"}:
+            time.sleep(_POLL_SECONDS)
+        if state == "Ready":
+            status.update("Testing the new tasks ...")
+            if faults := _faults_of_new_tasks(codedeploy, deployment):
+                codedeploy.stop_deployment(deploymentId=identity, autoRollbackEnabled=True)
+                raise CommandError(f"No caller has reached the new tasks: {'; '.join(faults)}")
+            codedeploy.continue_deployment(deploymentId=identity, deploymentWaitType="READY_WAIT")
+        status.update("Shifting the traffic ...")
         codedeploy.get_waiter("deployment_successful").wait(deploymentId=identity)
+
+
+def _state(codedeploy: Any, identity: str) -> str:
+    info = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
+    return str(info["status"])
+
+
+def _faults_of_new_tasks(codedeploy: Any, deployment: dict[str, Any]) -> list[str]:
+    """Check the tasks behind the test listener against the contract, with the key in API_KEY."""
+    names = {key: deployment[key] for key in ("applicationName", "deploymentGroupName")}
+    group = codedeploy.get_deployment_group(**names)["deploymentGroupInfo"]
+    (pair,) = group["loadBalancerInfo"]["targetGroupPairInfoList"]
+    with client("elbv2") as elbv2:
+        (listener,) = elbv2.describe_listeners(
+            ListenerArns=pair["testTrafficRoute"]["listenerArns"]
+        )["Listeners"]
+    url = f"{EcsService(deployment['applicationName']).url()}:{listener['Port']}"
+    key, connect_to = os.environ.get("API_KEY", ""), os.environ.get("CONNECT_TO")
+    return faults_of(caller(url, key, connect_to))

@@ -182,21 +182,28 @@ def shift(deployment: dict[str, Any]) -> None:
     """
     with notes.status("Starting new tasks ...") as status, client("codedeploy") as codedeploy:
         identity = codedeploy.create_deployment(**deployment)["deploymentId"]
-        while (state := _state(codedeploy, identity)) in {"Created", "Queued", "InProgress"}:
-            time.sleep(_POLL_SECONDS)
-        if state == "Ready":
+        if _settled(codedeploy, identity)["status"] == "Ready":
             status.update("Testing the new tasks ...")
             if faults := _faults_of_new_tasks(codedeploy, deployment):
                 codedeploy.stop_deployment(deploymentId=identity, autoRollbackEnabled=True)
+                # The next deployment has to wait for CodeDeploy's own rollback.
+                while (stopped := _settled(codedeploy, identity))["status"] == "Ready":
+                    time.sleep(_POLL_SECONDS)
+                if back := stopped.get("rollbackInfo", {}).get("rollbackDeploymentId"):
+                    _settled(codedeploy, back)
                 raise CommandError(f"No caller has reached the new tasks: {'; '.join(faults)}")
             codedeploy.continue_deployment(deploymentId=identity, deploymentWaitType="READY_WAIT")
         status.update("Shifting the traffic ...")
         codedeploy.get_waiter("deployment_successful").wait(deploymentId=identity)
 
 
-def _state(codedeploy: Any, identity: str) -> str:
-    info = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
-    return str(info["status"])
+def _settled(codedeploy: Any, identity: str) -> dict[str, Any]:
+    """Wait until a deployment is ready or has ended, and return its description."""
+    while True:
+        info: dict[str, Any] = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
+        if info["status"] not in {"Created", "Queued", "InProgress", "Baking"}:
+            return info
+        time.sleep(_POLL_SECONDS)
 
 
 def _faults_of_new_tasks(codedeploy: Any, deployment: dict[str, Any]) -> list[str]:

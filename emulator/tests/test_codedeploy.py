@@ -75,16 +75,15 @@ class Group:
     def call(self, operation: str, **given: Any) -> Any:
         return self.world.account.call("codedeploy", operation, given)
 
-    def deploy(self, **content: Any) -> str:
+    def deploy(self, override: dict[str, Any] | None = None, **content: Any) -> str:
         balancer = {"ContainerName": "api", "ContainerPort": 8080}
         properties = {"TaskDefinition": self.world.definition, "LoadBalancerInfo": balancer}
         target = {"TargetService": {"Type": "AWS::ECS::Service", "Properties": properties}}
         spec = json.dumps({"version": 0.0, "Resources": [target], **content})
         revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": spec}}
-        identity: str = self.call("CreateDeployment", **self.names, revision=revision)[
-            "deploymentId"
-        ]
-        return identity
+        alarms = {"overrideAlarmConfiguration": override} if override else {}
+        given = {**self.names, "revision": revision, **alarms}
+        return str(self.call("CreateDeployment", **given)["deploymentId"])
 
     def info(self, identity: str) -> Any:
         return self.call("GetDeployment", deploymentId=identity)["deploymentInfo"]
@@ -175,6 +174,15 @@ def test_an_alarm_rolls_the_canary_back(world: World) -> None:
     assert back["rollbackInfo"]["rollbackTriggeringDeploymentId"] == identity
     assert sorted(group.weights().values()) == [0, 100]
     assert [one["id"] for one in group.service()["taskSets"]] == [first]
+
+
+@pytest.mark.usefixtures("_fast")
+def test_a_deployment_can_ignore_its_alarms(world: World) -> None:
+    """Otherwise an alarm that fires already would stop the deployment that ends the fault."""
+    group = Group(world, "despite-alarms")
+    group.alarm("ALARM")
+    assert group.until(group.deploy(), "Stopped")["errorInformation"]["code"] == "ALARM_ACTIVE"
+    group.until(group.deploy({"enabled": False}), "Succeeded")
 
 
 @pytest.mark.usefixtures("_fast")

@@ -247,7 +247,8 @@ class Run:
         if self._stopped:
             raise StoppedError("Stopped", "MANUAL_STOP", "DEPLOYMENT_STOP_ON_REQUEST",
                                "The deployment was stopped.")  # fmt: skip
-        watched = self._group.alarm_configuration or {}
+        override = self.deployment.override_alarm_configuration
+        watched = override or self._group.alarm_configuration or {}
         if watched.get("enabled"):
             active = alarms.in_alarm([one["name"] for one in watched["alarms"]])
             if active:

@@ -23,7 +23,7 @@ from zama_ops.aws import client
 from zama_ops.callers import Callers
 from zama_ops.console import Table, errors_told, show, step
 from zama_ops.contract_checks import EXAMPLE_KEY, caller
-from zama_ops.ecs_service import EcsService, primary
+from zama_ops.ecs_service import EcsService, primary, shift
 from zama_ops.errors import CommandError
 from zama_ops.http_client import HttpClient
 from zama_ops.options import PREFIX, AsJson, Picture, Prefix, require_drawable
@@ -98,8 +98,20 @@ class Site:
         )
 
     def replace_tasks(self) -> None:
-        """Replace all tasks, as the runbooks say."""
-        self.service.roll_out()
+        """Replace all tasks, as the runbooks say, whatever alarms fire."""
+        if self.uses_codedeploy:
+            despite_alarms = {"overrideAlarmConfiguration": {"enabled": False}}
+            shift({**self.service.codedeploy_deployment(), **despite_alarms})
+            return
+        name = self.service.prefix
+        with client("ecs") as ecs:
+            # If an alarm fires only now, ECS rolls back, which replaces the tasks as well.
+            ecs.update_service(cluster=name, service=name, forceNewDeployment=True)
+
+    @property
+    def uses_codedeploy(self) -> bool:
+        """Whether CodeDeploy shifts the traffic."""
+        return bool(self.service.describe()["deploymentController"]["type"] == "CODE_DEPLOY")
 
     def is_steady(self) -> bool:
         """Say whether the wanted tasks run, and no deployment is in progress."""
@@ -151,7 +163,7 @@ def _release(site: Site) -> Cure:
                 "executionRoleArn", "taskRoleArn", "runtimePlatform")  # fmt: skip
         containers = found["containerDefinitions"]
         api = next(one for one in containers if one["name"] == "api")
-        by_codedeploy = service.describe()["deploymentController"]["type"] == "CODE_DEPLOY"
+        by_codedeploy = site.uses_codedeploy
         # With CodeDeploy, the canary gets a tenth of the requests.
         code = _BAD_RELEASE.format(every=1 if by_codedeploy else 10)
         good, api["image"] = api["image"], f"{api['image'].rpartition(':')[0]}:bad"
@@ -380,6 +392,16 @@ def _under_load(prefix: str, rate: float, speed: float) -> Iterator[Site]:
         site.set_speed(before)
 
 
+def _table(results: list[dict[str, Any]]) -> Table:
+    columns = ("drill", "alarm", "fired after", "mitigation", "cleared after", "lost requests")
+    table = Table(*columns)
+    for one in results:
+        fired, cleared = (f"{one[key]} min" for key in ("fired_after", "cleared_after"))
+        drill, lost = DRILLS[one["drill"]], f"{sum(one['lost'].values())} of {one['requests']}"
+        table.add_row(one["drill"], drill.alarm, fired, drill.mitigation, cleared, lost)
+    return table
+
+
 app: Final = typer.Typer(
     help="Cause an incident in the deployment of `make aws-local`, and see its alarm.\n\n"
     "The emulated CloudWatch evaluates the alarms of terraform/ on the metrics of real containers"
@@ -404,20 +426,19 @@ def command(names: list[str]) -> Callable[..., None]:
     ) -> None:
         # Repair the service on SIGTERM, as on Ctrl-C.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        results: list[dict[str, Any]] = []
         with errors_told():
             require("docker")
             require_drawable(picture)
             with _under_load(prefix, rate, speed) as site:
-                results = [
-                    {"drill": one, **perform(site, DRILLS[one], speed, picture)} for one in names
-                ]
-        columns = ("drill", "alarm", "fired after", "mitigation", "cleared after", "lost requests")
-        table = Table(*columns)
-        for one in results:
-            fired, cleared = (f"{one[key]} min" for key in ("fired_after", "cleared_after"))
-            drill, lost = DRILLS[one["drill"]], f"{sum(one['lost'].values())} of {one['requests']}"
-            table.add_row(one["drill"], drill.alarm, fired, drill.mitigation, cleared, lost)
-        show({"speed": speed, "drills": results}, table, as_json=as_json)
+                try:
+                    results.extend(
+                        {"drill": one, **perform(site, DRILLS[one], speed, picture)}
+                        for one in names
+                    )
+                finally:
+                    # Also if a later drill fails.
+                    show({"speed": speed, "drills": results}, _table(results), as_json=as_json)
 
     return play
 

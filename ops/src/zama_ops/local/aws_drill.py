@@ -352,6 +352,7 @@ def perform(site: Site, drill: Drill, speed: float, picture: Path | None = None)
             began = time.monotonic()
             cures.close()
             cleared_after = wait(clear_minutes, "clear", fired=False, began=began)
+            _until(site.is_steady, "The service did not recover")
     if picture:
         from zama_ops.local.canary_picture import Drawing  # noqa: PLC0415 - matplotlib is optional
 

@@ -51,7 +51,6 @@ PADDING: Final = 1024 - 17
 RATIOS: Final = {
     "api_vs_go": ("api", "go"),
     "gateway_vs_original": ("gateway", "original"),
-    "gateway_vs_static_limit": ("gateway", "nginx to static nginx"),
     "gateway_vs_fastapi": ("gateway", "fastapi"),
 }
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import measure
 from zama_ops.container_images import base_images
+from zama_ops.container_images import compose as docker_compose
 from zama_ops.http_client import HttpClient
 from zama_ops.programs import wait_until
 
@@ -30,7 +31,7 @@ TASK: Final = {"api": 0.15, "nginx": 0.10}
 
 def main() -> int:
     """Run the comparison and print it; exit code 0: the comparison was run."""
-    tools = ("wrk", "docker", "docker-compose")
+    tools = ("wrk", "docker")
     options = measure.options(__doc__, rounds=5, seconds=5, tools=tools)
     compose("up", "-d", "--build")
     try:
@@ -44,8 +45,8 @@ def main() -> int:
     return 0
 
 
-def compose(*words: str) -> str:
-    """Run docker-compose on the project's file and return its output."""
+def compose(*words: str, **more: str) -> str:
+    """Run docker-compose on the project's file, with more settings, and return its output."""
     settings = {
         **base_images(),
         "GATEWAY_PORT_PUBLISHED": PORT,
@@ -53,9 +54,10 @@ def compose(*words: str) -> str:
         "RATE_LIMIT": "100000",
         "RATE_BURST": "100000",
         "DRAIN_SECONDS": "0",
+        **more,
     }
     done = subprocess.run(
-        ["docker-compose", "--project-name", PROJECT, *words],
+        [*docker_compose(), "--project-name", PROJECT, *words],
         cwd=ROOT,
         env={**os.environ, **settings},
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine import TAG, Images, stamp
 from stack import Part, Stack, with_defaults
+from zama_ops.container_images import compose
 from zama_ops.http_client import HttpClient
 from zama_ops.programs import free_port, run, wait_until
 
@@ -71,8 +72,7 @@ class Project:
             "API_PORT_PUBLISHED": str(self.api_port),
             "GATEWAY_PORT_PUBLISHED": str(self.gateway_port),
         }
-        command = ["docker-compose", "--project-name", self.name, *words]
-        return run(*command, **own, **self.settings)
+        return run(*compose(), "--project-name", self.name, *words, **own, **self.settings)
 
 
 @dataclass

@@ -78,6 +78,8 @@ SETTINGS: Final = (
     *("METRICS_PORT", "NGINX_BINARY", "PUBLIC_URL"),
 )
 
+_COLOURS: Final = ("FORCE_COLOR", "PY_COLORS")
+
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
@@ -115,7 +117,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
         if file.endswith(_ROLLOUTS):
             return "rollouts"
         if file.startswith("tests/aws/") and not file.endswith(_UNDEPLOYED):
-            return "production" if nodeid.endswith("[production]") else "minimal"
+            return "production" if "[production" in nodeid else "minimal"
         return file
 
 
@@ -152,7 +154,9 @@ def _signals() -> None:
 def _settings_of_this_shell() -> Iterator[None]:
     """Keep the developer's exported settings away from the processes under test."""
     patch = pytest.MonkeyPatch()
-    for name in (*SETTINGS, "CONNECT_TO"):
+    # Typer forces colours if GITHUB_ACTIONS is set, and a deployment's record names GitHub's run.
+    ours = [name for name in os.environ if name.startswith("GITHUB_") or name in _COLOURS]
+    for name in (*SETTINGS, "CONNECT_TO", *ours):
         patch.delenv(name, raising=False)
     # Without garbage collection, Terraform needs a tenth less CPU: the provider's schema is large.
     patch.setenv("GOGC", "off")

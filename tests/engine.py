@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from zama_ops.container_images import base_images
+from zama_ops.container_images import IMAGES, base_images, build_options, compose
 from zama_ops.paths import ROOT
 from zama_ops.programs import complete, run
 
@@ -27,9 +27,10 @@ TAG: Final = "test"
 
 @functools.cache
 def is_there() -> bool:
-    if not (shutil.which("docker") and shutil.which("docker-compose")):
+    if not shutil.which("docker"):
         return False
-    return complete("docker", "info").returncode == 0
+    commands = (["docker", "info"], [*compose(), "version"])
+    return all(complete(*command).returncode == 0 for command in commands)
 
 
 @contextlib.contextmanager
@@ -42,12 +43,17 @@ def turn(lock: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Images:
-    """The built images; `bases` maps build arguments to base images."""
+    """The built images.
 
-    bases: dict[str, str]
+    `bases` maps build arguments to base images, and `settings` also has docker-compose's for
+    stand-ins.
+    """
 
-    def arguments(self) -> list[str]:
-        return [word for base in self.bases.items() for word in ("--build-arg", "=".join(base))]
+    settings: dict[str, str]
+
+    @property
+    def bases(self) -> dict[str, str]:
+        return {name: self.settings[name] for name in IMAGES.values()}
 
 
 def documented(program: str) -> list[list[str]]:
@@ -66,8 +72,9 @@ def build() -> Images:
     images = Images(base_images())
     with ThreadPoolExecutor() as pool:
         builds = [
-            pool.submit(run, docker, verb, *images.arguments(), *rest)
-            for docker, verb, *rest in documented("docker build")
+            # Of two values, Docker uses the last.
+            pool.submit(run, *command, *build_options(command[-1].rpartition("/")[2]))
+            for command in documented("docker build")
         ]
     for build in builds:
         build.result()

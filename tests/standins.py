@@ -13,6 +13,10 @@ echo "$(basename "$0") $*" >>"$folder/calls"
 case "$*" in
 *"issue list"*) cat "$folder/issues" ;;
 *"run list"*) cat "$folder/runs" ;;
+*"workflow list"*) cat "$folder/workflows" ;;
+*"pr view"*files*) cat "$folder/files" ;;
+*"pr view"*authors*) cat "$folder/authors" ;;
+*"pr view"*messageBody*) cat "$folder/messages" ;;
 *"image inspect"*) cat "$folder/base" ;;
 esac
 [ ! -e "$0.code" ] || { echo "refused" >&2; exit "$(cat "$0.code")"; }
@@ -29,12 +33,13 @@ class StandIns:
             (folder / name).chmod(0o755)
         (folder / "issues").write_text("[]")
         (folder / "runs").write_text("[]")
+        (folder / "workflows").write_text("")
         self.folder = folder
         self.checkout = checkout
         self.path = f"{folder}:{checkout.path / '.venv' / 'bin'}:/usr/bin:/bin"
 
     def answer(self, name: str, value: object) -> None:
-        """Set the answer to `gh issue list`, `gh run list` or the query for an image's base."""
+        """Set the answer to a list of `gh` or to the query for an image's base."""
         text = value if isinstance(value, str) else json.dumps(value)
         (self.folder / name).write_text(text)
 

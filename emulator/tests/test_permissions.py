@@ -278,6 +278,8 @@ def test_tags_of_resources_are_conditions(account: Account) -> None:
     ]
     account.call("kms", "DisableKey", {"KeyId": keys[0]}, *issued)
     refused(account, "kms", "DisableKey", {"KeyId": keys[1]}, issued)
+    # An action without a resource has no tags.
+    refused(account, "kms", "ListKeys", {}, issued)
 
 
 def test_a_role_is_passed_only_to_the_allowed_service(account: Account) -> None:

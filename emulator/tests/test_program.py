@@ -5,10 +5,13 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from ministack.core import tls
 
 from zama_emulator import __main__ as program
 from zama_emulator.patching import answer_in_turn
@@ -36,6 +39,30 @@ def test_a_taken_port_is_named() -> None:
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     assert line.startswith(f"zama-emulator: port {port}: ")
+
+
+def test_a_file_of_another_user_is_not_in_the_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The certificate is in a folder of this run, which is deleted at the end."""
+    (tmp_path / "ministack-tls").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["zama-emulator"])
+    monkeypatch.setattr(program, "_check_ports", lambda _: None)
+    found: list[str] = []
+
+    def look() -> None:
+        found.extend(Path(name).read_text() for name in tls.resolve_tls_material())
+
+    async def serve(*_: object) -> None:
+        look()
+
+    monkeypatch.setattr(program, "_serve", serve)
+    program.main()
+    certificate, key = found
+    assert "BEGIN CERTIFICATE" in certificate
+    assert "PRIVATE KEY" in key
+    assert [path.name for path in tmp_path.iterdir()] == ["ministack-tls"]
 
 
 @pytest.mark.parametrize("package", ["ministack", "moto", "hypercorn"])

@@ -1,5 +1,6 @@
-# GitHub's workflows need no stored credential: GitHub's token states a job's repository, branch and
-# environment, and the role trusts one branch and one environment.
+# GitHub's workflows need no stored credential: GitHub's token states a job's repository, and its
+# environment or branch. Each role trusts one of them (roles.tf); this one, which applies, trusts the
+# environment with the approval.
 
 resource "aws_iam_openid_connect_provider" "github" {
   count = var.github_repository == null ? 0 : 1
@@ -12,13 +13,13 @@ resource "aws_iam_role" "deploy" {
   count = var.github_repository == null ? 0 : 1
 
   name                 = "${var.name_prefix}-deploy"
-  description          = "Workflows of ${var.github_repository}: push images, plan and apply"
-  assume_role_policy   = data.aws_iam_policy_document.deploy_trust[0].json
+  description          = "Workflow of ${var.github_repository}: apply an approved plan"
+  assume_role_policy   = data.aws_iam_policy_document.trust["environment:production"].json
   max_session_duration = 3600
 }
 
-data "aws_iam_policy_document" "deploy_trust" {
-  count = var.github_repository == null ? 0 : 1
+data "aws_iam_policy_document" "trust" {
+  for_each = var.github_repository == null ? [] : toset(["environment:production", "environment:drift", "ref:refs/heads/main"])
 
   # https://docs.github.com/en/actions/security-for-github-actions/security-hardening-your-deployments/configuring-openid-connect-in-amazon-web-services
   statement {
@@ -35,12 +36,20 @@ data "aws_iam_policy_document" "deploy_trust" {
     condition {
       test     = "StringEquals"
       variable = "token.actions.githubusercontent.com:sub"
-      values = [
-        "repo:${var.github_repository}:ref:refs/heads/main",
-        "repo:${var.github_repository}:environment:production",
-      ]
+      values   = ["repo:${local.subject}:${each.value}"]
     }
   }
+}
+
+locals {
+  # GitHub adds the ids for repositories created, renamed or transferred since 2026-07-15, so that a
+  # new owner of an old name gets nothing.
+  # https://github.com/aws-actions/configure-aws-credentials/issues/1888
+  subject = (
+    var.github_repository == null ? null :
+    var.github_ids == null ? var.github_repository :
+    replace("${var.github_repository}@${var.github_ids.repository}", "/", "@${var.github_ids.owner}/")
+  )
 }
 
 # --- Permissions for Terraform --------------------------------------------------------------------
@@ -50,7 +59,8 @@ data "aws_iam_policy_document" "deploy_trust" {
 # changes to this role, its policies, the provider above or the boundary.
 
 locals {
-  actions = toset(flatten(values(jsondecode(file("${path.module}/actions.json")))))
+  known   = jsondecode(file("${path.module}/actions.json"))
+  actions = toset(flatten(values(local.known)))
 
   # Services whose resources have ids instead of names.
   by_id = ["acm", "application-autoscaling", "aps", "ec2", "grafana", "kms"]
@@ -79,7 +89,8 @@ locals {
         "${local.arns.elasticloadbalancing}:listener/app/${var.name_prefix}/*",
         "${local.arns.elasticloadbalancing}:targetgroup/${var.name_prefix}-*",
       ]
-      # Route 53 is global and uses ids, so neither name nor region can limit it.
+      # Route 53 is global and uses ids, so neither name nor region can limit it. Records are limited
+      # to the zone of the domain, below.
       route53 = ["*"]
       s3      = ["arn:${local.partition}:s3:::${var.name_prefix}-access-logs-${local.account_id}-${var.region}"]
       # WAF also checks permissions on referenced rule sets and on the protected resource.
@@ -119,8 +130,18 @@ locals {
     "iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
   ])
 
+  # Actions that end something that has an id, or give it to others, and support tags as a condition.
+  # The service's resources have the tag; use another account, or another value of it, for others.
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+  # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+  tagged = setunion(
+    [for action in local.actions : action if startswith(action, "ec2:Delete")],
+    setintersection(local.actions, ["kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UntagResource"]),
+  )
+  in_zone = setintersection(local.actions, ["route53:ChangeResourceRecordSets"])
+
   in_region = sort([
-    for action in local.actions : action
+    for action in setsubtract(local.actions, local.tagged) : action
     if contains(local.by_id, split(":", action)[0])
     || contains(local.nameless, action)
     || strcontains(action, ":Describe") && !startswith(action, "ecr:")
@@ -131,7 +152,7 @@ locals {
     for policy, services in local.by_name : policy => {
       for service in keys(services) :
       service => sort([
-        for action in setsubtract(local.actions, setunion(local.in_region, local.bounded)) : action
+        for action in setsubtract(local.actions, setunion(local.in_region, local.tagged, local.bounded, local.in_zone)) : action
         if startswith(action, "${service}:")
       ])
     }
@@ -159,6 +180,30 @@ data "aws_iam_policy_document" "in_region" {
       test     = "StringEquals"
       variable = "aws:RequestedRegion"
       values   = [var.region]
+    }
+  }
+
+  statement {
+    actions   = local.tagged
+    resources = ["*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = [var.region]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/Service"
+      values   = [var.name_prefix]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.zone_id[*]
+
+    content {
+      actions   = local.in_zone
+      resources = ["arn:${local.partition}:route53:::hostedzone/${statement.value}"]
     }
   }
 }
@@ -220,7 +265,7 @@ resource "aws_iam_role_policy_attachment" "deploy" {
 
 resource "aws_iam_role_policy" "deploy" {
   for_each = var.github_repository == null ? {} : {
-    images   = data.aws_iam_policy_document.images.minified_json
+    images   = data.aws_iam_policy_document.tag_images.minified_json
     state    = data.aws_iam_policy_document.deploy_state.minified_json
     demanded = data.aws_iam_policy_document.demanded.minified_json
     shift    = data.aws_iam_policy_document.shift.minified_json
@@ -231,20 +276,13 @@ resource "aws_iam_role_policy" "deploy" {
   policy = each.value
 }
 
-data "aws_iam_policy_document" "images" {
-  statement {
-    sid       = "LogIn"
-    actions   = ["ecr:GetAuthorizationToken"]
-    resources = ["*"]
-  }
+# To verify signatures, and to tag an existing image; without uploads, there are no other images.
+data "aws_iam_policy_document" "tag_images" {
+  source_policy_documents = [data.aws_iam_policy_document.pull_images.json]
 
   statement {
-    sid = "Push"
-    actions = [
-      "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages",
-      "ecr:DescribeImageScanFindings", "ecr:DescribeRepositories", "ecr:GetDownloadUrlForLayer",
-      "ecr:InitiateLayerUpload", "ecr:ListTagsForResource", "ecr:PutImage", "ecr:UploadLayerPart",
-    ]
+    sid       = "Tag"
+    actions   = ["ecr:PutImage"]
     resources = values(aws_ecr_repository.this)[*].arn
   }
 }

@@ -17,6 +17,11 @@ output "state_bucket" {
 }
 
 output "deploy_role_arn" {
-  description = "Role that workflows assume. Null without github_repository."
+  description = "Role that applies, for the secret AWS_OIDC_ROLE_ARN. Null without github_repository."
   value       = one(aws_iam_role.deploy[*].arn)
+}
+
+output "workflow_role_arns" {
+  description = "Roles of the other jobs, for the variables AWS_PUSH_ROLE_ARN, AWS_PLAN_ROLE_ARN and AWS_DRIFT_ROLE_ARN."
+  value       = { for name, role in aws_iam_role.workflow : name => role.arn }
 }

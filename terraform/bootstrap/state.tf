@@ -1,4 +1,5 @@
-# The bucket for the service's state. Terraform locks the state with an object in it (use_lockfile).
+# The bucket for the service's state and its plans, and for this folder's state once you move it there.
+# Terraform locks a state with an object in the bucket (use_lockfile).
 
 resource "aws_s3_bucket" "state" {
   # checkov:skip=CKV_AWS_18:CloudTrail records access to the state; logs would need another bucket
@@ -51,6 +52,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
     }
     abort_incomplete_multipart_upload {
       days_after_initiation = 1
+    }
+  }
+
+  rule {
+    id     = "expire-plans"
+    status = "Enabled"
+
+    filter {
+      prefix = "service/plans/"
+    }
+
+    expiration {
+      days = 30
     }
   }
 

@@ -33,6 +33,32 @@ variable "github_repository" {
   }
 }
 
+variable "github_ids" {
+  description = "Numeric ids of the repository and its owner, if GitHub's tokens have them: see docs/github.md."
+  type        = object({ owner = string, repository = string })
+  default     = null
+
+  validation {
+    condition     = var.github_ids == null ? true : alltrue([for id in values(var.github_ids) : can(regex("^[1-9][0-9]*$", id))])
+    error_message = "github_ids must have two numbers, such as { owner = \"583231\", repository = \"1296269\" }."
+  }
+  validation {
+    condition     = var.github_ids == null || var.github_repository != null
+    error_message = "github_ids needs github_repository."
+  }
+}
+
+variable "zone_id" {
+  description = "Route 53 zone of the service's domain: workflows may change its records. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.zone_id == null ? true : can(regex("^Z[A-Z0-9]{1,31}$", var.zone_id))
+    error_message = "zone_id must be the id of a Route 53 hosted zone, such as Z0123456789ABCDEFGHIJ."
+  }
+}
+
 variable "force_delete" {
   description = "Whether `terraform destroy` also deletes repositories with images and the bucket with its states."
   type        = bool

@@ -8,7 +8,8 @@ terraform {
     }
   }
 
-  # The state stays in a local file, because this folder creates the bucket for states.
+  # The state begins in a local file, because this folder creates the bucket for states. Then move it
+  # there: docs/deploy.md.
 }
 
 provider "aws" {

@@ -1,4 +1,4 @@
-"""The permissions and the trust policy of the role for GitHub's workflows.
+"""The permissions and the trust policies of the roles for GitHub's workflows.
 
 And the boundary of the service's roles, whose policies the workflows write.
 """
@@ -14,7 +14,8 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from deployment import Deployment
+from deployment import Deployment, on_production
+from zama_ops.ecs_service import shift
 from zama_ops.emulated_account import EXAMPLE_REPOSITORY
 from zama_ops.local.aws_local import PLANS
 from zama_ops.paths import TERRAFORM
@@ -24,6 +25,12 @@ ROLE: Final = "zama-challenge-deploy"
 NAME: Final = "zama-challenge"
 REGION: Final = "eu-west-1"
 GITHUB: Final = "token.actions.githubusercontent.com"
+# The other roles of workflows, each with the end of the subject that it trusts.
+SUBJECTS: Final = {
+    "push": "ref:refs/heads/main",
+    "plan": "ref:refs/heads/main",
+    "drift": "environment:drift",
+}
 # The service's roles, by profile.
 ROLES: Final = {
     "minimal": {"execution", "task"},
@@ -65,10 +72,14 @@ def entries(context: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def decisions(
-    deployment: Deployment, actions: list[str], resource: str, context: dict[str, str]
+    deployment: Deployment,
+    actions: list[str],
+    resource: str,
+    context: dict[str, str],
+    role: str = ROLE,
 ) -> dict[str, str]:
     result = deployment.account.client("iam").simulate_principal_policy(
-        PolicySourceArn=arn("iam", f"role/{ROLE}"),
+        PolicySourceArn=arn("iam", f"role/{role}"),
         ActionNames=actions,
         ResourceArns=[resource],
         ContextEntries=entries(context),
@@ -88,10 +99,14 @@ def test_terraforms_calls_are_known_for_every_planned_type() -> None:
 def test_the_role_allows_terraforms_calls(minimal: Deployment) -> None:
     """Every action that Terraform calls is allowed on a matching resource."""
     refused = {action for actions in KNOWN.values() for action in actions}
-    for service, resources in REQUESTS["resources"].items():
+    (zone,) = minimal.account.client("route53").list_hosted_zones()["HostedZones"]
+    every = {**REQUESTS["resources"]}
+    every["route53"] = [*every["route53"], zone["Id"].lstrip("/")]
+    for service, resources in every.items():
         for resource in resources:
             ours = sorted(action for action in refused if action.startswith(f"{service}:"))
-            said = decisions(minimal, ours, arn(service, resource), BOUNDED) if ours else {}
+            context = {**BOUNDED, "aws:RequestedRegion": REGION, "aws:ResourceTag/Service": NAME}
+            said = decisions(minimal, ours, arn(service, resource), context) if ours else {}
             refused -= {action for action, decision in said.items() if decision == "allowed"}
     assert not refused, "allow them on their resources in terraform/bootstrap/github.tf"
 
@@ -118,6 +133,36 @@ def test_the_role_allows_nothing_else(minimal: Deployment) -> None:
     for action, resource, context in listed_requests("forbidden", "forbidden_to_workflows"):
         said = decisions(minimal, [action], resource, context)
         assert said == {action: "implicitDeny"}, (action, resource, context)
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_a_role_before_the_approval_cannot_apply(minimal: Deployment, name: str) -> None:
+    """It changes no resource of the service and passes no role; on main it reads no key."""
+    changes = sorted(
+        action
+        for action in {one for actions in KNOWN.values() for one in actions}
+        if not action.partition(":")[2].startswith(("Describe", "Get", "List"))
+    )
+    asked = [(changes, "*"), (["iam:PassRole"], arn("iam", f"role/{NAME}-task"))]
+    for service, resources in REQUESTS["resources"].items():
+        ours = [action for action in changes if action.startswith(f"{service}:")]
+        asked += [(ours, arn(service, resource)) for resource in resources if ours]
+    keys = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"]
+    forbidden = keys if name != "drift" else keys[1:]
+    asked.append((forbidden, arn("ssm", "parameter/zama/api/api_key")))
+    state = f"arn:aws:s3:::{NAME}-state-000000000000-{REGION}/service"
+    asked.append((["s3:PutObject", "s3:DeleteObject"], f"{state}/terraform.tfstate"))
+    asked.append((["s3:PutObject"], f"{state}/deployments/1.json"))
+    for actions, resource in asked:
+        said = decisions(minimal, actions, resource, BOUNDED, f"{NAME}-{name}")
+        allowed = {action for action, decision in said.items() if decision == "allowed"}
+        assert not allowed, resource
+    may = {
+        "push": ("ecr:PutImage", arn("ecr", "repository/zama-api")),
+        "plan": ("s3:PutObject", f"{state}/plans/1/2/3/tfplan"),
+        "drift": ("ssm:GetParameter", arn("ssm", "parameter/zama/api/api_key")),
+    }[name]
+    assert decisions(minimal, [may[0]], may[1], {}, f"{NAME}-{name}") == {may[0]: "allowed"}
 
 
 def policies(deployment: Deployment, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -157,8 +202,9 @@ def test_every_role_of_the_service_has_the_boundary(deployment: Deployment) -> N
     iam = deployment.account.client("iam")
     every = {one["RoleName"] for one in iam.list_roles()["Roles"]}
     names = {name for name in every if name.startswith(f"{NAME}-")}
-    assert names == {ROLE, *(f"{NAME}-{name}" for name in ROLES[deployment.profile])}
-    for name in names - {ROLE}:
+    of_workflows = {ROLE, *(f"{NAME}-{name}" for name in SUBJECTS)}
+    assert names == of_workflows | {f"{NAME}-{name}" for name in ROLES[deployment.profile]}
+    for name in names - of_workflows:
         boundary = iam.get_role(RoleName=name)["Role"].get("PermissionsBoundary", {})
         assert boundary.get("PermissionsBoundaryArn") == BOUNDARY, name
 
@@ -221,13 +267,18 @@ def simulated(
 # --- Trust of the role ----------------------------------------------------------------------------
 
 SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
+ON_MAIN: Final = f"{SUBJECT}:ref:refs/heads/main"
+# The form for a new repository, which terraform/bootstrap trusts if it is given the ids.
+WITH_IDS: Final = f"repo:{EXAMPLE_REPOSITORY.replace('/', '@583231/')}@1296269"
 
 
 @pytest.mark.parametrize(
     ("subject", "decision"),
     [
-        (f"{SUBJECT}:ref:refs/heads/main", "allowed"),
         (f"{SUBJECT}:environment:production", "allowed"),
+        (f"{SUBJECT}:ref:refs/heads/main", "implicitDeny"),
+        (f"{SUBJECT}:environment:drift", "implicitDeny"),
+        (f"{WITH_IDS}:environment:production", "implicitDeny"),
         (f"{SUBJECT}:ref:refs/heads/another", "implicitDeny"),
         (f"{SUBJECT}:ref:refs/heads/main2", "implicitDeny"),
         (f"{SUBJECT}:ref:refs/heads/main/2", "implicitDeny"),
@@ -245,7 +296,7 @@ SUBJECT: Final = f"repo:{EXAMPLE_REPOSITORY}"
         ("repo:fork/zama-challenge:environment:production", "implicitDeny"),
     ],
 )
-def test_only_main_and_the_production_environment_assume_the_role(
+def test_only_the_production_environment_assumes_the_role(
     minimal: Deployment, subject: str, decision: str
 ) -> None:
     """Subjects of other repositories, branches, tags and environments are refused."""
@@ -253,19 +304,28 @@ def test_only_main_and_the_production_environment_assume_the_role(
     assert said == decision
 
 
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_another_role_trusts_one_subject(minimal: Deployment, name: str) -> None:
+    """It is the branch or the environment of its jobs."""
+    for end in {*SUBJECTS.values(), "environment:production", "pull_request"}:
+        token = {f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": f"{SUBJECT}:{end}"}
+        said = trust(minimal, token, f"{NAME}-{name}")
+        assert said == ("allowed" if end == SUBJECTS[name] else "implicitDeny"), end
+
+
 @pytest.mark.parametrize("audience", ["https://github.com/example", "sts.amazonaws.com2", None])
 def test_the_token_must_be_issued_for_aws(minimal: Deployment, audience: str | None) -> None:
     """A token with another audience, or without one, is refused."""
-    context = {f"{GITHUB}:sub": f"{SUBJECT}:ref:refs/heads/main"}
+    context = {f"{GITHUB}:sub": f"{SUBJECT}:environment:production"}
     if audience:
         context[f"{GITHUB}:aud"] = audience
     assert trust(minimal, context) == "implicitDeny"
 
 
-def trust(deployment: Deployment, token: dict[str, str]) -> str:
-    """Return the decision of the role's trust policy for a GitHub token."""
+def trust(deployment: Deployment, token: dict[str, str], role: str = ROLE) -> str:
+    """Return the decision of a role's trust policy for a GitHub token."""
     iam = deployment.account.client("iam")
-    (statement,) = iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    (statement,) = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
     # The simulation takes no principal, and the resource is the role itself.
     provider = arn("iam", f"oidc-provider/{GITHUB}")
     assert statement.pop("Principal") == {"Federated": provider}
@@ -278,16 +338,68 @@ def trust(deployment: Deployment, token: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(("service", "call", "given", "action"), REQUESTS["calls"])
 def test_the_emulator_refuses_the_role_other_calls(
-    minimal: Deployment, service: str, call: str, given: dict[str, Any], action: str
+    deployment: Deployment, service: str, call: str, given: dict[str, Any], action: str
 ) -> None:
     """A session of the role gets AWS's error, which names the caller and the action."""
     place = {"AWS_REGION": "us-east-1"} if call == "create_key" else {}
-    client = minimal.account.client(service, {**minimal.account.workflow_environ(), **place})
+    environ = {**deployment.account.workflow_environ(), **place}
+    assert_refused(deployment, environ, ROLE, service, call, given, action)
+
+
+@on_production
+def test_the_role_changes_a_deployment(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes every resource's tags, sizes and limits, and shifts the traffic.
+
+    The other tests of this folder apply and destroy both profiles with the role.
+    """
+    deployment.apply(
+        tags={"Team": "payments"},
+        alarm_email="another@zama.example",
+        autoscaling={"max_count": 3, "cpu_percent": 80, "requests_per_minute": 60000},
+        log_retention_days=400,
+        rate_limit={"rate": 99999, "burst": 99999},
+        waf={"requests_per_5_minutes": 3000, "denied_cidrs": ["192.0.2.0/24"]},
+    )
+    logs = deployment.account.client("logs")
+    name = deployment.outputs["log_group_name"]
+    (group,) = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    tags = logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]
+    assert (group["retentionInDays"], tags["Team"]) == (400, "payments")
+    for variable, text in deployment.account.workflow_environ().items():
+        monkeypatch.setenv(variable, text)
+    with deployment.fast(60):
+        shift(json.loads(deployment.outputs["codedeploy_deployment"]))
+    wanted = deployment.outputs["task_definition_arn"]
+    assert [one["taskDefinition"] for one in deployment.service()["taskSets"]] == [wanted]
+
+
+@pytest.mark.parametrize("name", ["push", "plan"])
+@pytest.mark.parametrize(("service", "call", "given", "action"), REQUESTS["calls_before_approval"])
+def test_the_emulator_refuses_a_role_before_the_approval(
+    minimal: Deployment, name: str, service: str, call: str, given: dict[str, Any], action: str
+) -> None:
+    """A session of a job on main can neither apply, nor read a key, nor pass a role."""
+    role = f"{NAME}-{name}"
+    environ = minimal.account.workflow_environ(arn("iam", f"role/{role}"), ON_MAIN)
+    assert_refused(minimal, environ, role, service, call, given, action)
+
+
+def assert_refused(
+    deployment: Deployment,
+    environ: dict[str, str],
+    role: str,
+    service: str,
+    call: str,
+    given: dict[str, Any],
+    action: str,
+) -> None:
     with pytest.raises(ClientError) as refused:
-        getattr(client, call)(**given)
+        getattr(deployment.account.client(service, environ), call)(**given)
     error = refused.value.response["Error"]
     assert error["Code"].startswith(("AccessDenied", "UnauthorizedOperation"))
-    user = f"User: arn:aws:sts::000000000000:assumed-role/{ROLE}/workflow"
+    user = f"User: arn:aws:sts::000000000000:assumed-role/{role}/workflow"
     assert f"{user} is not authorized to perform: {action} on resource: " in error["Message"]
 
 

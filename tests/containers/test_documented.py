@@ -1,4 +1,4 @@
-"""The README's `docker` and `docker-compose` commands work unchanged."""
+"""The README's `docker` and `docker-compose` commands work unchanged, or as `docker compose`."""
 
 import shlex
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 from engine import Images, stamp
 from readme import block
 from stack import send
+from zama_ops.container_images import compose
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import HttpClient
 from zama_ops.programs import complete, run, wait_until
@@ -17,9 +18,9 @@ from zama_ops.programs import complete, run, wait_until
 @pytest.fixture
 def environ(images: Images) -> Iterator[dict[str, str]]:
     """Return compose's settings: base images and a separate project name."""
-    environ = {**images.bases, "COMPOSE_PROJECT_NAME": stamp()}
+    environ = {**images.settings, "COMPOSE_PROJECT_NAME": stamp()}
     yield environ
-    run("docker-compose", "down", **environ)
+    run(*compose(), "down", **environ)
 
 
 def test_the_compose_commands_work_in_order(environ: dict[str, str]) -> None:
@@ -32,11 +33,11 @@ def test_the_compose_commands_work_in_order(environ: dict[str, str]) -> None:
     up, healthz, readyz, post_sum, down = block("docker-compose up").splitlines()
     assert up == "docker-compose up -d --build"
     assert down == "docker-compose down"
-    run(*shlex.split(up), **environ)
+    run(*compose(), *shlex.split(up)[1:], **environ)
     wait_until(lambda: '"ok"' in sh(healthz), healthz)
     wait_until(lambda: sh(readyz) == '{"status":"ready"}', readyz)
     assert sh(post_sum) == '{"sum":42}'
-    run(*shlex.split(down), **environ)
+    run(*compose(), *shlex.split(down)[1:], **environ)
     assert run("docker", "ps", "-aq", f"--filter=name={environ['COMPOSE_PROJECT_NAME']}") == ""
 
 

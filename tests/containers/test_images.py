@@ -10,6 +10,7 @@ import pytest
 
 from engine import API_IMAGE, NGINX_IMAGE, Images, inspect, stamp
 from stack import JSON, KEY, Report, send
+from zama_ops.container_images import build_options
 from zama_ops.http_client import HttpClient
 from zama_ops.programs import complete, free_port, run, wait_until
 
@@ -85,13 +86,13 @@ def test_the_program_belongs_to_root(image: str, folder: str) -> None:
 
 
 @both
-def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) -> None:
+@pytest.mark.usefixtures("images")
+def test_no_secret_of_the_builder_is_in_the_image(image: str) -> None:
     """History, layers and labels contain nothing from the build's environment."""
     canary = "canary-5f2d8c1e"
     folder = "api" if image == API_IMAGE else "nginx"
-    dockerfile = f"services/{folder}/Dockerfile"
     tag = f"{image}-canary"
-    build = ["docker", "build", "-t", tag, *images.arguments(), "-f", dockerfile]
+    build = ["docker", "build", "-t", tag, *build_options(folder)]
     run(*build, f"./services/{folder}", API_KEY=canary, API_KEYS=f"acme={canary}")
     history = run("docker", "history", "--no-trunc", tag)
     assert "API_KEY" not in history.replace("REQUIRE_API_KEY", "")
@@ -105,12 +106,12 @@ def test_no_secret_of_the_builder_is_in_the_image(image: str, images: Images) ->
     run("docker", "rmi", tag)
 
 
-def test_the_version_is_part_of_the_image(images: Images) -> None:
+@pytest.mark.usefixtures("images")
+def test_the_version_is_part_of_the_image() -> None:
     """The label, `/healthz` and `build_info` show the built version."""
     tag = f"{API_IMAGE}-version"
-    build = ["docker", "build", "-t", tag, *images.arguments(), "--build-arg", "VERSION=7.8.9"]
-    build += ["--build-arg", "REVISION=0123abc", "-f", "services/api/Dockerfile", "./services/api"]
-    run(*build)
+    build = ["docker", "build", "-t", tag, *build_options("api"), "--build-arg", "VERSION=7.8.9"]
+    run(*build, "--build-arg", "REVISION=0123abc", "./services/api")
     labels = config(tag)["Labels"]
     assert labels["org.opencontainers.image.version"] == "7.8.9"
     assert labels["org.opencontainers.image.revision"] == "0123abc"

@@ -12,10 +12,11 @@ import yaml
 
 from engine import Images, stamp
 from stack import UNLIMITED, Report, send
+from zama_ops.container_images import compose
 from zama_ops.paths import ROOT
 from zama_ops.programs import free_port, run, wait_until
 
-COMPOSE = ["docker-compose", "--profile", "observability"]
+COMPOSE = [*compose(), "--profile", "observability"]
 GRAFANA = ROOT / "observability" / "grafana"
 TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 PUBLISHED = ("API", "GATEWAY", "PROMETHEUS", "ALERTMANAGER", "GRAFANA")

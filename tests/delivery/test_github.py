@@ -1,17 +1,21 @@
 """The workflows' calls to GitHub's and Sigstore's programs, recorded by stand-ins."""
 
 import contextlib
+import datetime as dt
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from checkout import Checkout
 from standins import StandIns
+from zama_ops.container_images import compose
 from zama_ops.programs import wait_until
 
 REPOSITORY: Final = "example/zama-challenge"
@@ -39,17 +43,12 @@ def programs(tmp_path: Path, checkout: Checkout) -> Iterator[StandIns]:
 def test_the_plan_comes_from_the_run_on_main(programs: StandIns) -> None:
     """The run must be of the same commit and have passed completely."""
     revision = programs.checkout.git("rev-parse", "HEAD")
-    code, said, _ = programs.zama("deploy", "fetch")
+    code, said, called = programs.zama("deploy", "fetch", **IN_PLACE)
     assert (code, revision in said) == (1, True)
-    programs.answer("runs", [{"databaseId": 12}, {"databaseId": 11}])
-    code, _, called = programs.zama("deploy", "fetch")
-    assert code == 0
-    listed = (
-        f"gh run list --workflow=ci.yml --branch=main --event=push --commit={revision}"
-        " --status=success --json=databaseId"
-    )
-    folder = programs.checkout.path / "build" / "plan"
-    assert called[-2:] == [listed, f"gh run download 12 --name=plan --dir={folder}"]
+    query = "--workflow=ci.yml --branch=main --event=push"
+    assert called == [
+        f"gh run list {query} --commit={revision} --status=success --json=databaseId",
+    ]
 
 
 IN_PLACE: Final = {"STATE_BUCKET": "a-bucket"}
@@ -107,6 +106,25 @@ def test_ctrl_c_lets_terraform_finish(programs: StandIns) -> None:
     assert "`terraform plan` failed with exit code 1" in said
 
 
+SAVES: Final = """#!/bin/sh
+for word; do case $word in -out=*) : >"${word#-out=}" ;; esac; done
+echo "said $2"
+"""
+
+
+def test_no_log_of_a_workflow_shows_a_plan(programs: StandIns) -> None:
+    """Anyone can read the log of a public repository."""
+    terraform = programs.folder / "terraform"
+    terraform.write_text(SAVES)
+    terraform.chmod(0o755)
+    here = {"PATH": programs.path, "TF_CLI_CONFIG_FILE": "/dev/null", **IN_PLACE}
+    for workflow in ("", "true"):
+        done = programs.checkout.run("zama", "deploy", "plan", GITHUB_ACTIONS=workflow, **here)
+        assert done.returncode == 0, done.stderr
+        assert "said init" in done.stdout
+        assert ("said plan" in done.stdout) == (not workflow)
+
+
 def test_a_pull_request_gets_its_changes_to_the_plans(programs: StandIns) -> None:
     """The comment is a diff against the base, without unrelated content."""
     code, said, _ = programs.zama("aws-local", "compare", "HEAD")
@@ -121,6 +139,59 @@ def test_a_pull_request_gets_its_changes_to_the_plans(programs: StandIns) -> Non
     assert text.count(" to add, 0 to change, 0 to destroy.") == 2
     plans = {path.name for path in comment.parent.iterdir()}
     assert plans == {"comment.md", "minimal.txt", "production.txt"}
+
+
+# --- Auto-merge -----------------------------------------------------------------------------------
+
+PATCHES: Final = "Bumps two\n\nupdated-dependencies:\n  update-type: version-update:semver-patch\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "authors", "messages", "merged"),
+    [
+        ("tests/contract/package-lock.json", "dependabot[bot]", PATCHES, True),
+        ("terraform/.terraform.lock.hcl\nrequirements-dev.txt", "dependabot[bot]", PATCHES, True),
+        ("package-lock.json\nMakefile", "dependabot[bot]", PATCHES, False),
+        (".github/workflows/ci.yml", "dependabot[bot]", PATCHES, False),
+        ("package-lock.json", "dependabot[bot]\nsomebody", PATCHES, False),
+        ("package-lock.json", "dependabot[bot]", PATCHES.replace("patch", "minor"), False),
+        (
+            "package-lock.json",
+            "dependabot[bot]",
+            PATCHES + PATCHES.replace("patch", "major"),
+            False,
+        ),
+        ("package-lock.json", "dependabot[bot]", "Bumps two", False),
+    ],
+)
+def test_only_a_patch_update_of_locks_merges_itself(
+    programs: StandIns, files: str, authors: str, messages: str, *, merged: bool
+) -> None:
+    """All commits are Dependabot's, all updates are patches, and no other file changes."""
+    for name, text in (("files", files), ("authors", authors), ("messages", messages)):
+        (programs.folder / name).write_text(text)
+    words = {"PULL_REQUEST": "5", "HEAD": "abc", "PATH": programs.path}
+    done = programs.checkout.run("make", "auto-merge", **words)
+    assert done.returncode == 0, done.stderr
+    calls = (programs.folder / "calls").read_text().splitlines()
+    merge = "gh pr merge 5 --auto --squash --match-head-commit abc"
+    assert (merge in calls) == merged, done.stdout
+    assert ("Left to a person" in done.stdout) != merged
+
+
+# --- Schedules ------------------------------------------------------------------------------------
+
+
+def test_a_disabled_schedule_is_reported(programs: StandIns) -> None:
+    """GitHub disables schedules after 60 days without a commit; the next commit's check fails."""
+    assert programs.checkout.run("make", "scheduled", PATH=programs.path).returncode == 0
+    programs.answer("workflows", "drift\nsecurity\n")
+    done = programs.checkout.run("make", "scheduled", PATH=programs.path)
+    assert done.returncode == 2
+    assert "Run: gh workflow enable drift" in done.stderr
+    assert "Run: gh workflow enable security" in done.stderr
+    programs.exit_with("gh", 1)
+    assert programs.checkout.run("make", "scheduled", PATH=programs.path).returncode == 2
 
 
 # --- Drift ----------------------------------------------------------------------------------------
@@ -151,6 +222,30 @@ def test_there_is_one_issue_for_drift(
 # --- Images ---------------------------------------------------------------------------------------
 
 
+def test_a_failed_pull_shows_dockers_message(programs: StandIns, tmp_path: Path) -> None:
+    """Without mmdebstrap, which builds stand-ins, the reason for the failure is printed."""
+    for tool in ("basename", "cat", "dirname", "sed"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    programs.exit_with("docker", 1)
+    path = f"{programs.folder}:{tmp_path}"
+    done = programs.checkout.run("ops/stand-ins/base-images", PATH=path)
+    assert (done.returncode, done.stdout) == (1, "")
+    for image in ("python:3.13", "nginx:1.30"):
+        assert re.search(rf"docker pull docker.io/library/{image}\S+: refused\n", done.stderr)
+    assert "install mmdebstrap" in done.stderr
+
+
+@pytest.mark.parametrize("version_1", [True, False])
+def test_both_versions_of_compose_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, version_1: bool
+) -> None:
+    """Version 2 is a plugin of docker, and the only one on GitHub's runner."""
+    if version_1:
+        (tmp_path / "docker-compose").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compose() == (["docker-compose"] if version_1 else ["docker", "compose"])
+
+
 @pytest.mark.parametrize(
     ("grype", "code", "message"),
     [(0, 0, ""), (2, 1, ""), (1, 1, "Grype could not scan zama-api")],
@@ -165,11 +260,44 @@ def test_a_severe_vulnerability_is_refused(
     assert message in said
     folder = programs.checkout.path / "build"
     expected = [
-        f"grype sbom:{folder}/zama-{name}.cdx.json --fail-on high"
+        f"grype --config={folder}/grype.yaml sbom:{folder}/zama-{name}.cdx.json --fail-on high"
         f" --output table --output sarif={folder}/zama-{name}.sarif"
         for name in ("api", "nginx")
     ]
     assert called == (expected[:1] if message else expected)
+
+
+GOOD: Final = {"id": "CVE-2026-1", "reason": "not used", "expires": "2999-01-31"}
+
+
+def test_an_exception_is_ignored_until_it_expires(programs: StandIns) -> None:
+    """The image scan and the audit of packages read the same file; neither runs if it expired."""
+    file = programs.checkout.path / ".vulnerabilities.yaml"
+    audit = ("python", "-m", "zama_ops.vulnerabilities")
+    # The checkouts share one environment, so nothing may be installed from this one.
+    make = ("make", "--assume-old=.venv/all.stamp")
+    file.write_text("exceptions:\n  - {id: CVE-2026-1, reason: not used, expires: 2999-01-31}\n")
+    assert programs.zama("images", "scan")[0] == 0
+    config = yaml.safe_load((programs.checkout.path / "build" / "grype.yaml").read_text())
+    assert {"vulnerability": "CVE-2026-1"} in config["ignore"]
+    assert {"fix-state": "wont-fix"} in config["ignore"]
+    assert programs.checkout.run(*audit).stdout == "--ignore-vuln=CVE-2026-1\n"
+
+    (programs.folder / "calls").unlink()
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    for change, told in (
+        ({"expires": today}, f"CVE-2026-1 expired on {today}"),
+        ({"expires": "soon"}, "must expire on a date"),
+        ({"reason": " "}, "needs a reason"),
+        ({"id": "--help"}, "is no id"),
+        ({"until": "2999-01-31"}, "must have an id, a reason and `expires`"),
+    ):
+        entry = ", ".join(f"{name}: {text}" for name, text in {**GOOD, **change}.items())
+        file.write_text(f"exceptions:\n  - {{{entry}}}\n")
+        code, said, called = programs.zama("images", "scan")
+        assert (code, told in said, called) == (1, True, []), said
+        done = programs.checkout.run(*make, "audit", COLUMNS="200")
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
 
 
 # --- Signatures -----------------------------------------------------------------------------------

@@ -129,6 +129,8 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         b"Content-Length: +5\r\n",
         b"Content-Length: 5, 5\r\n",
         b"Transfer-Encoding: chunked, identity\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
     ],
 )
 def test_a_request_with_two_lengths_is_refused(part: Part, lengths: bytes) -> None:

@@ -197,7 +197,8 @@ def test_no_file_has_the_keys(processes: ProcessStack, tmp_path: Path) -> None:
 
 def test_a_checked_configuration_is_private(processes: ProcessStack, tmp_path: Path) -> None:
     """Only its user can read the rendered keys."""
-    here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path)}
+    # Only root may listen on the default port.
+    here = {"LISTEN_PORT": "8081", "NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path)}
     done = complete(str(ENTRYPOINT), "check", API_KEY=KEY, **here)
     keys = Path(done.stdout.strip(), "keys.conf")
     assert KEY in keys.read_text()
@@ -250,6 +251,8 @@ def test_rendering_keeps_the_key_out_of_process_arguments(
             (path / word).write_text(recorder)
             (path / word).chmod(0o755)
     here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path)}
+    # Only root may listen on the default port.
+    here["LISTEN_PORT"] = "8081"
     done = complete(
         str(ENTRYPOINT), "check", API_KEYS=f"a={key}", PATH=f"{path}:{os.environ['PATH']}", **here
     )

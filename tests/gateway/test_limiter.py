@@ -1,11 +1,14 @@
 """The rate limit: the callers that share a bucket, and the requests that count."""
 
+import contextlib
 import itertools
 import math
+import re
 import socket
-import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -33,10 +36,13 @@ class Caller:
         return f"203.0.113.{2 * self.number}", f"203.0.113.{2 * self.number + 1}"
 
 
-SETTINGS = {
-    "API_KEYS": " ".join(f"client-{n}={key}" for n in range(CLIENTS) for key in Caller(n).keys),
-    "TRUSTED_PROXIES": TESTER,
-}
+# Names of different sizes in the limiter, by key.
+NAMES = {f"{length:016}": length * "n" for length in (1, 41, 42, 64)}
+PAIRS = [
+    *(f"client-{number}={key}" for number in range(CLIENTS) for key in Caller(number).keys),
+    *(f"{name}={key}" for key, name in NAMES.items()),
+]
+SETTINGS = {"API_KEYS": " ".join(PAIRS), "TRUSTED_PROXIES": TESTER}
 
 _numbers = itertools.count()
 
@@ -189,33 +195,6 @@ def test_an_ipv4_address_written_as_ipv6_has_the_same_bucket(
     assert post_sum(limited, address=f"::ffff:{other.addresses[0]}").status == 401
 
 
-def test_a_flood_from_many_addresses_starves_no_client(processes: ProcessStack) -> None:
-    """Whatever the length of its name, a client has its place when the addresses' zone is full."""
-    names = [length * "n" for length in (1, 41, 42, 64)]
-    keys = {name: f"{len(name):016}" for name in names}
-    settings = {"API_KEYS": " ".join(f"{name}={key}" for name, key in keys.items())}
-    pair = processes.start(TRUSTED_PROXIES=TESTER, **settings)
-    addresses = (f"198.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(100_000))
-    requests = (
-        b"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %s\r\n\r\n" % address.encode()
-        for address in addresses
-    )
-    with connect(pair.gateway.url) as flood:
-        reader = threading.Thread(target=_read_all, args=[flood])
-        reader.start()
-        while batch := b"".join(itertools.islice(requests, 1000)):
-            flood.sendall(batch)
-        for key in keys.values():
-            assert statuses(pair, 1 + BURST, key=key) == {200: 1 + BURST}
-        flood.shutdown(socket.SHUT_WR)
-        reader.join()
-
-
-def _read_all(connection: socket.socket) -> None:
-    while connection.recv(2**20):
-        pass
-
-
 @pytest.mark.parametrize("path", ["/healthz", "/docs", "/docs/docs.js", "/openapi.json"])
 def test_a_flood_of_a_public_path_is_limited_by_address(
     limited: Pair, caller: Caller, path: str
@@ -272,3 +251,47 @@ def test_the_address_is_the_last_untrusted_one(
     pair = processes.start(TRUSTED_PROXIES=trusted)
     answer = send(pair.gateway.url, path="/healthz", headers={"X-Forwarded-For": forwarded})
     assert pair.gateway.line(answer.headers["x-request-id"])["remote_addr"] == logged
+
+
+# --- Floods ---------------------------------------------------------------------------------------
+# They come last, because others share these limits.
+
+
+@contextlib.contextmanager
+def flood(pair: Pair, addresses: int) -> Iterator[bytearray]:
+    """Send a request without a key from each address, on one connection; yield the answers."""
+    numbers = (f"198.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(addresses))
+    requests = (f"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {n}\r\n\r\n" for n in numbers)
+    answers = bytearray()
+
+    def read() -> None:
+        while chunk := attacker.recv(2**20):
+            answers.extend(chunk)
+
+    with connect(pair.gateway.url, 60) as attacker, ThreadPoolExecutor() as pool:
+        reading = pool.submit(read)
+        while batch := "".join(itertools.islice(requests, 1000)):
+            attacker.sendall(batch.encode())
+        yield answers
+        attacker.shutdown(socket.SHUT_WR)
+        reading.result()
+
+
+def test_callers_without_a_key_share_a_limit(limited: Pair, caller: Caller) -> None:
+    """It holds for a flood from many addresses, and for no client and no health check."""
+    began = time.monotonic()
+    with flood(limited, 3000) as answers:
+        assert post_sum(limited, caller.keys[0]).status == 200
+        assert limited.gateway.status("/readyz") == 200
+    seconds = time.monotonic() - began
+    found = Counter(re.findall(rb"HTTP/1.1 (\d+) ", answers))
+    assert found[b"401"] + found[b"429"] == 3000
+    assert 0 < found[b"401"] <= 501 + 500 * seconds
+    assert found[b"429"]
+
+
+def test_a_flood_from_many_addresses_starves_no_client(limited: Pair) -> None:
+    """Whatever the length of its name, a client has its place when the addresses' zone is full."""
+    with flood(limited, 100_000):
+        for key in NAMES:
+            assert statuses(limited, 1 + BURST, key=key) == {200: 1 + BURST}

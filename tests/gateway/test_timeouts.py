@@ -22,7 +22,7 @@ LOAD_BALANCER_IDLE_SECONDS = 60
 def rendered(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the whole configuration that nginx would start with."""
     here = {"NGINX_BINARY": nginx, "TMPDIR": str(tmp_path_factory.mktemp("rendered"))}
-    folder = run(str(ENTRYPOINT), "check", API_KEY=KEY, **here).strip()
+    folder = run(str(ENTRYPOINT), "check", API_KEY=KEY, LISTEN_PORT="8081", **here).strip()
     dump = run(nginx, "-T", "-e", "stderr", "-p", folder, "-c", f"{folder}/nginx.conf")
     return re.sub(r"#.*", "", dump)
 

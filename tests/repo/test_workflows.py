@@ -12,7 +12,8 @@ import yaml
 from checkout import pages
 from zama_ops import workflow
 from zama_ops.delivery import rehearse
-from zama_ops.paths import ROOT
+from zama_ops.paths import BOOTSTRAP, ROOT
+from zama_ops.programs import complete
 from zama_ops.workflow import WORKFLOWS, ExpressionError, Job, Step
 
 MAKEFILE: Final = (ROOT / "Makefile").read_text()
@@ -23,11 +24,17 @@ ACTIONS: Final[dict[str, dict[str, Any]]] = yaml.safe_load(
 
 # Add new write permissions here as well, to confirm that they are intended.
 WRITES: Final = {
-    ("ci.yml", "docker-build-push"): {"id-token", "attestations"},
+    ("auto-merge.yml", "auto-merge"): {"contents", "pull-requests"},
+    ("ci.yml", "docker-build-push"): {"id-token"},
+    ("ci.yml", "provenance"): {"id-token", "attestations"},
+    ("ci.yml", "publish"): {"id-token"},
     ("ci.yml", "terraform"): {"id-token"},
     ("ci.yml", "comment"): {"pull-requests"},
+    ("deploy.yml", "plan"): {"id-token"},
     ("deploy.yml", "deploy"): {"id-token"},
     ("drift.yml", "drift"): {"id-token", "issues"},
+    ("lock.yml", "propose"): {"contents", "pull-requests"},
+    ("provenance.yml", "attest"): {"id-token", "attestations"},
     ("security.yml", "images"): {"security-events"},
 }
 
@@ -47,6 +54,10 @@ def ci(name: str) -> Job:
     return next(job for job in workflow.jobs(WORKFLOWS / "ci.yml") if job.name == name)
 
 
+def deploy(name: str) -> Job:
+    return next(job for job in workflow.jobs(WORKFLOWS / "deploy.yml") if job.name == name)
+
+
 # --- Form -----------------------------------------------------------------------------------------
 
 
@@ -54,7 +65,7 @@ def ci(name: str) -> Job:
 EVERYWHERE: Final = dict.fromkeys(
     (
         *("github.event.*", "github.event_name", "github.ref", "github.repository", "github.token"),
-        *("vars.*", "secrets.*"),
+        *("vars.*", "secrets.*", "inputs.*"),
     ),
     "",
 )
@@ -68,12 +79,14 @@ def check(path: Path) -> None:
     for job in workflow.jobs(path):
         values = EVERYWHERE | {name: "" for need in job.needs for name in outputs[need]}
         workflow.holds(job.condition, values)
-        for step, written in zip(job.steps, job.contents["steps"], strict=True):
+        for step, written in zip(job.steps, job.contents.get("steps", []), strict=True):
             run = re.fullmatch(r"make ([a-z-]+)", step.run)
             assert not step.run or (run and run[1] in targets), f"not one target: {step.run}"
             workflow.holds(step.condition, values)
             workflow.fill_in(json.dumps(written), values)
-            values[f"steps.{step.identity}.outputs.*"] = ""
+            values[f"steps.{step.identity}.outputs.*"] = values[
+                f"steps.{step.identity}.outcome"
+            ] = ""
         workflow.fill_in(json.dumps({**job.contents, "steps": []}), values)
         outputs[job.name] = {f"needs.{job.name}.outputs.{name}": "" for name in job.outputs}
 
@@ -119,12 +132,30 @@ def test_a_workflow_explains_itself_and_has_no_permissions(path: Path) -> None:
     assert "workflow_run" not in contents["on"]
 
 
+def test_a_merge_queue_runs_the_required_check() -> None:
+    """Without this trigger, a queue would wait for `ci` for ever."""
+    assert "merge_group" in workflow.read(WORKFLOWS / "ci.yml")["on"]
+
+
+def test_changes_of_the_pipeline_have_owners() -> None:
+    """They review changes that can change who may deploy."""
+    owned = [
+        line.split()[0]
+        for line in (ROOT / ".github" / "CODEOWNERS").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    assert owned == ["/.github/", "/terraform/bootstrap/"]
+
+
 def test_a_job_is_bounded() -> None:
     """It has a timeout, a fixed runner, and the name that branch rules use."""
     for job in jobs():
-        assert job.contents["timeout-minutes"] <= 80, job.name
-        assert job.contents["runs-on"] == "ubuntu-24.04", job.name
         assert job.contents["name"] == job.name
+        if job.steps:
+            # A deploy and a rollback may take long.
+            most = 150 if job.contents.get("environment") == "production" else 80
+            assert job.contents["timeout-minutes"] <= most, job.name
+            assert job.contents["runs-on"] == "ubuntu-24.04", job.name
 
 
 # --- Permissions ----------------------------------------------------------------------------------
@@ -153,9 +184,9 @@ def test_only_the_deployment_has_secrets() -> None:
         for name, job in contents["jobs"].items():
             has_secrets = "secrets." in json.dumps(job)
             assert not has_secrets or (path.name, name) == ("deploy.yml", "deploy")
-    (deploy,) = workflow.jobs(WORKFLOWS / "deploy.yml")
-    assert deploy.contents["environment"] == "production"
-    assert deploy.condition == "github.ref == 'refs/heads/main'"
+    assert deploy("deploy").contents["environment"] == "production"
+    for job in workflow.jobs(WORKFLOWS / "deploy.yml"):
+        assert job.condition == "github.ref == 'refs/heads/main'"
 
 
 def test_a_pull_request_gets_no_credential() -> None:
@@ -163,30 +194,46 @@ def test_a_pull_request_gets_no_credential() -> None:
     values = {
         "github.event_name": "pull_request",
         "github.ref": "refs/pull/1/merge",
-        "vars.AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/deploy",
+        "vars.AWS_PUSH_ROLE_ARN": "arn:aws:iam::123456789012:role/push",
+        "github.event.repository.visibility": "public",
     }
     to_aws = workflow.fill_in(ci("build-test").outputs["to-aws"], values)
     assert to_aws == "false"
     assert workflow.read(WORKFLOWS / "ci.yml")["on"]["push"] == {"branches": ["main"]}
     values["needs.build-test.outputs.to-aws"] = to_aws
+    # As on GitHub, the outputs of steps that did not run are empty.
+    values |= {"steps.published.outputs.all": "", "needs.docker-build-push.outputs.published": ""}
+    values["github.event.pull_request.head.repo.full_name"] = values["github.repository"] = "a/b"
     run = {
         step.run or step.action
         for job in workflow.jobs(WORKFLOWS / "ci.yml")
+        if workflow.holds(job.condition, values)
         for step in job.steps
         if workflow.holds(step.condition, values)
     }
+    assert not workflow.holds(ci("provenance").condition, values)
     outside = ("aws-actions/", "actions/attest", "sigstore/")
     assert [one for one in run if one.startswith(outside)] == []
-    assert not {"make push", "make sign", "make deploy-plan"} & run
+    assert not {"make push", "make sign", "make publish", "make deploy-plan"} & run
     assert {"make test", "make test-all", "make images", "make scan", "make plan"} <= run
 
 
 def test_a_pull_requests_code_gets_no_write_token() -> None:
-    """The job that comments runs the code of the base branch."""
+    """The jobs that comment and merge run the code of the base branch."""
     comment = ci("comment")
     assert comment.condition == "github.event.pull_request.head.repo.full_name == github.repository"
-    (checkout,) = (step for step in comment.steps if step.action == "actions/checkout")
-    assert checkout.arguments["ref"] == "${{ github.event.pull_request.base.sha }}"
+    (merge,) = workflow.jobs(WORKFLOWS / "auto-merge.yml")
+    for job in (comment, merge):
+        (checkout,) = (step for step in job.steps if step.action == "actions/checkout")
+        assert checkout.arguments["ref"] == "${{ github.event.pull_request.base.sha }}"
+
+
+def test_the_job_that_proposes_locks_runs_no_new_package() -> None:
+    """The job that resolves them has no token that can write."""
+    resolve, propose = workflow.jobs(WORKFLOWS / "lock.yml")
+    assert resolve.contents["permissions"] == {"contents": "read"}
+    assert [step.run for step in propose.steps if step.run] == ["make lock-request"]
+    assert not re.search(r"^lock-request: .*\$\(VENV\)", MAKEFILE, re.MULTILINE)
 
 
 # --- Actions --------------------------------------------------------------------------------------
@@ -197,7 +244,7 @@ def test_an_action_is_pinned() -> None:
     pins: dict[str, set[str]] = {}
     for path in ALL:
         for line in path.read_text().splitlines():
-            if "uses:" not in line:
+            if "uses:" not in line or "uses: $/" in line:
                 continue
             found = re.fullmatch(r" +(?:- )?uses: (\S+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", line)
             assert found, line
@@ -231,31 +278,110 @@ def test_a_checkout_leaves_no_token_behind() -> None:
 
 
 def test_the_stages_are_in_order() -> None:
-    """Test, build, scan, push, sign, plan; then verify and apply."""
+    """Test, build, scan, push, sign, attest, publish, plan; then show, verify and apply."""
     assert ci("docker-build-push").needs == ("build-test",)
     assert set(ci("terraform").needs) == {"build-test", "docker-build-push"}
-    (deploy,) = workflow.jobs(WORKFLOWS / "deploy.yml")
-    targets = ["make images", "make sbom", "make scan", "make push", "make sign"]
+    assert "provenance" in ci("publish").needs
+    targets = ["make published", "make images", "make sbom", "make scan", "make push", "make sign"]
     assert [step.run for step in ci("docker-build-push").steps if step.run] == targets
-    targets = ["make fetch-plan", "make verify", "make deploy"]
-    assert [step.run for step in deploy.steps if step.run] == targets
+    assert deploy("deploy").needs == ("plan",)
+    targets = ["make fetch-plan", "make show-plan"]
+    assert [step.run for step in deploy("plan").steps if step.run] == targets
+    targets = ["make fetch-plan", "make verify", "make deploy", "make roll-back"]
+    assert [step.run for step in deploy("deploy").steps if step.run] == targets
+
+
+def test_only_a_new_image_is_signed_and_attested() -> None:
+    """A second attempt that finds published images attaches no result of another build to them."""
+    values = {"needs.build-test.outputs.to-aws": "true"}
+    for published in ("true", "false"):
+        values["steps.published.outputs.all"] = published
+        values["needs.docker-build-push.outputs.published"] = published
+        run = {
+            step.run or step.action
+            for step in ci("docker-build-push").steps
+            if workflow.holds(step.condition, values)
+        }
+        is_new = published == "false"
+        assert ("make images" in run) == ("make sign" in run) == is_new
+        assert workflow.holds(ci("provenance").condition, values) == is_new
+        assert workflow.holds(ci("publish").condition, values) == is_new
+        assert {"make sbom", "make scan", "make push"} <= run
+
+
+def test_provenance_is_attested_without_code_of_the_repository() -> None:
+    """Whatever a commit contains cannot forge the statement about its build."""
+    assert ci("provenance").contents["uses"] == "$/.github/workflows/provenance.yml"
+    (attest,) = workflow.jobs(WORKFLOWS / "provenance.yml")
+    assert {step.run for step in attest.steps} == {""}
+    assert "actions/checkout" not in {step.action for step in attest.steps}
+    for job, step in steps():
+        assert job.workflow == "provenance.yml" or "attest" not in step.action
+
+
+def test_a_deploy_ends_with_a_rollback_or_a_record() -> None:
+    """The rollback has time and fresh credentials, and it and the record follow any end."""
+    job = deploy("deploy")
+    names = [step.run or step.action for step in job.steps]
+    began, rollback = names.index("make deploy"), names.index("make roll-back")
+    assert names[rollback - 1] == "aws-actions/configure-aws-credentials"
+    for step in job.steps[began + 1 :]:
+        assert step.condition.startswith(workflow.ALWAYS), step.name
+        for outcome in ("failure", "cancelled", "skipped"):
+            assert workflow.holds(step.condition, {"steps.deploy.outcome": outcome}), step.name
+    assert not workflow.holds(job.steps[rollback].condition, {"steps.deploy.outcome": "success"})
+    assert job.steps[-1].action == "actions/upload-artifact"
+    minutes = [job.contents["steps"][place]["timeout-minutes"] for place in (began, rollback)]
+    # A step ends before the credentials, and after Terraform's 20 and CodeDeploy's 30 minutes.
+    hour = re.search(r"max_session_duration = (\d+)", (BOOTSTRAP / "github.tf").read_text())
+    assert hour
+    assert 20 + 30 < min(minutes) <= max(minutes) < int(hour[1]) / 60
+    assert job.contents["timeout-minutes"] > sum(minutes)
+
+
+def test_each_job_gets_the_role_of_its_purpose() -> None:
+    """Only the approved job gets the role that applies."""
+    used: dict[str, set[str]] = {}
+    for job, step in steps():
+        if step.action == "aws-actions/configure-aws-credentials":
+            role = workflow.bare(step.arguments["role-to-assume"])
+            used.setdefault(role, set()).add(f"{job.workflow} {job.name}")
+    assert used == {
+        "vars.AWS_PUSH_ROLE_ARN": {
+            "ci.yml docker-build-push",
+            "ci.yml publish",
+            "provenance.yml attest",
+        },
+        "vars.AWS_PLAN_ROLE_ARN": {"ci.yml terraform", "deploy.yml plan"},
+        "vars.AWS_DRIFT_ROLE_ARN": {"drift.yml drift"},
+        "secrets.AWS_OIDC_ROLE_ARN": {"deploy.yml deploy"},
+    }
 
 
 def test_a_step_that_fails_ends_the_pipeline() -> None:
     """No step may fail without consequences, and every check of a commit always runs."""
     for job in jobs():
-        for part in (job.contents, *job.contents["steps"]):
+        for part in (job.contents, *job.contents.get("steps", [])):
             assert "continue-on-error" not in part, job.name
     checks = ci("build-test")
-    assert {checks.condition, *(step.condition for step in checks.steps)} == {""}
+    assert {checks.condition, *(step.condition for step in checks.steps if step.run)} == {""}
 
 
 def test_one_check_represents_all() -> None:
-    """The last job needs all others, always runs, and succeeds if they have succeeded."""
+    """The last job needs all others and always runs; it succeeds if none failed."""
     names = {job.name for job in workflow.jobs(WORKFLOWS / "ci.yml")}
     # The comment is optional, and pull requests from forks get none.
     assert set(ci("ci").needs) == names - {"ci", "comment"}
     assert ci("ci").condition == workflow.ALWAYS
+    for results, code in (
+        ("success skipped success", 0),
+        ("success failure", 2),
+        ("success cancelled skipped", 2),
+        ("skipped", 2),
+        ("", 2),
+    ):
+        done = complete("make", "succeeded", RESULTS=results)
+        assert done.returncode == code, results
 
 
 def test_every_check_is_in_the_pipeline() -> None:
@@ -272,14 +398,17 @@ def test_the_rehearsal_leaves_out_existing_steps() -> None:
 
 
 def test_dependabot_updates_everything_that_is_pinned() -> None:
-    """Dependabot knows the workflows and each folder with a lock, a base image or a provider."""
+    """Dependabot knows the workflows and each folder with a base image, a provider or an npm lock.
+
+    The locks of Python, which it cannot resolve, are updated by lock.yml.
+    """
+    assert "make lock" in {step.run for job, step in steps() if job.workflow == "lock.yml"}
     contents = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())
     known: dict[str, set[str]] = {}
     for update in contents["updates"]:
         folders = update.get("directories", [update.get("directory")])
         known.setdefault(update["package-ecosystem"], set()).update(folders)
     there = {
-        "pip": folders_with("requirements*.txt"),
         "npm": folders_with("package-lock.json"),
         "docker": folders_with("Dockerfile"),
         "docker-compose": folders_with("docker-compose.yaml"),
@@ -318,8 +447,9 @@ def test_the_workflows_settings_are_documented() -> None:
     text = "".join(path.read_text() for path in ALL)
     used = set(re.findall(r"\b(?:vars|secrets)\.([A-Z_]+)", text))
     page = (ROOT / "docs" / "github.md").read_text()
-    section = page.partition("## Variables and the secret\n")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)) == used
+    section = page.partition("## Variables and the secrets\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", section, re.MULTILINE)
+    assert {name.strip("`") for row in rows for name in row.split(", ")} == used
 
 
 def test_pages_name_existing_targets() -> None:

@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -52,7 +53,11 @@ def main() -> None:
         parser.error(f"--speed {given.speed}: {error}")
     _check_releases()
     _check_ports(given.port)
-    asyncio.run(_serve(given.port, given.state))
+    # MiniStack keeps its certificate and caches under fixed names in the folder of temporary files.
+    # There, another user's would be in the way, and other emulators would write the same files.
+    with tempfile.TemporaryDirectory(prefix="zama-emulator-") as own:
+        tempfile.tempdir = own
+        asyncio.run(_serve(given.port, given.state))
 
 
 def _check_releases() -> None:

@@ -141,7 +141,8 @@ def _policy_of(need: needs.Need) -> tuple[Any, bool]:
 
 def _resource_tags(layers: list[Layer], resource: str, call: Call) -> needs.Context:
     """Return the resource's tags as condition keys, if a policy has a condition on tags."""
-    if not any(
+    # An action that supports no resources, such as most lists, is judged on "*".
+    if not resource.startswith("arn:") or not any(
         "resourcetag/" in key.lower()
         for layer in layers
         for statements in layer

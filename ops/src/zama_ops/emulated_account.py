@@ -191,6 +191,7 @@ class EmulatedAccount:
         """
         self._terraform(BOOTSTRAP, "init")
         given = ["-var=force_delete=true", f"-var=github_repository={EXAMPLE_REPOSITORY}"]
+        given.append(f"-var=zone_id={self._zone_id()}")
         printed = self._terraform(
             BOOTSTRAP, "apply", "-auto-approve", self._bootstrap_state, *given
         )
@@ -349,7 +350,8 @@ class EmulatedAccount:
         }
         plain = ["-no-color"] if verb not in {"graph", "state"} else []
         try:
-            return Terraform(folder, environ).ask(verb, *plain, *words)
+            place = self._bootstrap if folder == BOOTSTRAP else folder
+            return Terraform(place, environ).ask(verb, *plain, *words)
         except CommandError as error:
             if not self._log.exists():
                 raise
@@ -362,6 +364,17 @@ class EmulatedAccount:
     @property
     def _service(self) -> Path:
         return self.directory / "service" / TERRAFORM.name
+
+    @property
+    def _bootstrap(self) -> Path:
+        """terraform/bootstrap without its backend.tf, which belongs to a real account."""
+        folder = self.directory / "once" / BOOTSTRAP.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("*.tf", "*.json", ".terraform.lock.hcl"):
+            for path in BOOTSTRAP.glob(name):
+                if path.name != "backend.tf" and not (folder / path.name).is_symlink():
+                    (folder / path.name).symlink_to(path)
+        return folder
 
     @property
     def _bootstrap_state(self) -> str:

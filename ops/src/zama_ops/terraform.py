@@ -37,13 +37,18 @@ class Terraform:
     def run(self, verb: str, *words: str, codes: tuple[int, ...] = (0,)) -> int:
         """Run Terraform with its output shown, and return its exit code.
 
-        After Ctrl-C, wait until Terraform has shut down cleanly.
+        In a workflow, a plan is not shown: anyone can read the log of a public repository. After
+        Ctrl-C, wait until Terraform has shut down cleanly.
         """
         # Terraform receives Ctrl-C as well. A handler, because a child inherits an ignored signal.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
+            hidden = verb == "plan" and os.environ.get("GITHUB_ACTIONS") == "true"
             code = subprocess.run(
-                self._command(verb, words), env=self._environ(), check=False
+                self._command(verb, words),
+                env=self._environ(),
+                stdout=subprocess.DEVNULL if hidden else None,
+                check=False,
             ).returncode
         finally:
             signal.signal(signal.SIGINT, before)

@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a workflow."""
+    """A job of a workflow; a job that calls another workflow has no steps."""
 
     workflow: str
     name: str
@@ -95,7 +95,7 @@ def jobs(path: Path) -> Iterator[Job]:
                     step.get("run", ""),
                     step.get("env", {}),
                 )
-                for step in job["steps"]
+                for step in job.get("steps", [])
             ),
             job,
         )
@@ -113,7 +113,8 @@ def fill_in(text: str, values: Values) -> str:
 
 def holds(condition: str, values: Values) -> bool:
     """Say whether a condition holds, assuming that no step has failed."""
-    if condition in {"", ALWAYS}:
+    condition = condition.removeprefix(ALWAYS).removeprefix(" && ")
+    if not condition:
         return True
     # All are evaluated, so that a false one does not hide an error in the next.
     verdicts = [

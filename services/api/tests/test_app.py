@@ -203,8 +203,10 @@ def test_the_application_follows_the_wsgi_standard(
     ],
 )
 def test_invalid_json_is_a_bad_request(service: Service, body: bytes) -> None:
-    """Invalid JSON is 400, whatever else is wrong with the body."""
-    assert_problem(service.sum(body), 400)
+    """Invalid JSON is 400, whatever else is wrong with the body, in the words of JSON."""
+    detail = assert_problem(service.sum(body), 400)
+    assert "codec" not in detail
+    assert "recursion" not in detail
 
 
 # test_faults.py has the details of bodies that are JSON but break the schema.

@@ -204,6 +204,12 @@ def test_a_caller_may_wait_for_a_confirmation_before_the_body(caller: Caller) ->
     assert [one.status for one in caller.send(body)] == [200]
 
 
+def test_a_caller_of_http_1_0_gets_no_confirmation(caller: Caller) -> None:
+    """It would take the confirmation for the response."""
+    request = SUM.replace(b"Host", b"Expect: 100-continue\r\nHost").replace(b"1.1", b"1.0")
+    assert [one.status for one in caller.send(request)] == [200]
+
+
 @pytest.mark.parametrize(
     "last",
     [
@@ -237,6 +243,9 @@ def test_the_connection_ends_while_the_service_drains(caller: Caller, service: S
         (400, b"GARBAGE\r\n\r\n"),
         (400, b"\x16\x03\x01\x02\x00\x01"),
         (400, b"GET /healthz HTTP/3.0\r\n\r\n"),
+        (400, b"GET /healthz HTTP/2.0\r\n\r\n"),
+        (400, b"GET /healthz HTTP/0.9\r\n\r\n"),
+        (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         (400, b"GET /health z HTTP/1.1\r\n\r\n"),
         (400, b"GET /\0 HTTP/1.1\r\n\r\n"),
         (400, HEALTH + b"X-A: b\x01c\r\n\r\n"),
@@ -248,6 +257,9 @@ def test_the_connection_ends_while_the_service_drains(caller: Caller, service: S
         (400, JSON + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SUM),
         (400, JSON + b"Content-Length: 5\r\nContent-Length: 50\r\n\r\n12345" + SUM),
         (400, JSON + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n"),
+        (400, JSON + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" + SUM),
+        (400, JSON + 2 * b"Transfer-Encoding: chunked\r\n" + b"\r\n0\r\n\r\n" + SUM),
+        (400, JSON.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         (414, b"GET /" + b"x" * 8192 + b" HTTP/1.1\r\n\r\n"),
         (414, b"GET /" + b"x" * 100_000),
         (431, HEALTH + b"X-A: " + b"x" * 100_000 + b"\r\n\r\n"),

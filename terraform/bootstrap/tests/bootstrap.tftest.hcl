@@ -21,6 +21,9 @@ mock_provider "aws" {
   mock_resource "aws_ecr_repository" {
     defaults = { arn = "arn:aws:ecr:eu-west-1:123456789012:repository/zama" }
   }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::states" }
+  }
   mock_resource "aws_iam_openid_connect_provider" {
     defaults = { arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }
   }
@@ -77,7 +80,7 @@ run "without_a_repository_there_are_resources_and_no_role_for_workflows" {
 
   # --- Workflows ---
   assert {
-    condition     = length(aws_iam_role.deploy) == 0 && length(aws_iam_openid_connect_provider.github) == 0
+    condition     = length(aws_iam_role.deploy) + length(aws_iam_role.workflow) == 0 && length(aws_iam_openid_connect_provider.github) == 0
     error_message = "There must be no role and no provider for workflows."
   }
   assert {
@@ -133,22 +136,28 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
 
   # --- Trust ---
   assert {
-    condition     = alltrue([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.test == "StringEquals"])
+    condition     = alltrue(flatten([for document in data.aws_iam_policy_document.trust : [for condition in document.statement[0].condition : condition.test == "StringEquals"]]))
     error_message = "Subjects must be compared exactly."
   }
   assert {
-    condition     = one([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.values if endswith(condition.variable, ":sub")]) == tolist(["repo:example/zama-challenge:ref:refs/heads/main", "repo:example/zama-challenge:environment:production"])
-    error_message = "Only main and the production environment may deploy."
+    condition = { for name, document in data.aws_iam_policy_document.trust : name => one([for condition in document.statement[0].condition : condition.values if endswith(condition.variable, ":sub")]) } == {
+      for name in ["environment:drift", "environment:production", "ref:refs/heads/main"] : name => tolist(["repo:example/zama-challenge:${name}"])
+    }
+    error_message = "Each document must trust exactly its branch or environment, without ids."
   }
   assert {
-    condition     = one(data.aws_iam_policy_document.deploy_trust[0].statement).actions == toset(["sts:AssumeRoleWithWebIdentity"]) && one([for condition in data.aws_iam_policy_document.deploy_trust[0].statement[0].condition : condition.values if endswith(condition.variable, ":aud")]) == tolist(["sts.amazonaws.com"])
+    condition     = { for name, role in local.roles : name => role.subject } == { push = "ref:refs/heads/main", plan = "ref:refs/heads/main", drift = "environment:drift" }
+    error_message = "Jobs before the approval must have separate roles."
+  }
+  assert {
+    condition     = alltrue([for document in data.aws_iam_policy_document.trust : one(document.statement).actions == toset(["sts:AssumeRoleWithWebIdentity"]) && one([for condition in document.statement[0].condition : condition.values if endswith(condition.variable, ":aud")]) == tolist(["sts.amazonaws.com"])])
     error_message = "The token's audience must be AWS."
   }
 
   # --- Permissions ---
   assert {
-    condition     = setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)])) == local.actions
-    error_message = "Each of actions.json's services must be in by_id or by_name: ${join(", ", setsubtract(local.actions, setunion(local.in_region, local.bounded, flatten([for services in local.on_names : values(services)]))))}"
+    condition     = setunion(local.in_region, local.tagged, local.in_zone, local.bounded, flatten([for services in local.on_names : values(services)])) == local.actions
+    error_message = "Each of actions.json's services must be in by_id or by_name: ${join(", ", setsubtract(local.actions, setunion(local.in_region, local.tagged, local.in_zone, local.bounded, flatten([for services in local.on_names : values(services)]))))}"
   }
   assert {
     condition = alltrue([
@@ -158,8 +167,20 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     error_message = "No action may have a wildcard."
   }
   assert {
-    condition     = one(one(data.aws_iam_policy_document.in_region.statement).condition).values == tolist([var.region])
+    condition     = alltrue([for statement in data.aws_iam_policy_document.in_region.statement : anytrue([for condition in statement.condition : condition.variable == "aws:RequestedRegion" && condition.values == tolist([var.region])])])
     error_message = "Permissions on other resources must be limited to the region."
+  }
+  assert {
+    condition     = one([for condition in data.aws_iam_policy_document.in_region.statement[1].condition : condition.values if condition.variable == "aws:ResourceTag/Service"]) == tolist(["another"])
+    error_message = "Actions that end a network or a key must be limited to the service's own."
+  }
+  assert {
+    condition     = contains(local.tagged, "kms:PutKeyPolicy") && contains(local.tagged, "kms:ScheduleKeyDeletion") && contains(local.tagged, "ec2:DeleteVpc") && length(setintersection(local.tagged, local.in_region)) == 0
+    error_message = "These actions must be allowed on tagged resources only."
+  }
+  assert {
+    condition     = local.in_zone == toset(["route53:ChangeResourceRecordSets"]) && length(data.aws_iam_policy_document.in_region.statement) == 2
+    error_message = "Without a zone, the role must change no records."
   }
   assert {
     condition = alltrue([
@@ -211,4 +232,83 @@ run "workflows_of_main_and_production_deploy_within_bounds" {
     condition     = [for condition in one(data.aws_iam_policy_document.bounded.statement).condition : [condition.test, condition.variable, condition.values]] == [["StringEquals", "iam:PermissionsBoundary", tolist([aws_iam_policy.boundary.arn])]]
     error_message = "The statement must require exactly this boundary."
   }
+}
+
+run "the_subject_has_ids_if_githubs_tokens_have_them" {
+  command = plan
+
+  variables {
+    github_repository = "example/zama-challenge"
+    github_ids        = { owner = "583231", repository = "1296269" }
+    zone_id           = "Z0123456789"
+  }
+
+  assert {
+    condition = toset(flatten([for document in data.aws_iam_policy_document.trust : [for condition in document.statement[0].condition : condition.values if endswith(condition.variable, ":sub")]])) == toset([
+      for name in ["environment:drift", "environment:production", "ref:refs/heads/main"] : "repo:example@583231/zama-challenge@1296269:${name}"
+    ])
+    error_message = "Only the form with ids must be trusted: a new owner of an old name has the other form."
+  }
+  assert {
+    condition     = data.aws_iam_policy_document.in_region.statement[2].resources == toset(["arn:aws:route53:::hostedzone/Z0123456789"]) && data.aws_iam_policy_document.in_region.statement[2].actions == local.in_zone
+    error_message = "Records must be limited to the zone."
+  }
+}
+
+run "jobs_before_the_approval_cannot_apply" {
+  command = plan
+
+  variables {
+    github_repository = "example/zama-challenge"
+  }
+
+  assert {
+    condition = toset(flatten([
+      for document in [data.aws_iam_policy_document.push_images, data.aws_iam_policy_document.plan, data.aws_iam_policy_document.plan_state, data.aws_iam_policy_document.refresh] :
+      [for action in flatten([for statement in document.statement : tolist(statement.actions)]) : action if !can(regex(":(BatchCheck|BatchGet|Describe|Get|List)", action))]
+      ])) == toset([
+      "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+      "kms:Decrypt", "s3:PutObject",
+    ])
+    error_message = "They must change only images and saved plans."
+  }
+  assert {
+    condition     = one(data.aws_iam_policy_document.plan_state.statement).resources == toset(["arn:aws:s3:::states/service/plans/*"])
+    error_message = "The state must not be writable before the approval."
+  }
+  assert {
+    condition     = alltrue([for action in one(data.aws_iam_policy_document.plan.statement).actions : !startswith(action, "ssm:") && !startswith(action, "kms:")])
+    error_message = "A plan must not read keys."
+  }
+}
+
+run "ids_are_numbers" {
+  command = plan
+
+  variables {
+    github_repository = "example/zama-challenge"
+    github_ids        = { owner = "*", repository = "1296269" }
+  }
+
+  expect_failures = [var.github_ids]
+}
+
+run "ids_need_a_repository" {
+  command = plan
+
+  variables {
+    github_ids = { owner = "583231", repository = "1296269" }
+  }
+
+  expect_failures = [var.github_ids]
+}
+
+run "a_zone_has_an_id" {
+  command = plan
+
+  variables {
+    zone_id = "example.com"
+  }
+
+  expect_failures = [var.zone_id]
 }

@@ -1,4 +1,4 @@
-"""`zama deploy`: save a plan, apply exactly that plan, check the service, record or roll back."""
+"""`zama deploy`: save a plan, apply exactly that plan, check the service; roll back a failure."""
 
 import hashlib
 import json
@@ -7,17 +7,21 @@ import shutil
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from zama_ops.console import TICK, errors_told, notes, step
-from zama_ops.container_images import IMAGES, keep, repositories
+from zama_ops.console import TICK, errors_told, notes, say, step
+from zama_ops.container_images import IMAGES, image_digests, keep, repositories
 from zama_ops.contract_checks import CHECKS, READY, caller, perform
+from zama_ops.delivery import plans
 from zama_ops.delivery.release import (
     Record,
     Release,
     last_deployed,
+    last_record,
+    release_lock,
     terraform,
     variables,
     write,
@@ -32,9 +36,11 @@ from zama_ops.programs import run
 from zama_ops.terraform import Profile, Terraform
 
 PLAN: Final = BUILD / "plan"
-"""The plan's files: tfplan, plan.txt, release.json."""
+"""The plan's files: tfplan, release.json."""
 
 _SAVED: Final = PLAN / "tfplan"
+# GitHub accepts 1 MiB for the summary of a step.
+_SUMMARY_BYTES: Final = 900_000
 _ISSUER: Final = "https://token.actions.githubusercontent.com"
 _READY_SECONDS: Final = 120
 
@@ -54,30 +60,24 @@ def plan(
     ] = "",
     profile: Annotated[Profile, typer.Option(envvar="PROFILE")] = "minimal",
 ) -> None:
-    """Plan this commit's deployment and save the plan in build/plan, for `apply`."""
+    """Plan this commit's deployment in build/plan; in a workflow, also save it in the state bucket.
+
+    The plan is made from the state: refreshing it would read the keys, which the workflow's role
+    must not. `zama drift find` compares the state with AWS.
+    """
     with errors_told():
         revision = commit()
-        release = Release(revision, image_tag(revision), _digests(digests), profile)
+        images = image_digests(digests) if digests else None
+        release = Release(revision, image_tag(revision), images, profile)
         shutil.rmtree(PLAN, ignore_errors=True)
         PLAN.mkdir(parents=True)
         service = terraform(ROOT, bucket)
         with variables(release) as words:
-            service.run("plan", f"-out={_SAVED}", *words)
-        (PLAN / "plan.txt").write_text(service.ask("show", "-no-color", str(_SAVED)))
+            service.run("plan", "-refresh=false", f"-out={_SAVED}", *words)
         release = replace(release, plan=_checksum())
         (PLAN / "release.json").write_text(json.dumps(asdict(release), indent=2) + "\n")
+        plans.save(bucket, revision, PLAN)
     notes.print(f"The plan is in {PLAN.relative_to(ROOT)}. Apply it with `zama deploy apply`.")
-
-
-def _digests(text: str) -> dict[str, str] | None:
-    """Return the digests by image name; Terraform validates them."""
-    if not text:
-        return None
-    try:
-        return {name: str(json.loads(text)[name]) for name in IMAGES}
-    except (ValueError, KeyError, TypeError):
-        example = '{"api":"sha256:…","nginx":"sha256:…"}'
-        raise CommandError(f"IMAGE_DIGESTS is {text!r}; expected {example}.") from None
 
 
 def _checksum() -> str:
@@ -85,24 +85,74 @@ def _checksum() -> str:
 
 
 @app.command()
-def fetch() -> None:
-    """Download the plan that ci.yml saved for this commit on main; needs `gh`.
+def fetch(
+    bucket: Bucket,
+    *,
+    name: Annotated[
+        str, typer.Option("--plan", envvar="PLAN", help="The plan that `show` named.")
+    ] = "",
+) -> None:
+    """Download the plan that ci.yml on main saved for this commit; needs `gh` without `--plan`.
 
-    The plan comes from the commit's run, not by artifact name: any pull request can upload an
-    artifact of any name.
+    It is the plan of the newest attempt that made one.
     """
     with errors_told():
         revision = commit()
-        of_this_commit = ["--workflow=ci.yml", "--branch=main", "--event=push"]
-        of_this_commit += [f"--commit={revision}", "--status=success"]
-        runs = json.loads(run("gh", "run", "list", *of_this_commit, "--json=databaseId"))
-        if not runs:
-            raise CommandError(
-                f"ci.yml has not passed on main for {revision}. Wait for the run, or fix it."
-            )
         shutil.rmtree(PLAN, ignore_errors=True)
-        # gh lists the newest first.
-        run("gh", "run", "download", str(runs[0]["databaseId"]), "--name=plan", f"--dir={PLAN}")
+        PLAN.mkdir(parents=True)
+        plans.fetch(bucket, name or plans.newest(bucket, revision, _passed(revision)), PLAN)
+
+
+def _passed(revision: str) -> int:
+    """Return the id of the commit's run of ci.yml on main, which must have passed."""
+    of_this_commit = ["--workflow=ci.yml", "--branch=main", "--event=push"]
+    of_this_commit += [f"--commit={revision}", "--status=success"]
+    runs = json.loads(run("gh", "run", "list", *of_this_commit, "--json=databaseId"))
+    if not runs:
+        raise CommandError(
+            f"ci.yml has not passed on main for {revision}. Wait for the run, or fix it."
+        )
+    # gh lists the newest first.
+    return int(runs[0]["databaseId"])
+
+
+@app.command()
+def show(
+    bucket: Bucket,
+    *,
+    whole: Annotated[
+        bool, typer.Option(envvar="WHOLE_PLAN", help="Write every attribute, not only addresses.")
+    ] = False,
+) -> None:
+    """Write the plan in build/plan to the summary of the workflow's step, for its approver.
+
+    A public repository's summaries are public, so write only the addresses of changed resources
+    there.
+    """
+    with errors_told():
+        release = _read_release()
+        text = terraform(ROOT, bucket).ask("show", "-no-color", str(_SAVED))
+        if not whole:
+            text = "".join(f"{line}\n" for line in text.splitlines() if _summarizes(line))
+        if len(data := text.encode()) > _SUMMARY_BYTES:
+            rest = "\n... Run `zama deploy show --whole` to see the rest."
+            text = data[:_SUMMARY_BYTES].decode(errors="ignore") + rest
+        summary = f"## Plan for {release.tag}\n\n```\n{text}\n```\n"
+        _append("GITHUB_STEP_SUMMARY", summary)
+        _append("GITHUB_OUTPUT", f"checksum={release.plan}\n")
+        _append("GITHUB_OUTPUT", f"name={plans.name_of(PLAN)}\n")
+    say(summary)
+
+
+def _summarizes(line: str) -> bool:
+    return line.startswith(("  # ", "Plan: ", "No changes."))
+
+
+def _append(variable: str, text: str) -> None:
+    """Append to the file that one of GitHub's variables names, if it is set."""
+    if path := os.environ.get(variable):
+        with Path(path).open("a") as file:
+            file.write(text)
 
 
 @app.command()
@@ -112,20 +162,21 @@ def verify(
         str, typer.Option(envvar="GITHUB_REPOSITORY", help="OWNER/NAME of the workflows.")
     ],
 ) -> None:
-    """Verify that ci.yml on main signed the plan's images, their SBOMs and their provenance.
+    """Verify that ci.yml on main signed the plan's images, and their SBOMs and provenance.
 
-    The SLSA provenance must name the checked-out commit. Needs `cosign` and `gh`.
+    The SLSA provenance must name the checked-out commit, and provenance.yml must have signed it.
+    Needs `cosign` and `gh`.
     """
-    workflow = f"{repository}/.github/workflows/ci.yml"
+    workflows = f"{repository}/.github/workflows"
     by = [
-        f"--certificate-identity=https://github.com/{workflow}@refs/heads/main",
+        f"--certificate-identity=https://github.com/{workflows}/ci.yml@refs/heads/main",
         f"--certificate-oidc-issuer={_ISSUER}",
     ]
     with errors_told():
         release = _read_release()
         if release.digests is None or set(release.digests) != set(IMAGES):
             raise CommandError("The plan does not name the digests of both images.")
-        from_here = ["--repo", repository, "--signer-workflow", workflow]
+        from_here = ["--repo", repository, "--signer-workflow", f"{workflows}/provenance.yml"]
         from_here += ["--source-ref", "refs/heads/main", "--source-digest", release.commit]
         for name, url in repositories().items():
             image = f"{url}@{release.digests[name]}"
@@ -141,25 +192,32 @@ def apply(
     bucket: Bucket,
     *,
     connect_to: ConnectTo = None,
+    checksum: Annotated[
+        str, typer.Option(envvar="PLAN_CHECKSUM", help="The approved plan's SHA-256.")
+    ] = "",
 ) -> None:
     """Apply the plan in build/plan, and check the service from outside with the key in API_KEY.
 
-    If a check fails, or the apply fails after it has changed something, the previous release is
-    deployed again. A plan that is out of date, or a state that another run has locked for more than
-    LOCK_TIMEOUT (10m), changes nothing. Exit code 1: the deploy failed; build/deployment.json says
-    what followed.
+    The record in build/deployment.json and in the state bucket exists from the start, so that an
+    interrupted deploy leaves one. A plan that is out of date, or a state that another run has
+    locked for more than LOCK_TIMEOUT (10m), changes nothing. After any other failure, run
+    `zama deploy roll-back`.
     """
     with errors_told():
-        if not os.environ.get("API_KEY"):
-            raise CommandError("Set API_KEY to a valid key: the checks need it.")
+        _require_key()
         release = _read_release()
+        if checksum and checksum != release.plan:
+            raise CommandError(
+                f"The plan's checksum is {release.plan}, but {checksum} was approved."
+            )
         if release.digests:
             # Before the images run, so that none runs that may expire.
             keep(release.digests, release.tag)
         service = terraform(ROOT, bucket)
-        previous = last_deployed(bucket)
-        record = Record(release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now())
-        before = service.serial()
+        record = Record(
+            release, os.environ.get("GITHUB_ACTOR", ""), _run_url(), _now(), service.serial()
+        )
+        write(bucket, record)
         applied = False
         try:
             service.run("apply", str(_SAVED))
@@ -171,14 +229,48 @@ def apply(
             notes.print(f"✗ {line}", style="red")
         if not faults:
             outcome = "deployed"
-        elif applied or _moved(service, before):
-            outcome = _roll_back(previous, bucket, connect_to)
         else:
-            outcome = "nothing was changed"
+            changed = applied or _moved(service, record.serial)
+            outcome = "failed" if changed else "nothing was changed"
         write(bucket, replace(record, ended=_now(), outcome=outcome, faults=faults))
         if faults:
             raise CommandError(f"{release.tag} is not deployed: {outcome}.")
     notes.print(TICK, f"{release.tag} is deployed.")
+
+
+@app.command("roll-back")
+def roll_back(bucket: Bucket, *, connect_to: ConnectTo = None) -> None:
+    """Deploy the previous release again if the last deploy failed or was interrupted.
+
+    It first releases the lock that an interrupted Terraform of this machine has left. If the last
+    deploy succeeded, changed nothing or was another run's, there is nothing to do.
+    """
+    with errors_told():
+        record = last_record(bucket)
+        if (
+            record is None
+            or record.run != _run_url()
+            or record.outcome not in {"interrupted", "failed"}
+        ):
+            notes.print("There is nothing to roll back.")
+            return
+        service = terraform(ROOT, bucket)
+        # Terraform that held the lock was changing something, even if it did not save that.
+        changed = release_lock(service, bucket) or _moved(service, record.serial)
+        if record.outcome == "interrupted" and not changed:
+            outcome = "nothing was changed"
+        else:
+            _require_key()
+            outcome = _roll_back(last_deployed(bucket), bucket, connect_to)
+        write(bucket, replace(record, ended=_now(), outcome=outcome))
+        notes.print(f"{record.release.tag} is not deployed: {outcome}.")
+        if not outcome.startswith(("rolled back", "nothing")):
+            raise typer.Exit(1)
+
+
+def _require_key() -> None:
+    if not os.environ.get("API_KEY"):
+        raise CommandError("Set API_KEY to a valid key: the checks need it.")
 
 
 def _read_release() -> Release:
@@ -241,7 +333,10 @@ def _roll_back(previous: Release | None, bucket: str, connect_to: str | None) ->
     try:
         with checkout(previous.commit) as folder, variables(previous) as words:
             service = terraform(folder, bucket)
-            service.run("apply", "-auto-approve", *words)
+            # In two steps, because `apply` alone would also show the plan.
+            saved = folder / "rollback.tfplan"
+            service.run("plan", f"-out={saved}", *words)
+            service.run("apply", str(saved))
             faults = _shift_and_check(service, previous.tag, connect_to)
     except CommandError as error:
         faults = [str(error)]

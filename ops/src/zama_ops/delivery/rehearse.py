@@ -27,6 +27,7 @@ from zama_ops.workflow import Job, Step
 
 _PIPELINE: Final = ("ci.yml", "deploy.yml")
 _CREDENTIALS: Final = "aws-actions/configure-aws-credentials"
+_ROLE: Final = "arn:aws:iam::000000000000:role/zama-challenge"
 _LAST_LINES: Final = 60
 
 Outcome = Literal["passed", "failed", "left out"]
@@ -56,19 +57,24 @@ def _osv_answers() -> bool:
     return True
 
 
-_LEFT_OUT: Final[dict[str, tuple[Callable[[], object], str]]] = {
-    "make packages": (lambda: False, "it would install packages on this machine"),
-    "make test-all": (lambda: False, "it takes ten minutes; run it separately"),
+_LEFT_OUT: Final[dict[str, tuple[Callable[[Mapping[str, str]], object], str]]] = {
+    "make packages": (lambda _: False, "it would install packages on this machine"),
+    "make test-all": (lambda _: False, "it takes ten minutes; run it separately"),
     "make audit": (
-        lambda: os.environ.get("OSV_URL") or _osv_answers(),
+        lambda _: os.environ.get("OSV_URL") or _osv_answers(),
         "api.osv.dev, the vulnerability database, does not answer",
     ),
-    "make scan": (lambda: shutil.which("grype"), "there is no grype on the PATH"),
-    "make sign": (lambda: False, "only a GitHub workflow has an identity to sign with"),
-    "make fetch-plan": (lambda: False, "the plan is already in build/plan"),
-    "make verify": (lambda: False, "a rehearsal signs nothing"),
+    "make scan": (lambda _: shutil.which("grype"), "there is no grype on the PATH"),
+    "make sign": (lambda _: False, "only a GitHub workflow has an identity to sign with"),
+    "make scheduled": (lambda _: False, "only GitHub knows"),
+    "make publish": (lambda _: False, "the emulated registry stores no images"),
+    "make fetch-plan": (
+        lambda environ: environ.get("PLAN"),
+        "only GitHub knows the run; the plan is already in build/plan",
+    ),
+    "make verify": (lambda _: False, "a rehearsal signs nothing"),
 }
-"""Steps that cannot always run here: a check whether they can, and the reason if not."""
+"""Steps that cannot always run here: a check of their environment, and the reason if not."""
 
 
 @dataclass
@@ -97,10 +103,14 @@ class Rehearsal:
     def _job(self, job: Job) -> Iterator[Result]:
         outputs: dict[str, str] = {}
         credentials: dict[str, str] = {}
+        if not job.steps:
+            name = job.contents["uses"].rpartition("/")[2]
+            yield Result(job.name, name, "left out", detail="only GitHub can attest provenance")
         for one in job.steps:
             values = {**self.values, **outputs}
             # As on GitHub, the outputs of a step that does not run are empty.
             own_outputs = {"*": ""}
+            outputs[f"steps.{one.identity}.outcome"] = "success"
             if workflow.holds(one.condition, values):
                 if one.action == _CREDENTIALS:
                     role = workflow.fill_in(one.arguments["role-to-assume"], values)
@@ -128,8 +138,8 @@ class Rehearsal:
         self, job: Job, one: Step, environ: Mapping[str, str]
     ) -> tuple[Result, dict[str, str]]:
         target = " ".join(word for word in one.run.split()[:2])
-        can, reason = _LEFT_OUT.get(target, (lambda: True, ""))
-        if not can():
+        can, reason = _LEFT_OUT.get(target, (lambda _: True, ""))
+        if not can(environ):
             return Result(job.name, one.name, "left out", detail=reason), {"*": ""}
         if target == "make push" and self.account:
             # The emulated registry stores nothing and has no digests: only tag the images.
@@ -142,7 +152,7 @@ class Rehearsal:
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", one.run],
             cwd=ROOT,
-            env={**outside, **environ, "GITHUB_OUTPUT": str(outputs)},
+            env={**outside, **self._runner(), **environ, "GITHUB_OUTPUT": str(outputs)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -155,6 +165,19 @@ class Rehearsal:
             return Result(job.name, one.name, "failed", seconds, last), {}
         own_outputs = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
         return Result(job.name, one.name, "passed", seconds), own_outputs
+
+    def _runner(self) -> dict[str, str]:
+        """Return the environment that GitHub's runner gives every step."""
+        names = ("event_name", "ref", "repository", "sha")
+        return {
+            **{f"GITHUB_{name.upper()}": self.values[f"github.{name}"] for name in names},
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_RUN_ID": "1",
+            "GITHUB_STEP_SUMMARY": str(self.directory / "summary.md"),
+            "RUNNER_TEMP": str(self.directory),
+        }
 
     def _credentials(self, job: Job, role: str) -> dict[str, str]:
         """Return the credentials of a role, assumed with the identity that GitHub gives the job.
@@ -202,10 +225,11 @@ def rehearse(
             "github.repository": EXAMPLE_REPOSITORY,
             "github.sha": commit(),
             "github.token": "",
-            "vars.AWS_ROLE_ARN": "arn:aws:iam::000000000000:role/zama-challenge-deploy",
+            **{f"vars.AWS_{name.upper()}_ROLE_ARN": f"{_ROLE}-{name}" for name in ("push", "plan")},
+            "secrets.AWS_OIDC_ROLE_ARN": f"{_ROLE}-deploy",
             "vars.AWS_REGION": "eu-west-1",
             "vars.PROFILE": "minimal",
-            "secrets.API_KEY": EXAMPLE_KEY,
+            "secrets.API_KEY_VALUE": EXAMPLE_KEY,
             # Without a value they are empty on GitHub as well.
             **dict.fromkeys(("github.event.*", "vars.*", "secrets.*"), ""),
         }

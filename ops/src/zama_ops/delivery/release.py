@@ -6,8 +6,10 @@ terraform.tfvars.
 """
 
 import contextlib
+import getpass
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,6 +21,8 @@ from zama_ops.paths import BUILD
 from zama_ops.terraform import Profile, Terraform, with_backend
 
 _RECORDS: Final = "service/deployments/"
+# As in terraform/backend.tf.example.
+_LOCK: Final = "service/terraform.tfstate.tflock"
 # ci.yml, deploy.yml and drift.yml share one state, so each waits for the others.
 _LOCK_TIMEOUT: Final = "10m"
 
@@ -39,14 +43,18 @@ class Release:
 
 @dataclass(frozen=True)
 class Record:
-    """The record of a deploy, kept in the state bucket and in build/deployment.json."""
+    """The record of a deploy, kept in the state bucket and in build/deployment.json.
+
+    `serial` is the state's before the deploy.
+    """
 
     release: Release
     by: str
     run: str
     began: str
+    serial: int
     ended: str = ""
-    outcome: str = ""
+    outcome: str = "interrupted"
     faults: list[str] = field(default_factory=list)
 
 
@@ -84,20 +92,44 @@ def _region() -> str:
 
 def last_deployed(bucket: str) -> Release | None:
     """Return the last release that was deployed and passed its checks, if any."""
+    return next((one.release for one in _records(bucket) if one.outcome == "deployed"), None)
+
+
+def last_record(bucket: str) -> Record | None:
+    """Return the record of the last deploy, if any."""
+    return next(_records(bucket), None)
+
+
+def _records(bucket: str) -> Iterator[Record]:
+    """Yield the records, the newest first."""
     with client("s3") as s3:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_RECORDS)
         names = [one["Key"] for page in pages for one in page.get("Contents", [])]
         for name in sorted(names, reverse=True):
             record = json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read())
-            if record["outcome"] == "deployed":
-                return Release(**record["release"])
-    return None
+            yield Record(**{**record, "release": Release(**record["release"])})
 
 
 def write(bucket: str, record: Record) -> None:
-    """Save a record on this machine and in the state bucket."""
+    """Save a record on this machine and in the state bucket, in place of an earlier version."""
     text = json.dumps(asdict(record), indent=2) + "\n"
-    (BUILD / "deployment.json").write_text(text)
-    name = f"{_RECORDS}{record.ended}-{record.release.tag}.json"
+    name = f"{_RECORDS}{record.began}-{record.release.tag}.json"
+    # First the copy that a rollback reads.
     with client("s3") as s3:
         s3.put_object(Bucket=bucket, Key=name, Body=text.encode(), ContentType="application/json")
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "deployment.json").write_text(text)
+
+
+def release_lock(service: Terraform, bucket: str) -> bool:
+    """Release the state's lock if this user's Terraform on this machine left it; say whether."""
+    with client("s3") as s3:
+        found = s3.list_objects_v2(Bucket=bucket, Prefix=_LOCK).get("Contents")
+        if not found:
+            return False
+        lock = json.loads(s3.get_object(Bucket=bucket, Key=_LOCK)["Body"].read())
+    # https://github.com/hashicorp/terraform/blob/v1.11.4/internal/states/statemgr/locker.go
+    if lock.get("Who") != f"{getpass.getuser()}@{socket.gethostname()}":
+        return False
+    service.run("force-unlock", "-force", lock["ID"])
+    return True

@@ -239,6 +239,10 @@ def _decoding_problem(kind: msgspec.inspect.Type, body: bytes, error: Exception)
     """
     try:
         decoded = _decode_any_json(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as malformed:
+    except UnicodeDecodeError:
+        return Problem(400, "The body is not valid JSON: it is not UTF-8.")
+    except RecursionError:
+        return Problem(400, "The body is not valid JSON: it is nested too deeply.")
+    except msgspec.DecodeError as malformed:
         return Problem(400, f"The body is not valid JSON. {malformed}.")
     return faults.explain(kind, body, decoded, error)

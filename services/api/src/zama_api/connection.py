@@ -30,11 +30,15 @@ _KNOWN: Final = {
     b"content-type": "CONTENT_TYPE",
     b"expect": "HTTP_EXPECT",
     b"traceparent": "HTTP_TRACEPARENT",
+    b"transfer-encoding": "HTTP_TRANSFER_ENCODING",
     b"x-amzn-trace-id": "HTTP_X_AMZN_TRACE_ID",
     b"x-api-client": "HTTP_X_API_CLIENT",
     b"x-api-key": "HTTP_X_API_KEY",
     b"x-request-id": "HTTP_X_REQUEST_ID",
 }
+# The versions and transfer codings of requests (RFC 9112, sections 2.3 and 6.1).
+_FRAMINGS: Final = {("1.1", ""), ("1.1", "chunked"), ("1.0", "")}
+_MALFORMED: Final = "This is not a valid HTTP request."
 _COMMON_METHODS: Final = (b"POST ", b"GET ", b"HEAD ")
 _method: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ").match
 
@@ -178,12 +182,17 @@ class Connection(asyncio.Protocol):
         self._in_body = True
         if len(self._target) > MAX_TARGET_BYTES:
             raise self._too_large()
+        version = self._parser.get_http_version()
+        coding = self._environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+        # The parser accepts other versions, and any list of codings that ends with `chunked`.
+        if (version, coding) not in _FRAMINGS:
+            raise Problem(400, _MALFORMED)
         path = self._target.decode("latin-1").partition("?")[0]
         if not path.startswith("/"):
             # An absolute URL (RFC 9112, section 3.2.2).
             path = "/" + path.partition("://")[2].partition("/")[2]
         self._environ["PATH_INFO"] = unquote(path, "latin-1") if "%" in path else path
-        if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
+        if version == "1.1" and self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:  # noqa: D102
@@ -262,7 +271,7 @@ class Connection(asyncio.Protocol):
         elif isinstance(error, HttpParserCallbackError):
             raise error
         elif not self._ended:
-            self._refuse(Problem(400, "This is not a valid HTTP request."))
+            self._refuse(Problem(400, _MALFORMED))
 
     def _refuse(self, problem: Problem) -> None:
         """Have the application answer a request that cannot be read, as it answers all others."""

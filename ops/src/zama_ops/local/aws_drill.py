@@ -339,7 +339,7 @@ def perform(site: Site, drill: Drill, speed: float, picture: Path | None = None)
         _until(lambda: site.is_steady() and not fires(), f"{drill.alarm} fires already")
     with step("Running without a fault"):
         since, sent = datetime.now(UTC), len(site.callers.outcomes)
-        let_pass(minutes=2)
+        let_pass(minutes=2 if picture else 1)
         if fires():
             raise CommandError(f"{drill.alarm} fired before the incident.")
     with contextlib.ExitStack() as cures:

@@ -18,6 +18,8 @@ locals {
     ssl_policy      = null
     certificate_arn = null
   }
+  # For tests of new tasks, with blue/green deployments.
+  test_port    = 8443
   listener_arn = one(concat(aws_lb_listener.rolling[*].arn, aws_lb_listener.blue_green[*].arn))
 }
 
@@ -121,6 +123,29 @@ resource "aws_lb_listener" "blue_green" {
         }
       }
     }
+  }
+
+  lifecycle {
+    ignore_changes = [default_action]
+  }
+}
+
+# New tasks are tested here before any caller reaches them (docs/decisions/0021). It has the same
+# certificate, firewall and keys as the listener for callers.
+resource "aws_lb_listener" "test" {
+  count = local.blue_green ? 1 : 0
+
+  load_balancer_arn = aws_lb.this.arn
+  port              = local.test_port
+  protocol          = local.listener.protocol
+  ssl_policy        = local.listener.ssl_policy
+  certificate_arn   = local.listener.certificate_arn
+
+  routing_http_response_server_enabled = false
+
+  default_action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.this["blue"].arn
   }
 
   lifecycle {

@@ -1,6 +1,7 @@
-# CodeDeploy starts a second set of tasks and shifts a tenth of the traffic to it, then after five
-# minutes all of it. An alarm rolls the deployment back. `apply` registers the task definition; the
-# output `codedeploy_deployment` starts the shift (docs/deploy.md).
+# CodeDeploy starts a second set of tasks, waits until it has been tested, and shifts a tenth of the
+# traffic to it, then after five minutes all of it. An alarm rolls the deployment back. `apply`
+# registers the task definition; the output `codedeploy_deployment` starts the shift
+# (docs/deploy.md).
 
 resource "aws_codedeploy_app" "this" {
   count = local.blue_green ? 1 : 0
@@ -23,8 +24,10 @@ resource "aws_codedeploy_deployment_group" "this" {
   }
 
   blue_green_deployment_config {
+    # `zama` tests the new tasks on the test listener, and then continues the deployment.
     deployment_ready_option {
-      action_on_timeout = "CONTINUE_DEPLOYMENT"
+      action_on_timeout    = "STOP_DEPLOYMENT"
+      wait_time_in_minutes = 15
     }
     # Rollbacks are instant until then, because the old tasks still run.
     terminate_blue_instances_on_deployment_success {
@@ -52,6 +55,9 @@ resource "aws_codedeploy_deployment_group" "this" {
     target_group_pair_info {
       prod_traffic_route {
         listener_arns = [local.listener_arn]
+      }
+      test_traffic_route {
+        listener_arns = aws_lb_listener.test[*].arn
       }
       dynamic "target_group" {
         for_each = aws_lb_target_group.this
@@ -128,11 +134,11 @@ data "aws_iam_policy_document" "codedeploy" {
     }
   }
 
-  # The listener's default action; it has no rules.
+  # The listeners' default actions; they have no rules.
   statement {
     sid       = "Shift"
     actions   = ["elasticloadbalancing:ModifyListener"]
-    resources = [local.listener_arn]
+    resources = [local.listener_arn, aws_lb_listener.test[0].arn]
   }
 
   statement {

@@ -13,10 +13,15 @@ resource "aws_security_group" "load_balancer" {
 
 resource "aws_vpc_security_group_ingress_rule" "callers" {
   # checkov:skip=CKV_AWS_260:A public API; with a domain, port 80 only redirects
-  for_each = toset(local.https ? ["80", "443"] : ["80"])
+  for_each = merge(
+    { (local.listener.port) = "Callers" },
+    local.https ? { 80 = "Callers, to be redirected to HTTPS" } : {},
+    # GitHub's runners, which test new tasks, have no fixed addresses.
+    local.blue_green ? { (local.test_port) = "Tests of new tasks" } : {},
+  )
 
   security_group_id = aws_security_group.load_balancer.id
-  description       = each.key == "443" ? "Callers" : local.https ? "Callers, to be redirected to HTTPS" : "Callers"
+  description       = each.value
   cidr_ipv4         = "0.0.0.0/0"
   ip_protocol       = "tcp"
   from_port         = tonumber(each.key)

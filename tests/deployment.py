@@ -12,10 +12,10 @@ import pytest
 
 import stack
 from stack import AUTHORISED, send
-from zama_ops.callers import Outcome
+from zama_ops.callers import Callers, Outcome
 from zama_ops.contract_checks import SUM
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount
-from zama_ops.http_client import Answer
+from zama_ops.http_client import Answer, HttpClient
 from zama_ops.programs import run
 from zama_ops.terraform import Profile
 
@@ -36,6 +36,13 @@ def zama(
 ) -> subprocess.CompletedProcess[str]:
     """Run `zama` on an account, with `given` on standard input and additional variables."""
     return stack.zama(*words, given=given, **{**account.environ(), **environ})
+
+
+def load(deployment: "Deployment", rate: float, **headers: str) -> Callers:
+    """Call the service through its load balancer, with additional or other headers."""
+    url = deployment.outputs["url"]
+    given = {**AUTHORISED, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return Callers(HttpClient(url, given, deployment.account.address(url), timeout=15), rate)
 
 
 def who_failed(outcome: Outcome) -> str:

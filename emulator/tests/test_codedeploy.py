@@ -75,16 +75,15 @@ class Group:
     def call(self, operation: str, **given: Any) -> Any:
         return self.world.account.call("codedeploy", operation, given)
 
-    def deploy(self, **content: Any) -> str:
+    def deploy(self, override: dict[str, Any] | None = None, **content: Any) -> str:
         balancer = {"ContainerName": "api", "ContainerPort": 8080}
         properties = {"TaskDefinition": self.world.definition, "LoadBalancerInfo": balancer}
         target = {"TargetService": {"Type": "AWS::ECS::Service", "Properties": properties}}
         spec = json.dumps({"version": 0.0, "Resources": [target], **content})
         revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": spec}}
-        identity: str = self.call("CreateDeployment", **self.names, revision=revision)[
-            "deploymentId"
-        ]
-        return identity
+        alarms = {"overrideAlarmConfiguration": override} if override else {}
+        given = {**self.names, "revision": revision, **alarms}
+        return str(self.call("CreateDeployment", **given)["deploymentId"])
 
     def info(self, identity: str) -> Any:
         return self.call("GetDeployment", deploymentId=identity)["deploymentInfo"]
@@ -178,6 +177,15 @@ def test_an_alarm_rolls_the_canary_back(world: World) -> None:
 
 
 @pytest.mark.usefixtures("_fast")
+def test_a_deployment_can_ignore_its_alarms(world: World) -> None:
+    """Otherwise an alarm that fires already would stop the deployment that ends the fault."""
+    group = Group(world, "despite-alarms")
+    group.alarm("ALARM")
+    assert group.until(group.deploy(), "Stopped")["errorInformation"]["code"] == "ALARM_ACTIVE"
+    group.until(group.deploy({"enabled": False}), "Succeeded")
+
+
+@pytest.mark.usefixtures("_fast")
 @pytest.mark.parametrize("result", ["Succeeded", "Failed"])
 def test_a_hook_decides_before_callers_are_affected(
     world: World, monkeypatch: pytest.MonkeyPatch, result: str
@@ -203,6 +211,29 @@ def test_a_hook_decides_before_callers_are_affected(
     assert called == ["smoke"]
     assert info["status"] == result
     assert (info.get("rollbackInfo") is not None) == (result == "Failed")
+
+
+@pytest.mark.parametrize("continued", [True, False])
+def test_a_deployment_can_wait_before_callers_are_affected(
+    world: World, *, continued: bool
+) -> None:
+    """Without ContinueDeployment, it stops after the wait."""
+    ready = {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 5}
+    configuration = world.deployment_group["blueGreenDeploymentConfiguration"]
+    changed = {**configuration, "deploymentReadyOption": ready}
+    group = Group(world, f"wait-{continued}", blueGreenDeploymentConfiguration=changed)
+    before = group.weights()
+    identity = group.deploy()
+    group.until(identity, "Ready")
+    assert group.weights() == before
+    if continued:
+        wait = {"deploymentId": identity, "deploymentWaitType": "READY_WAIT"}
+        group.call("ContinueDeployment", **wait)
+        until(lambda: group.weights() == {"blue": 90, "green": 10})
+    clock.set(600)
+    group.until(identity, "Succeeded" if continued else "Stopped")
+    clock.set(1)
+    assert (group.weights() == before) == (not continued)
 
 
 @pytest.mark.parametrize("back", [True, False])

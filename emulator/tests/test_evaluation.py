@@ -9,14 +9,20 @@ from empty_account import Account, empty_account
 from ministack.core.responses import request_scope
 
 from zama_emulator import ACCOUNT, REGION, alarms
+from zama_emulator.clock import Clock, Minutes
 from zama_emulator.metrics import Meter, store
 
 
 class Watched:
     """A metric with an alarm, a composite alarm of it, and a queue that hears of both."""
 
+    # Of a minute, in seconds.
+    length = 60.0
+
     def __init__(self, account: Account, name: str, **changes: Any) -> None:
         self.account, self.name, self.now = account, name, time.time()
+        self.minutes = Minutes(Clock())
+        self.minutes.end(self.now)
         topic = account.call("sns", "CreateTopic", {"Name": name})["TopicArn"]
         self._queue = account.call("sqs", "CreateQueue", {"QueueName": name})["QueueUrl"]
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
@@ -45,10 +51,11 @@ class Watched:
         meter = Meter()
         for value in values:
             meter.add("Test", {}, {self.name: value})
-        self.now += 60
+        self.now += self.length
+        self.minutes.end(self.now)
         with request_scope(ACCOUNT, REGION):
-            store(meter.take(), self.now - 30)
-            alarms.evaluate(self.now)
+            store(meter.take(), self.now - self.length / 2)
+            alarms.evaluate(self.minutes)
         kinds = ["MetricAlarm", "CompositeAlarm"]
         given = {"AlarmNames": [self.name, f"{self.name}-parent"], "AlarmTypes": kinds}
         found = self.account.call("cloudwatch", "DescribeAlarms", given)
@@ -75,6 +82,16 @@ def test_an_alarm_fires_after_its_periods_and_clears(account: Account) -> None:
     assert watched.minute(8) == ["ALARM", "ALARM"]
     assert watched.minute() == ["OK", "OK"]
     assert watched.told().count("ALARM") == 1
+
+
+def test_minutes_can_differ_in_length(account: Account) -> None:
+    """The clock's speed changes, or the machine is busy: no period is skipped or counted twice."""
+    watched = Watched(account, "lengths")
+    assert watched.minute(8) == ["OK", "OK"]
+    for watched.length in (1.0, 90.0, 7.0):
+        assert watched.minute(8) == ["ALARM", "ALARM"]
+    watched.length = 1.0
+    assert watched.minute() == ["OK", "OK"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Metrics have the values, and the gaps, that AWS documents."""
 
+import asyncio
 import threading
 import time
 from unittest.mock import Mock
@@ -11,6 +12,7 @@ from docker.errors import NotFound
 from empty_account import empty_account
 from ministack.services import ecs
 
+from zama_emulator import traffic
 from zama_emulator.clock import Clock
 from zama_emulator.metrics import Meter, meter
 from zama_emulator.probes import Checker, Probe
@@ -63,6 +65,24 @@ def test_a_failed_connection_counts_as_a_request_and_as_the_load_balancer_s_erro
     assert "HTTPCode_Target_5XX_Count" not in totals
 
 
+def test_a_response_time_is_the_target_s_alone() -> None:
+    """It ends with the response's headers, and leaves out the emulator's own work."""
+
+    async def forward(_target: object, _group: object) -> str:
+        await asyncio.to_thread(traffic.response, lambda _: time.sleep(0.05), None)
+        time.sleep(0.5)  # noqa: ASYNC251 - the emulator is busy
+        return "answer"
+
+    async def send() -> float:
+        route = traffic.Route()
+        traffic.current.set(route)
+        assert await traffic.proxy(forward, {}, {"TargetGroupArn": GROUP}) == "answer"
+        assert route.group == GROUP
+        return route.seconds
+
+    assert 0.05 <= asyncio.run(send()) < 0.5
+
+
 def test_a_task_s_use_is_the_sum_of_its_containers() -> None:
     """CPU is the difference of two readings; memory excludes the reclaimable page cache."""
     before = [Reading(1.0, 0, 10.0), Reading(5.0, 0, 10.0)]
@@ -82,14 +102,14 @@ def test_a_task_s_use_is_the_sum_of_its_containers() -> None:
 def test_a_container_that_ends_while_it_is_read_has_no_use(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other metrics of the minute are published."""
+    """The others are read."""
     docker = Mock()
     docker.containers.get.return_value.stats.side_effect = error
     monkeypatch.setattr(ecs, "_get_docker", lambda: docker)
     monkeypatch.setattr(
         ecs, "_tasks", {"task": {"lastStatus": "RUNNING", "_docker_ids": ["container"]}}
     )
-    Utilisation().publish(Meter())
+    Utilisation().read()
     docker.containers.get.assert_called_once_with("container")
 
 

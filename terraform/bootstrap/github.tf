@@ -336,6 +336,12 @@ data "aws_iam_policy_document" "shift" {
     ]
     resources = concat(local.by_name.tasks.codedeploy, ["${local.arns.codedeploy}:deploymentconfig:*"])
   }
+
+  # They support no resources.
+  statement {
+    actions   = ["codedeploy:ContinueDeployment", "codedeploy:StopDeployment"]
+    resources = ["*"]
+  }
 }
 
 # Permissions that AWS checks in addition to the call itself. The emulator checks most of them

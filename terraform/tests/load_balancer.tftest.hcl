@@ -112,8 +112,12 @@ run "blue_green_terminates_tls_in_the_same_way" {
     error_message = "The listener must use the validated certificate, and TLS 1.2 or newer."
   }
   assert {
-    condition     = keys(aws_vpc_security_group_ingress_rule.callers) == ["443", "80"] && aws_lb_listener.redirect[0].default_action[0].redirect[0].port == "443"
-    error_message = "Port 443 must be open, and port 80 must redirect to it."
+    condition     = keys(aws_vpc_security_group_ingress_rule.callers) == ["443", "80", "8443"] && aws_lb_listener.redirect[0].default_action[0].redirect[0].port == "443"
+    error_message = "Ports 443 and 8443, for tests of new tasks, must be open, and port 80 must redirect."
+  }
+  assert {
+    condition     = aws_lb_listener.test[0].port == 8443 && aws_lb_listener.test[0].ssl_policy == aws_lb_listener.blue_green[0].ssl_policy && aws_lb_listener.test[0].certificate_arn == aws_lb_listener.blue_green[0].certificate_arn
+    error_message = "New tasks must be tested over the callers' TLS."
   }
   assert {
     # The provider computes the attribute if it is unset, so a plan cannot show it, but the source

@@ -43,7 +43,7 @@ run "a_rolling_deployment_keeps_all_tasks_and_can_roll_back" {
     error_message = "The rollback alarms must exist."
   }
   assert {
-    condition     = length(aws_ecs_service.blue_green) == 0 && length(aws_codedeploy_app.this) == 0 && output.codedeploy_deployment == null
+    condition     = length(aws_ecs_service.blue_green) == 0 && length(aws_codedeploy_app.this) == 0 && length(aws_lb_listener.test) == 0 && !contains(keys(aws_vpc_security_group_ingress_rule.callers), "8443") && output.codedeploy_deployment == null
     error_message = "There must be no CodeDeploy."
   }
   assert {
@@ -120,6 +120,10 @@ run "blue_green_shifts_weights_between_two_target_groups" {
   assert {
     condition     = aws_codedeploy_deployment_group.this[0].deployment_style[0].deployment_option == "WITH_TRAFFIC_CONTROL" && aws_codedeploy_deployment_group.this[0].service_role_arn == aws_iam_role.codedeploy[0].arn && aws_codedeploy_deployment_group.this[0].blue_green_deployment_config[0].terminate_blue_instances_on_deployment_success[0].termination_wait_time_in_minutes >= 10
     error_message = "The old tasks must be kept for a rollback for at least ten minutes."
+  }
+  assert {
+    condition     = aws_codedeploy_deployment_group.this[0].blue_green_deployment_config[0].deployment_ready_option[0].action_on_timeout == "STOP_DEPLOYMENT" && aws_codedeploy_deployment_group.this[0].load_balancer_info[0].target_group_pair_info[0].test_traffic_route[0].listener_arns == toset([aws_lb_listener.test[0].arn])
+    error_message = "New tasks must be tested before they get requests."
   }
 }
 

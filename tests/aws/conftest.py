@@ -26,13 +26,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(1200))
         if {"images", "deployment"} & fixtures_of(item):
             item.add_marker(pytest.mark.needs("docker"))
-    # The deployments are shared. The runbook tests, which change them, run second to last, and the
-    # tests that destroy them run last.
+    # The deployments are shared. The test of their first minutes comes first; the runbook tests,
+    # which change them, run second to last, and the tests that destroy them run last.
     if ours:
         first = items.index(ours[0])
         last = first + len(ours)
         items[first:last] = sorted(
-            ours, key=lambda item: ("destroy" in item.name, "runbooks" in item.path.name)
+            ours,
+            key=lambda item: (
+                "ten_minutes" not in item.name,
+                "destroy" in item.name,
+                "runbooks" in item.path.name,
+            ),
         )
 
 

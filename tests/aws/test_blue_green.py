@@ -7,16 +7,15 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment, who_failed, zama
-from stack import AUTHORISED, Report
-from zama_ops.callers import Callers
-from zama_ops.http_client import HttpClient
+from deployment import Deployment, load, who_failed, zama
+from stack import KEY, Report
+from zama_ops.ecs_service import shift
+from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
 from zama_ops.programs import wait_until
 
 REQUESTS_PER_SECOND: Final = 20
 
-# A release that is ready, and that fails every sum.
 GOOD: Final = "return Sum(addends.a + addends.b)"
 # The image's bytecode is not compared with its source, unless asked.
 CHANGED: Final = ["python3", "--check-hash-based-pycs", "always", "-m", "zama_api"]
@@ -33,6 +32,10 @@ class CodeDeploy:
 
     def release(self, tag: str) -> str:
         """Deploy the running task definition with another version of the API."""
+        return str(self._client.create_deployment(**self.request(tag))["deploymentId"])
+
+    def request(self, tag: str) -> dict[str, Any]:
+        """Return the request that deploys another version of the API."""
         running = self.deployment.service()["taskDefinition"]
         found = self._ecs.describe_task_definition(taskDefinition=running)["taskDefinition"]
         kept = ("family", "cpu", "memory", "networkMode", "requiresCompatibilities",
@@ -44,19 +47,24 @@ class CodeDeploy:
             **{name: found[name] for name in kept if name in found},
             containerDefinitions=containers,
         )["taskDefinition"]["taskDefinitionArn"]
-        given = json.loads(self.deployment.outputs["codedeploy_deployment"])
+        given: dict[str, Any] = json.loads(self.deployment.outputs["codedeploy_deployment"])
         content = given["revision"]["appSpecContent"]
         spec = json.loads(content["content"])
         spec["Resources"][0]["TargetService"]["Properties"]["TaskDefinition"] = new
         content["content"] = json.dumps(spec)
         content.pop("sha256", None)
-        return str(self._client.create_deployment(**given)["deploymentId"])
+        return given
 
     def wait(self, identity: str, status: str) -> Any:
-        """Wait until a deployment has ended like this, and return its description."""
+        """Wait until a deployment has ended like this, without a test; return its description."""
 
         def ended() -> bool:
-            return bool(self.info(identity)["status"] in {"Succeeded", "Failed", "Stopped"})
+            state = self.info(identity)["status"]
+            if state == "Ready":
+                self._client.continue_deployment(
+                    deploymentId=identity, deploymentWaitType="READY_WAIT"
+                )
+            return state in {"Succeeded", "Failed", "Stopped"}
 
         wait_until(ended, f"the deployment {identity} ends", seconds=240)
         info = self.info(identity)
@@ -87,24 +95,37 @@ def codedeploy(production: Deployment) -> CodeDeploy:
     return CodeDeploy(production)
 
 
-def load(deployment: Deployment) -> Callers:
-    url = deployment.outputs["url"]
-    address = deployment.account.address(url)
-    client = HttpClient(url, AUTHORISED, connect_to=address, timeout=15)
-    return Callers(client, REQUESTS_PER_SECOND)
+@pytest.fixture(scope="module")
+def bad(production: Deployment) -> str:
+    """Publish a version that is ready, and that fails every sum; return its tag."""
+    source = (ROOT / "services/api/src/zama_api/operations.py").read_text()
+    assert GOOD in source
+    production.publish(
+        "bad0001", operations=source.replace(GOOD, BAD), ENTRYPOINT=json.dumps(CHANGED)
+    )
+    return "bad0001"
 
 
-def test_keys_are_deployed(production: Deployment) -> None:
-    """`zama keys deploy` ends when CodeDeploy's deployment has succeeded."""
-    with production.fast(60):
-        done = zama(production.account, "keys", "deploy")
+def test_a_key_is_rotated_without_a_lost_request(production: Deployment, report: Report) -> None:
+    """`zama keys rotate` ends when CodeDeploy's deployment has succeeded, and the new key works."""
+    address = production.account.address(production.outputs["url"])
+    with production.fast(60), load(production, REQUESTS_PER_SECOND) as calls:
+        began = time.time()
+        done = zama(production.account, "keys", "rotate", "default", "--keep", CONNECT_TO=address)
+        seconds = time.time() - began
     assert done.returncode == 0, done.stderr
+    failed = Counter(who_failed(outcome) for outcome in calls.lost())
+    report(
+        f"key rotation by CodeDeploy: {len(calls.outcomes)} requests, lost {dict(failed)},"
+        f" {seconds:.0f} s"
+    )
+    assert failed == {}
 
 
 def test_a_good_release_loses_no_request(codedeploy: CodeDeploy, report: Report) -> None:
     """A tenth of the traffic, then all of it, and then the old tasks stop."""
     codedeploy.deployment.publish("good001")
-    with codedeploy.deployment.fast(30), load(codedeploy.deployment) as calls:
+    with codedeploy.deployment.fast(60), load(codedeploy.deployment, REQUESTS_PER_SECOND) as calls:
         codedeploy.wait(codedeploy.release("good001"), "Succeeded")
     failed = Counter(who_failed(outcome) for outcome in calls.lost())
     report(f"canary, good release: {len(calls.outcomes)} requests, lost {dict(failed)}")
@@ -112,17 +133,33 @@ def test_a_good_release_loses_no_request(codedeploy: CodeDeploy, report: Report)
     assert failed == {}
 
 
-def test_a_bad_release_is_rolled_back_by_its_alarm(codedeploy: CodeDeploy, report: Report) -> None:
+def test_a_release_that_fails_its_test_reaches_no_caller(
+    codedeploy: CodeDeploy, bad: str, monkeypatch: pytest.MonkeyPatch, report: Report
+) -> None:
+    """The new tasks are tested on the test listener, before the canary."""
+    good = codedeploy.version()
+    account = codedeploy.deployment.account
+    address = account.address(codedeploy.deployment.outputs["url"])
+    for name, value in {**account.environ(), "API_KEY": KEY, "CONNECT_TO": address}.items():
+        monkeypatch.setenv(name, value)
+    with load(codedeploy.deployment, REQUESTS_PER_SECOND) as calls:
+        with pytest.raises(CommandError, match=r"No caller has reached .*: POST /sum: the sum: "):
+            shift(codedeploy.request(bad))
+        # CodeDeploy's own rollback has ended, so that another deployment can begin.
+        assert len(codedeploy.deployment.service()["taskSets"]) == 1
+    report(f"canary, failed test: {len(calls.outcomes)} requests, lost {len(calls.lost())}")
+    assert codedeploy.version() == good
+    assert calls.lost() == []
+
+
+def test_a_bad_release_is_rolled_back_by_its_alarm(
+    codedeploy: CodeDeploy, bad: str, report: Report
+) -> None:
     """At most the canary's share of the requests fails, and the rollback names its cause."""
     good = codedeploy.version()
-    source = (ROOT / "services/api/src/zama_api/operations.py").read_text()
-    assert GOOD in source
-    codedeploy.deployment.publish(
-        "bad0001", operations=source.replace(GOOD, BAD), ENTRYPOINT=json.dumps(CHANGED)
-    )
-    with codedeploy.deployment.fast(10), load(codedeploy.deployment) as calls:
+    with codedeploy.deployment.fast(10), load(codedeploy.deployment, REQUESTS_PER_SECOND) as calls:
         began = time.time()
-        info = codedeploy.wait(codedeploy.release("bad0001"), "Stopped")
+        info = codedeploy.wait(codedeploy.release(bad), "Stopped")
         seconds = time.time() - began
         codedeploy.wait(info["rollbackInfo"]["rollbackDeploymentId"], "Succeeded")
     assert info["errorInformation"]["code"] == "ALARM_ACTIVE"

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from deployment import Deployment, on_production, zama
+from deployment import Deployment, load, on_production, zama
 from engine import inspect
-from stack import AUTHORISED, KEY, Report, constant_load
+from stack import KEY, Report
 from zama_ops.callers import Callers
 from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import Key
@@ -63,9 +63,8 @@ def arguments_seen() -> Iterator[set[str]]:
         looker.join()
 
 
-def load(deployment: Deployment, key: str) -> Callers:
-    headers = {**AUTHORISED, **deployment.host, "X-Api-Key": key}
-    return constant_load(deployment.url, REQUESTS_PER_SECOND, headers)
+def with_key(deployment: Deployment, key: str) -> Callers:
+    return load(deployment, REQUESTS_PER_SECOND, X_Api_Key=key)
 
 
 def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
@@ -73,13 +72,13 @@ def test_a_key_is_issued_rotated_retired_and_revoked_without_a_lost_request(
 ) -> None:
     """Callers with valid keys lose no request; a revoked key is refused after one deployment."""
     operator = Operator(minimal)
-    with arguments_seen() as arguments, load(minimal, KEY) as others:
+    with arguments_seen() as arguments, load(minimal, REQUESTS_PER_SECOND) as others:
         first = operator.keys("issue", "acme")
         second = operator.keys("rotate", "acme", "--keep")
-        with load(minimal, first) as with_old, load(minimal, second) as with_new:
+        with with_key(minimal, first) as with_old, with_key(minimal, second) as with_new:
             time.sleep(3)
         listed = json.loads(operator.keys("list", "--days", "1", "--json"))["keys"]
-        with load(minimal, second) as with_new_alone:
+        with with_key(minimal, second) as with_new_alone:
             operator.keys("revoke", "acme", Key("acme", first).fingerprint, "--yes")
         after_retiring = [minimal.sum(X_Api_Key=key).status for key in (first, second)]
         operator.keys("revoke", "acme", "--yes")

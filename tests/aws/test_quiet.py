@@ -14,6 +14,7 @@ from ministack.core.responses import request_scope
 from cloudwatch import CloudWatch, of_alarm
 from deployment import Deployment
 from zama_emulator import ACCOUNT, REGION, alarms
+from zama_emulator.clock import Clock, Minutes
 from zama_emulator.metrics import Metric, store
 from zama_ops.slo import ServiceLevels
 
@@ -101,12 +102,14 @@ class Fed:
         fired = set()
         # After all windows of the time before.
         self._began += 10 * 86400
+        ends = Minutes(Clock())
         with request_scope(ACCOUNT, REGION):
             for number in range(minutes):
                 now = self._began + 60 * (number + 1)
                 store(self._values(traffic.minute(number, self._tasks)), now - 30)
+                ends.end(now)
                 if number >= 15 and number % every == 0:
-                    alarms.evaluate(now)
+                    alarms.evaluate(ends)
                     fired |= {
                         (one["AlarmActions"][0].rpartition("-")[2], one["AlarmName"])
                         for one in self._alarms

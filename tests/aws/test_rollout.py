@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment, who_failed
-from stack import AUTHORISED, Report, constant_load
-from zama_ops.callers import Callers
+from deployment import Deployment, load, who_failed
+from stack import Report
 from zama_ops.errors import CommandError
 from zama_ops.programs import wait_until
 
@@ -26,10 +25,6 @@ HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 """
 
 
-def load(deployment: Deployment) -> Callers:
-    return constant_load(deployment.url, REQUESTS_PER_SECOND, {**AUTHORISED, **deployment.host})
-
-
 # The broken versions come first, so that the next test rolls out a good one after them.
 @pytest.mark.parametrize(
     ("tag", "image"),
@@ -45,7 +40,7 @@ def test_a_broken_version_does_not_replace_the_running_one(
     good = minimal.get("/healthz").json()["version"]
     running = minimal.service()["taskDefinition"]
     minimal.publish(tag, **image)
-    with load(minimal) as calls:
+    with load(minimal, REQUESTS_PER_SECOND) as calls:
         with pytest.raises(CommandError, match="The deployment was rolled back"):
             minimal.apply(image_tag=tag)
         assert minimal.service()["taskDefinition"] == running
@@ -61,7 +56,7 @@ def test_a_new_version_replaces_the_old_without_a_lost_request(
     """`apply` with a new tag loses no request under load."""
     minimal.publish("new0001")
     old = set(minimal.containers())
-    with load(minimal) as calls:
+    with load(minimal, REQUESTS_PER_SECOND) as calls:
         minimal.apply(image_tag="new0001")
         # Keep the load until the old tasks' containers have drained and stopped.
         wait_until(
@@ -84,7 +79,7 @@ def test_a_rollout_that_supersedes_another_loses_nothing(minimal: Deployment) ->
         deployments = minimal.service()["deployments"]
         return next(one for one in deployments if one["status"] == "PRIMARY")
 
-    with load(minimal) as calls:
+    with load(minimal, REQUESTS_PER_SECOND) as calls:
         for _ in range(3):
             ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
             wait_until(lambda: newest()["runningCount"] == 2, "its tasks run", seconds=60)

@@ -25,9 +25,13 @@ NOT_PASTED: Final = {
         "Grafana's image comes from a registry: containers/test_observability.py starts the others"
     ),
     "ID=": "a canary takes 15 minutes: aws/test_blue_green.py has one with a fast clock",
+    ".venv/bin/zama aws-local up --profile": "aws/test_drills.py performs this drill faster",
     "make rehearse": "it runs all tests: delivery/test_rehearsal.py runs it with a few",
     ".venv/bin/zama drill api-killed": (
         "it takes real time: observability/test_drills.py plays it faster"
+    ),
+    'eval "$(.venv/bin/zama aws-local env)"\n.venv/bin/zama drill aws': (
+        "aws/test_drills.py performs all of these drills faster"
     ),
 }
 """The beginning of each block that no test runs, and the reason."""

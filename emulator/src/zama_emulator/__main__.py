@@ -163,7 +163,9 @@ def _application(ministack: Callable[..., Any]) -> Callable[..., Any]:
             receive = _again(body, receive)
         # MiniStack chooses a listener by the port in the Host header.
         if scope["scheme"] == "https":
-            host = headers[b"host"].partition(b":")[0] + b":443"
+            name, _, listener = headers[b"host"].partition(b":")
+            own = str(scope["server"][1]).encode()
+            host = name + b":" + (listener if listener not in {b"", own} else b"443")
             scope = {
                 **scope,
                 "headers": [

@@ -6,13 +6,14 @@ An alarm looks at its last evaluation periods and treats missing data as configu
 does not look further back to replace missing datapoints with older ones.
 """
 
+import math
 import operator
 import time
 from typing import Any, Final
 
 from ministack.services import cloudwatch
 
-from zama_emulator.clock import clock
+from zama_emulator.clock import Minutes
 from zama_emulator.cloudwatch import calculate
 from zama_emulator.patching import Original
 
@@ -25,10 +26,10 @@ _COMPARE: Final = {
 _MISSING: Final = {"breaching": True, "notBreaching": False}
 
 
-def evaluate(now: float) -> None:
-    """Evaluate each alarm of the current account and region on its periods before `now`."""
+def evaluate(minutes: Minutes) -> None:
+    """Evaluate each alarm of the current account and region on its last periods."""
     for alarm in list(cloudwatch._alarms.values()):
-        _evaluate(alarm, now)
+        _evaluate(alarm, minutes)
 
 
 def only_each_minute(_original: Original, _alarm: dict[str, Any]) -> None:
@@ -45,8 +46,8 @@ def in_alarm(names: list[str]) -> list[str]:
     return [name for name in names if states.get(name) == "ALARM"]
 
 
-def _evaluate(alarm: dict[str, Any], now: float) -> None:
-    values = [_value(alarm, number, now) for number in range(alarm["EvaluationPeriods"])]
+def _evaluate(alarm: dict[str, Any], minutes: Minutes) -> None:
+    values = [_value(alarm, number, minutes) for number in range(alarm["EvaluationPeriods"])]
     missing = _MISSING.get(alarm["TreatMissingData"])
     compare = _COMPARE[alarm["ComparisonOperator"]]
     verdicts = [
@@ -70,15 +71,16 @@ def _evaluate(alarm: dict[str, Any], now: float) -> None:
     cloudwatch._evaluate_parent_alarms(alarm)
 
 
-def _value(alarm: dict[str, Any], number: int, now: float) -> float | None:
-    """Return the alarm's value `number` periods before `now`, or None if there is no data."""
+def _value(alarm: dict[str, Any], number: int, minutes: Minutes) -> float | None:
+    """Return the alarm's value `number` periods ago, or None if there is no data."""
     metrics = alarm.get("Metrics")
     if not metrics:
         own = {name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")}
         stated = alarm["ExtendedStatistic"] or alarm["Statistic"]
-        return statistic({"Metric": own, "Period": alarm["Period"], "Stat": stated}, number, now)
+        stat = {"Metric": own, "Period": alarm["Period"], "Stat": stated}
+        return statistic(stat, number, minutes)
     known: dict[str, Any] = {
-        one["Id"]: statistic(one["MetricStat"], number, now)
+        one["Id"]: statistic(one["MetricStat"], number, minutes)
         for one in metrics
         if "MetricStat" in one
     }
@@ -89,16 +91,16 @@ def _value(alarm: dict[str, Any], number: int, now: float) -> float | None:
     return value
 
 
-def statistic(stat: dict[str, Any], number: int, now: float) -> float | None:
-    """Return a metric's statistic over the period that ended `number` periods before `now`."""
-    metric, period = stat["Metric"], clock.seconds(stat["Period"])
+def statistic(stat: dict[str, Any], number: int, minutes: Minutes) -> float | None:
+    """Return a metric's statistic over the period that ended `number` periods ago."""
+    metric, period = stat["Metric"], math.ceil(stat["Period"] / 60)
     dimensions = cloudwatch._dims_from_list(metric.get("Dimensions", []))
     key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
-    until = now - number * period
+    since, until = minutes.ago((number + 1) * period), minutes.ago(number * period)
     points = [
         point
         for point in list(cloudwatch._metrics.get(key, []))
-        if until - period < point["Timestamp"] <= until
+        if since < point["Timestamp"] <= until
     ]
     if not points:
         return None

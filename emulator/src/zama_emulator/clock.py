@@ -6,7 +6,11 @@ speed; thresholds and timestamps are not.
 
 import threading
 import time
+from collections import deque
 from typing import Final
+
+# As far back as an alarm can look.
+_WEEK_MINUTES: Final = 7 * 24 * 60
 
 
 class Clock:
@@ -33,6 +37,27 @@ class Clock:
         with self._changed:
             while (left := began + self.seconds(seconds) - time.time()) > 0:
                 self._changed.wait(left)
+
+
+class Minutes:
+    """The ends of the account's last minutes.
+
+    They differ in length here: the speed changes, and on a busy machine a minute can be late.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ends: deque[float] = deque(maxlen=_WEEK_MINUTES)
+
+    def end(self, moment: float) -> None:
+        """End a minute at this `time.time()`."""
+        self._ends.append(moment)
+
+    def ago(self, number: int) -> float:
+        """Return when the minute ended that is `number` minutes before the last one."""
+        if number < len(self._ends):
+            return self._ends[-1 - number]
+        return self._ends[0] - self._clock.seconds(60) * (number + 1 - len(self._ends))
 
 
 clock: Final = Clock()

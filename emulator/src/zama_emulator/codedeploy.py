@@ -191,9 +191,10 @@ class Run:
         option = self._group.blue_green_deployment_configuration["deploymentReadyOption"]
         if option.get("actionOnTimeout") == "STOP_DEPLOYMENT":
             self.deployment.status = "Ready"
-            late = "The traffic was not rerouted in time."
             seconds = 60.0 * option.get("waitTimeInMinutes", 0)
-            self._until(self._continued.is_set, seconds, late)
+            if not self._wait(time.time(), seconds, self._continued.is_set):
+                raise StoppedError("Stopped", "TIMEOUT", "DEPLOYMENT_STOP_ON_REQUEST",
+                                   "The traffic was not rerouted in time.")  # fmt: skip
             self.deployment.status = "InProgress"
 
     def _shift(self) -> None:
@@ -246,7 +247,8 @@ class Run:
         if self._stopped:
             raise StoppedError("Stopped", "MANUAL_STOP", "DEPLOYMENT_STOP_ON_REQUEST",
                                "The deployment was stopped.")  # fmt: skip
-        watched = self._group.alarm_configuration or {}
+        override = self.deployment.override_alarm_configuration
+        watched = override or self._group.alarm_configuration or {}
         if watched.get("enabled"):
             active = alarms.in_alarm([one["name"] for one in watched["alarms"]])
             if active:

@@ -4,6 +4,7 @@ These functions are private and can change in any release, so `zama-emulator` ac
 versions that pyproject.toml pins.
 """
 
+import http.client
 import threading
 
 from hypercorn.protocol.h11 import H11Protocol
@@ -67,6 +68,7 @@ def _correct_ministack() -> None:
     replace(alb, "find_lb_for_host", load_balancer.only_load_balancer)
     replace(alb, "dispatch_request", traffic.dispatch)
     replace(alb, "_proxy_http_target", traffic.proxy)
+    replace(http.client.HTTPConnection, "getresponse", traffic.response)
     replace(alb, "_describe_tgs", traffic.describe_groups)
     replace(app, "_is_potential_alb_request", load_balancer.is_for_load_balancer)
 

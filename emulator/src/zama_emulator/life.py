@@ -3,7 +3,6 @@
 One thread waits most of the time. It ends with the emulator.
 """
 
-import functools
 import logging
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import Final
 from ministack.core.responses import request_scope
 
 from zama_emulator import ACCOUNT, REGION, alarms, rolling, scaling, traffic
-from zama_emulator.clock import Clock, clock
+from zama_emulator.clock import Clock, Minutes, clock
 from zama_emulator.metrics import Meter, meter, store
 from zama_emulator.probes import Probes
 from zama_emulator.utilisation import Utilisation
@@ -29,11 +28,12 @@ class Life:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._minutes = Minutes(clock)
         self._ended = threading.Event()
         self._probes = Probes()
         self._utilisation = Utilisation()
         # Of AWS, since the start.
-        self._seconds = 0.0
+        self._seconds = 0
 
     def begin(self) -> None:
         """Start the thread."""
@@ -43,36 +43,37 @@ class Life:
         """End the thread."""
         self._ended.set()
         self._probes.close()
+        self._utilisation.close()
 
     def _live(self) -> None:
-        began = time.time()
+        self._minutes.end(time.time())
         while not self._ended.is_set():
+            began = self._minutes.ago(0)
             for number in range(1, _SAMPLES + 1):
                 self._clock.wait(began, 60 / _SAMPLES * number)
-                self._seconds += 60 / _SAMPLES
+                self._seconds += 60 // _SAMPLES
                 self._try(self._sample)
-            minute = self._clock.seconds(60)
             # On a busy machine, a minute becomes longer rather than the next ones shorter.
-            began = max(began + minute, time.time() - minute)
-            self._try(functools.partial(self._publish, began, minute))
+            self._minutes.end(time.time())
+            self._try(self._publish)
 
     def _sample(self) -> None:
         traffic.sample_hosts(meter)
         self._probes.ask(self._seconds)
 
-    def _publish(self, now: float, minute: float) -> None:
+    def _publish(self) -> None:
         # In the middle of the minute, so that rounding cannot move it into another.
-        moment = now - minute / 2
+        moment = (self._minutes.ago(1) + self._minutes.ago(0)) / 2
         self._utilisation.publish(meter)
         store(meter.take(), moment)
         ours = Meter()
         self._probes.publish(ours)
         with request_scope(ACCOUNT, _GLOBAL_REGION):
             store(ours.take(), moment)
-            alarms.evaluate(now)
-        alarms.evaluate(now)
+            alarms.evaluate(self._minutes)
+        alarms.evaluate(self._minutes)
         rolling.watch()
-        scaling.scale()
+        scaling.scale(self._minutes, self._seconds)
 
     def _try(self, action: Callable[[], None]) -> None:
         try:

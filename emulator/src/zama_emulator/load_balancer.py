@@ -85,7 +85,8 @@ def _check(group: dict[str, Any], target: dict[str, Any]) -> None:
 
 def _passes(group: dict[str, Any], target: dict[str, Any]) -> bool:
     timeout = group["HealthCheckTimeoutSeconds"]
-    connection = http.client.HTTPConnection(target["Id"], target["Port"], timeout=timeout)
+    port = target.get("Port", group["Port"])
+    connection = http.client.HTTPConnection(target["Id"], port, timeout=timeout)
     try:
         connection.request(
             "GET", group["HealthCheckPath"], headers={"User-Agent": "ELB-HealthChecker/2.0"}
@@ -104,7 +105,8 @@ def describe_target_health(_original: Original, params: Any) -> Any:
     if arn not in alb._tgs:
         return alb._error("TargetGroupNotFound", f"Target group '{arn}' not found.")
     descriptions = "".join(
-        f"<member><Target><Id>{one['Id']}</Id><Port>{one['Port']}</Port></Target>"
+        f"<member><Target><Id>{one['Id']}</Id>"
+        f"<Port>{one.get('Port', alb._tgs[arn]['Port'])}</Port></Target>"
         f"<TargetHealth><State>{one.get('State', 'initial')}</State></TargetHealth></member>"
         for one in alb._targets.get(arn, [])
     )

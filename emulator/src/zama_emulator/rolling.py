@@ -5,8 +5,8 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-fai
 A deployment fails if one of its alarms moves to ALARM before its bake time is over; the service's
 previous version then replaces it, if the service asks for a rollback. Alarms that are in ALARM when
 the deployment begins are ignored, and a service's first deployment has no alarms. AWS calculates
-the bake time from the alarms; here it is the longest evaluation of one of them, and the deployment
-already counts as completed while it lasts.
+the bake time from the alarms; here it has room for a whole evaluation of each of them, and the
+deployment already counts as completed while it lasts.
 """
 
 import time
@@ -90,7 +90,8 @@ def _alarm_names(service: dict[str, Any] | None) -> list[str]:
 def _bake_seconds(names: list[str]) -> float:
     return max(
         (
-            alarm["EvaluationPeriods"] * (alarm.get("Period") or 60)
+            # The first period is incomplete, because it began before the bake time.
+            (alarm["EvaluationPeriods"] + 1) * (alarm.get("Period") or 60)
             for name, alarm in list(cloudwatch._alarms.items())
             if name in names
         ),

@@ -8,7 +8,6 @@ policies, any of them scales out, and all of them together scale in.
 """
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +16,7 @@ from ministack.services import ecs
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 
 from zama_emulator import ACCOUNT, REGION, alarms
-from zama_emulator.clock import clock
+from zama_emulator.clock import Minutes
 from zama_emulator.ecs import tell
 
 _OUT_MINUTES: Final = 3
@@ -39,7 +38,7 @@ def wanted(count: int, target: float, values: list[float | None]) -> int:
 
 @dataclass
 class Scaled:
-    """When a service was last scaled, in each direction."""
+    """When a service was last scaled, in each direction, in seconds of AWS."""
 
     out: float = -math.inf
     into: float = -math.inf
@@ -51,12 +50,12 @@ class Scaled:
         """
         most, policy = max(wishes, key=lambda wish: wish[0])
         if most > count:
-            if now < self.out + clock.seconds(policy.get("ScaleOutCooldown", 300)):
+            if now < self.out + policy.get("ScaleOutCooldown", 300):
                 return count
             self.out = now
             return most
         if most < count and not any(one.get("DisableScaleIn") for _, one in wishes):
-            cooldown = clock.seconds(max(one.get("ScaleInCooldown", 300) for _, one in wishes))
+            cooldown = max(one.get("ScaleInCooldown", 300) for _, one in wishes)
             if now >= max(self.into, self.out) + cooldown:
                 self.into = now
                 return most
@@ -66,10 +65,9 @@ class Scaled:
 _scaled: Final[dict[str, Scaled]] = {}
 
 
-def scale() -> None:
-    """Change the desired count of each service that its policies scale."""
+def scale(minutes: Minutes, now: float) -> None:
+    """Change the desired count of each service that its policies scale; `now` is of AWS."""
     backend = applicationautoscaling_backends[ACCOUNT][REGION]
-    now = time.time()
     for target in list(backend.targets.get("ecs:service:DesiredCount", {}).values()):
         _, cluster, name = target.resource_id.split("/")
         service = ecs._services.get(f"{cluster}/{name}")
@@ -83,7 +81,10 @@ def scale() -> None:
             and one.target_tracking_scaling_policy_configuration
         ]
         wishes = [
-            (wanted(count, policy["TargetValue"], [*_values(policy, cluster, name, now)]), policy)
+            (
+                wanted(count, policy["TargetValue"], [*_values(policy, cluster, name, minutes)]),
+                policy,
+            )
             for policy in policies
         ]
         # Out of its bounds, a service is scaled at once.
@@ -97,27 +98,29 @@ def scale() -> None:
             tell(service, message)
 
 
-def _values(policy: dict[str, Any], cluster: str, name: str, now: float) -> Iterator[float | None]:
+def _values(
+    policy: dict[str, Any], cluster: str, name: str, minutes: Minutes
+) -> Iterator[float | None]:
     """Yield the policy's metric for each of the last minutes, the newest first."""
     stated = policy.get("PredefinedMetricSpecification", {})
     kind = stated.get("PredefinedMetricType", "")
     for minute in range(_IN_MINUTES):
         if kind == "ALBRequestCountPerTarget":
-            yield _requests_per_target(stated["ResourceLabel"], minute, now)
+            yield _requests_per_target(stated["ResourceLabel"], minute, minutes)
         elif kind.startswith("ECSServiceAverage"):
             dimensions = {"ClusterName": cluster, "ServiceName": name}
             metric = _metric("AWS/ECS", kind.removeprefix("ECSServiceAverage"), dimensions)
-            yield alarms.statistic({**metric, "Stat": "Average"}, minute, now)
+            yield alarms.statistic({**metric, "Stat": "Average"}, minute, minutes)
         else:
             yield None
 
 
-def _requests_per_target(label: str, minute: int, now: float) -> float | None:
+def _requests_per_target(label: str, number: int, minutes: Minutes) -> float | None:
     balancer, _, group = label.partition("/targetgroup/")
     dimensions = {"LoadBalancer": balancer, "TargetGroup": f"targetgroup/{group}"}
     requests, hosts = (
         alarms.statistic(
-            {**_metric("AWS/ApplicationELB", name, dimensions), "Stat": stat}, minute, now
+            {**_metric("AWS/ApplicationELB", name, dimensions), "Stat": stat}, number, minutes
         )
         for name, stat in (("RequestCount", "Sum"), ("HealthyHostCount", "Average"))
     )

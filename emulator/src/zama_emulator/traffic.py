@@ -21,26 +21,27 @@ _CLASSES: Final = (2, 3, 4, 5)
 
 
 @dataclass
-class _Route:
+class Route:
     """The target group that a request was sent to, and the seconds until its answer began."""
 
     group: str | None = None
     seconds: float = 0.0
 
 
-_route: Final[ContextVar[_Route]] = ContextVar("route")
+current: Final[ContextVar[Route]] = ContextVar("route")
+"""The route of the request that this context serves."""
 
 
 async def dispatch(
     original: Original, balancer: dict[str, Any], *request: Any, **named: Any
 ) -> Any:
     """A load balancer counts each request."""
-    route = _Route()
-    token = _route.set(route)
+    route = Route()
+    token = current.set(route)
     try:
         answer = await original(balancer, *request, **named)
     finally:
-        _route.reset(token)
+        current.reset(token)
     status, _, body = answer
     count(
         meter,
@@ -53,13 +54,22 @@ async def dispatch(
 
 
 async def proxy(original: Original, target: Any, group: dict[str, Any], *request: Any) -> Any:
-    """The response time ends when the target starts to send the response's headers."""
-    route = _route.get(_Route())
-    route.group = group["TargetGroupArn"]
+    """A request is counted for the target group that it was sent to."""
+    current.get(Route()).group = group["TargetGroupArn"]
+    return await original(target, group, *request)
+
+
+def response(original: Original, connection: Any) -> Any:
+    """The response time is that of the target, without the time that the emulator needs itself.
+
+    It begins when the request has left the load balancer, and ends when the target starts to send
+    the response's headers.
+    """
     began = time.perf_counter()
-    answer = await original(target, group, *request)
-    route.seconds = time.perf_counter() - began
-    return answer
+    received = original(connection)
+    # The thread of a request to a target has the request's context, and no other connection has it.
+    current.get(Route()).seconds = time.perf_counter() - began
+    return received
 
 
 def count(

@@ -7,12 +7,15 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insight
 import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 from docker.errors import DockerException
+from ministack.core.responses import request_scope
 from ministack.services import ecs
 
+from zama_emulator import ACCOUNT, REGION
 from zama_emulator.metrics import Meter
 
 _ECS: Final = "AWS/ECS"
@@ -68,18 +71,32 @@ class Utilisation:
     def __init__(self) -> None:
         self._readings: dict[str, list[Reading]] = {}
         self._uses: dict[str, Use] = {}
-        self._read = 0.0
+        self._read = -_LEAST_SECONDS
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="zama-utilisation")
+        self._reading: Future[None] = Future()
+        self._reading.set_result(None)
 
     def publish(self, into: Meter) -> None:
-        """Add a minute's metrics of each service."""
-        if time.monotonic() >= self._read + _LEAST_SECONDS:
-            self._read_all()
+        """Add a minute's metrics of each service, from the last reading that has ended."""
+        if self._reading.done() and time.monotonic() >= self._read + _LEAST_SECONDS:
+            self._reading.result()
+            self._read = time.monotonic()
+            # A busy engine takes seconds, for which the minute does not wait.
+            self._reading = self._pool.submit(self.read)
         for service in list(ecs._services.values()):
             if service["status"] == "ACTIVE":
                 self._publish(into, service)
 
+    def close(self) -> None:
+        """Begin no more readings."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def read(self) -> None:
+        """Read the statistics of all containers."""
+        with request_scope(ACCOUNT, REGION):
+            self._read_all()
+
     def _read_all(self) -> None:
-        self._read = time.monotonic()
         readings = {}
         for arn, task in list(ecs._tasks.items()):
             if task["lastStatus"] == "RUNNING":

@@ -7,7 +7,7 @@ import typer
 from zama_ops.delivery import deploy, drift, images
 from zama_ops.delivery.rehearse import rehearse
 from zama_ops.delivery.rollback import rollback
-from zama_ops.local import aws_local, drill
+from zama_ops.local import aws_drill, aws_local, drill
 from zama_ops.local.new import new  # only here
 from zama_ops.local.tour import tour
 from zama_ops.local.up import up
@@ -53,6 +53,7 @@ app = typer.Typer(
 app.command(rich_help_panel=_HERE)(up)
 app.command(rich_help_panel=_HERE)(tour)
 app.add_typer(aws_local.app, name="aws-local", rich_help_panel=_HERE)
+drill.app.add_typer(aws_drill.app, name="aws")
 app.add_typer(drill.app, name="drill", rich_help_panel=_HERE)
 app.command(rich_help_panel=_HERE)(new)  # only here
 

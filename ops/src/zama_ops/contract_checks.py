@@ -94,6 +94,13 @@ def perform(name: str, service: HttpClient) -> Result:
     return Result(name, not detail, detail, milliseconds)
 
 
+def faults_of(service: HttpClient) -> list[str]:
+    """Return the failed checks, one line each; without a key, only the service's readiness."""
+    names = [*CHECKS] if service.headers.get("X-Api-Key") else [READY]
+    results = [perform(name, service) for name in names]
+    return [f"{one.check}: {one.detail}" for one in results if not one.passed]
+
+
 def expect(
     service: HttpClient,
     status: int,

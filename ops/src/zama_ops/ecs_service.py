@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final
 from zama_ops.aws import client
 from zama_ops.console import Status, notes
 from zama_ops.container_images import IMAGES
+from zama_ops.contract_checks import caller, faults_of
 from zama_ops.errors import CommandError
 
 # Enough for a rolling deployment of many tasks: each must become healthy and drain.
@@ -235,22 +237,50 @@ def shift(deployment: dict[str, Any]) -> None:
     """Have CodeDeploy shift the traffic to new tasks, and fail if it shifts the traffic back.
 
     A deployment group has one deployment at a time, so first wait for CodeDeploy's own rollback.
+    Before any caller reaches the new tasks, CodeDeploy waits until they have passed a test from
+    outside.
     """
     group = {key: deployment[key] for key in ("applicationName", "deploymentGroupName")}
-    with notes.status("Shifting the traffic ..."), client("codedeploy") as codedeploy:
+    faults: list[str] = []
+    with notes.status("Starting new tasks ...") as status, client("codedeploy") as codedeploy:
         for one in _under_way(codedeploy, group):
             if one.get("creator") == _OWN_ROLLBACK:
                 _end_of(codedeploy, one["deploymentId"])
         identity = codedeploy.create_deployment(**deployment)["deploymentId"]
-        ended = _end_of(codedeploy, identity)
+        ended = _end_of(codedeploy, identity, or_ready=True)
+        if ended["status"] == "Ready":
+            status.update("Testing the new tasks ...")
+            if faults := _faults_of_new_tasks(codedeploy, group):
+                codedeploy.stop_deployment(deploymentId=identity, autoRollbackEnabled=True)
+            else:
+                status.update("Shifting the traffic ...")
+                codedeploy.continue_deployment(
+                    deploymentId=identity, deploymentWaitType="READY_WAIT"
+                )
+            ended = _end_of(codedeploy, identity)
         if ended["status"] == "Succeeded":
             return
         reason = ended.get("errorInformation", {}).get("message", f"it has {ended['status']}")
         back = ended.get("rollbackInfo", {}).get("rollbackDeploymentId")
-        if back is None:
-            raise CommandError(f"CodeDeploy did not shift the traffic: {reason}")
-        state = _end_of(codedeploy, back)["status"]
+        state = _end_of(codedeploy, back)["status"] if back else ""
+    if faults:
+        raise ShiftedBackError(f"No caller has reached the new tasks: {'; '.join(faults)}")
+    if not back:
+        raise CommandError(f"CodeDeploy did not shift the traffic: {reason}")
     raise ShiftedBackError(f"CodeDeploy shifted the traffic back ({back}: {state}): {reason}")
+
+
+def _faults_of_new_tasks(codedeploy: Any, group: dict[str, str]) -> list[str]:
+    """Check the tasks behind the test listener against the contract, with the key in API_KEY."""
+    described = codedeploy.get_deployment_group(**group)["deploymentGroupInfo"]
+    (pair,) = described["loadBalancerInfo"]["targetGroupPairInfoList"]
+    with client("elbv2") as elbv2:
+        (listener,) = elbv2.describe_listeners(
+            ListenerArns=pair["testTrafficRoute"]["listenerArns"]
+        )["Listeners"]
+    url = f"{EcsService(group['applicationName']).url()}:{listener['Port']}"
+    key, connect_to = os.environ.get("API_KEY", ""), os.environ.get("CONNECT_TO")
+    return faults_of(caller(url, key, connect_to))
 
 
 def _stop_shift(group: dict[str, str]) -> bool:
@@ -282,12 +312,13 @@ def _under_way(codedeploy: Any, group: dict[str, str]) -> list[dict[str, Any]]:
     return [codedeploy.get_deployment(deploymentId=one)["deploymentInfo"] for one in listed]
 
 
-def _end_of(codedeploy: Any, identity: str) -> dict[str, Any]:
-    """Wait until a deployment has ended, and return CodeDeploy's description of it."""
+def _end_of(codedeploy: Any, identity: str, *, or_ready: bool = False) -> dict[str, Any]:
+    """Wait until a deployment has ended, or is ready; return CodeDeploy's description of it."""
     deadline = time.monotonic() + _ROLL_OUT_SECONDS
     while time.monotonic() < deadline:
         info: dict[str, Any] = codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"]
-        if info["status"] not in _UNDER_WAY:
+        state = info["status"]
+        if state not in _UNDER_WAY or (or_ready and state == "Ready"):
             return info
         time.sleep(_POLL_SECONDS)
     raise CommandError(f"The deployment {identity} did not end within 30 minutes.")

@@ -1,12 +1,15 @@
 """Options and arguments that several commands share."""
 
+import importlib.util
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from zama_ops.console import notes
+from zama_ops.errors import CommandError
 
 PREFIX: Final = "zama-challenge"
 
@@ -53,3 +56,14 @@ Bucket = Annotated[
         "--state-bucket", envvar="STATE_BUCKET", help="The output `state_bucket` of bootstrap."
     ),
 ]
+Picture = Annotated[
+    Path | None, typer.Option(help="Draw the drill to this PNG (after `make test`).")
+]
+
+
+def require_drawable(picture: Path | None) -> None:
+    """Check that a picture can be drawn, before the command that it shows."""
+    if picture and not importlib.util.find_spec("matplotlib"):
+        raise CommandError("--picture needs matplotlib: run `make test` first, which installs it.")
+    if picture and not picture.parent.is_dir():
+        raise CommandError(f"The picture cannot be written: there is no folder {picture.parent}.")

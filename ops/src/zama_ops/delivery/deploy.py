@@ -13,7 +13,7 @@ import typer
 
 from zama_ops.console import TICK, errors_told, notes, say, step
 from zama_ops.container_images import IMAGES, image_digests, keep, repositories
-from zama_ops.contract_checks import CHECKS, READY, caller, perform
+from zama_ops.contract_checks import READY, caller, faults_of, perform
 from zama_ops.delivery import plans
 from zama_ops.delivery.release import (
     DEPLOYED,
@@ -323,8 +323,7 @@ def _shift_and_check(
         while not perform(READY, service).passed and time.monotonic() < deadline:
             time.sleep(1)
     with step(f"Checking {url} against the contract"):
-        results = [perform(name, service) for name in CHECKS]
-    faults = [f"{one.check}: {one.detail}" for one in results if not one.passed]
+        faults = faults_of(service)
     if (version := _version(service)) != tag:
         faults.append(f"/healthz reports version {version!r}, not {tag!r}")
     return faults

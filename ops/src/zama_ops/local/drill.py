@@ -1,6 +1,5 @@
 """`zama drill`: cause an incident until its alert fires, then fix it until the alert clears."""
 
-import importlib.util
 import signal
 import socket
 import socketserver
@@ -20,7 +19,7 @@ import typer
 from zama_ops.console import Table, errors_told, show, step
 from zama_ops.errors import CommandError
 from zama_ops.local.sandbox import KEY, NO_LIMIT, Alert, Sandbox
-from zama_ops.options import AsJson
+from zama_ops.options import AsJson, Picture, require_drawable
 from zama_ops.programs import require
 
 # For a busy machine, which skips evaluations of the rules; the alerts' limits do not count those.
@@ -215,10 +214,7 @@ def perform(drill: Drill, speed: float, picture: Path | None) -> list[dict[str, 
     Seconds are in the rules' time: `speed` times the real seconds.
     """
     fire_minutes, clear_minutes = drill.minutes
-    if picture and not importlib.util.find_spec("matplotlib"):
-        raise CommandError("--picture needs matplotlib: run `make test` first, which installs it.")
-    if picture and not picture.parent.is_dir():
-        raise CommandError(f"The picture cannot be written: there is no folder {picture.parent}.")
+    require_drawable(picture)
     began = datetime.now(UTC)
     with ExitStack() as ends:
         with step("Starting API, gateway, Prometheus and callers"):
@@ -299,10 +295,7 @@ def command(name: str, drill: Drill) -> Callable[..., None]:
             float,
             typer.Option(min=1, max=60, help="Divide the rules' durations; 1 is real time."),
         ] = 10,
-        picture: Annotated[
-            Path | None,
-            typer.Option(help="Draw the dashboard to this PNG (after `make test`)."),
-        ] = None,
+        picture: Picture = None,
         as_json: AsJson = False,
     ) -> None:
         # End all programs on SIGTERM, as on Ctrl-C.

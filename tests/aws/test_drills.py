@@ -1,0 +1,39 @@
+"""Drills: a fault fires its alarm, and the runbook's mitigation clears it."""
+
+import json
+from typing import Final
+
+import pytest
+
+from deployment import Deployment, zama
+from stack import Report
+from zama_ops.local.aws_drill import DRILLS
+
+# Minutes of AWS in a minute.
+_SPEED: Final = 20
+_REQUESTS_PER_SECOND: Final = 20
+# The others, whose mitigation waits for a deployment, run on the profile that deploys faster.
+_ON_PRODUCTION: Final = ("task-killed", "target-unhealthy", "silence")
+
+
+@pytest.mark.parametrize(
+    ("deployment", "name"),
+    [("production" if name in _ON_PRODUCTION else "minimal", name) for name in DRILLS],
+    indirect=["deployment"],
+)
+def test_an_alarm_fires_and_clears(deployment: Deployment, name: str, report: Report) -> None:
+    """The alarm fires within its limit, and clears after the mitigation within another."""
+    address = deployment.account.address(deployment.outputs["url"])
+    options = (f"--speed={_SPEED}", f"--rate={_REQUESTS_PER_SECOND}", "--json")
+    done = zama(deployment.account, "drill", "aws", name, *options, CONNECT_TO=address)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["drills"]
+    report(
+        f"drill {name}, {deployment.profile}: {result['alarm']} fired after"
+        f" {result['fired_after']} min, cleared {result['cleared_after']} min after the"
+        f" mitigation; {result['requests']} requests, lost {result['lost']}"
+    )
+    if name == "bad-release":
+        # A tenth of the requests, and no other.
+        assert {*result["lost"]} == {"500"}
+        assert result["lost"]["500"] < 0.2 * result["requests"]

@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 import os
+import socket
 import statistics
 import subprocess
 import threading
@@ -152,6 +153,16 @@ def test_a_flood_of_a_public_path_delays_no_caller_with_a_key(
     # One in a hundred has a line.
     lines = [(line["path"], line["status"]) for line in attacked.gateway.requests()]
     assert lines.count((path, 429)) < answers[429] / 10
+
+
+def test_pipelined_requests_of_a_public_path_are_held_back(attacked: Pair) -> None:
+    """After the burst, a connection gets a refusal a second, even if it sends many at once."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n"
+    with socket.create_connection(directly(attacked), 15) as caller:
+        caller.sendall(300 * request)
+        time.sleep(SECONDS)
+        answers = caller.recv(2**20)
+    assert 1 <= answers.count(b" 429 ") <= 2 + SECONDS
 
 
 def test_a_refused_body_holds_a_connection_for_seconds(attacked: Pair) -> None:

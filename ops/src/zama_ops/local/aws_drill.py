@@ -99,7 +99,7 @@ class Site:
 
     def replace_tasks(self) -> None:
         """Replace all tasks, as the runbooks say, whatever alarms fire."""
-        if self.uses_codedeploy:
+        if self.service.uses_codedeploy:
             despite_alarms = {"overrideAlarmConfiguration": {"enabled": False}}
             shift({**self.service.codedeploy_deployment(), **despite_alarms})
             return
@@ -107,11 +107,6 @@ class Site:
         with client("ecs") as ecs:
             # If an alarm fires only now, ECS rolls back, which replaces the tasks as well.
             ecs.update_service(cluster=name, service=name, forceNewDeployment=True)
-
-    @property
-    def uses_codedeploy(self) -> bool:
-        """Whether CodeDeploy shifts the traffic."""
-        return bool(self.service.describe()["deploymentController"]["type"] == "CODE_DEPLOY")
 
     def is_steady(self) -> bool:
         """Say whether the wanted tasks run, and no deployment is in progress."""
@@ -163,7 +158,7 @@ def _release(site: Site) -> Cure:
                 "executionRoleArn", "taskRoleArn", "runtimePlatform")  # fmt: skip
         containers = found["containerDefinitions"]
         api = next(one for one in containers if one["name"] == "api")
-        by_codedeploy = site.uses_codedeploy
+        by_codedeploy = service.uses_codedeploy
         # With CodeDeploy, the canary gets a tenth of the requests.
         code = _BAD_RELEASE.format(every=1 if by_codedeploy else 10)
         good, api["image"] = api["image"], f"{api['image'].rpartition(':')[0]}:bad"

@@ -192,7 +192,8 @@ locals {
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each = local.alarms
+  # A service that cannot grow is always at its maximum.
+  for_each = { for name, alarm in local.alarms : name => alarm if name != "AutoscalingAtMaximum" || var.autoscaling.max_count > var.desired_count }
 
   alarm_name          = "${var.name_prefix}-${each.key}"
   alarm_description   = "${each.value.description} Runbook: ${local.runbooks}/${each.key}.md"

@@ -99,9 +99,10 @@ class CloudWatch:
         *,
         count: float = 1.0,
         days: int = 1,
+        minutes: int = 1,
         dimensions: dict[str, str] | None = None,
     ) -> None:
-        """Publish the values, each `count` times, now and in the days before."""
+        """Publish the values, each `count` times, now and in the days or minutes before."""
         own = self.balancer if dimensions is None else dimensions
         (namespace,) = (
             space
@@ -114,25 +115,31 @@ class CloudWatch:
                 {
                     "MetricName": metric,
                     "Dimensions": [{"Name": name, "Value": value} for name, value in own.items()],
-                    "Timestamp": time.time() - 86400 / _SPEED * number,
+                    "Timestamp": time.time() - seconds / _SPEED * number,
                     "Values": values,
                     "Counts": [count] * len(values),
                 }
-                for number in range(days)
+                for seconds, times in ((86400, days), (60, minutes))
+                # Now is the first of both.
+                for number in range(int(seconds == 60), times)
             ],
         )
 
-    def fail(self) -> None:
-        """Publish data with every fault that is not caused otherwise."""
+    def fail(self, *, busy: bool) -> None:
+        """Publish data with every fault that is not caused otherwise.
+
+        `busy` tasks make autoscaling start others, which open new log streams.
+        """
         for group in self.groups:
             self.put("HTTPCode_Target_5XX_Count", [1.0], count=1e6, dimensions=group)
-            self.put("HealthyHostCount", [0.0], dimensions=group)
-            self.put("UnHealthyHostCount", [1.0], dimensions=group)
+            # An idle group has no data, which would be no fault.
+            self.put("HealthyHostCount", [0.0], minutes=15, dimensions=group)
+            self.put("UnHealthyHostCount", [1.0], minutes=3, dimensions=group)
         self.put("HTTPCode_Target_5XX_Count", [1.0], count=1e6, days=3)
-        self.put("TargetResponseTime", [0.2], count=1e6, days=3)
-        for metric in ("CPUUtilization", "MemoryUtilization"):
-            self.put(metric, [90.0], count=1e6, dimensions=self.service)
-        self.put("RejectedConnectionCount", [1.0])
+        self.put("TargetResponseTime", [0.2], count=1e6, days=3, minutes=5)
+        for metric in ("CPUUtilization", "MemoryUtilization") if busy else ():
+            self.put(metric, [90.0], count=1e6, minutes=15, dimensions=self.service)
+        self.put("RejectedConnectionCount", [1.0], minutes=5)
         self.put("ClientTLSNegotiationErrorCount", [1.0], count=1e6)
         self.put("RefusedKeys", [1.0], count=1e6, dimensions={})
         self.put("BlockedRequests", [1.0], count=1e6, dimensions=self.firewall)
@@ -142,7 +149,7 @@ class CloudWatch:
     def heal(self, count: float) -> None:
         """Make all earlier failures a small share of `count` successful requests."""
         for metric in ("RequestCount", "NewConnectionCount"):
-            self.put(metric, [1.0], count=count)
+            self.put(metric, [1.0], count=count, days=3)
         for group in self.groups:
             self.put("RequestCount", [1.0], count=count, dimensions=group)
         self.put("TargetResponseTime", [0.001], count=count)

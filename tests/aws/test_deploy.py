@@ -193,18 +193,15 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     assert not any(one in found for one in ("retention_in_days", "has not confirmed"))
     minimal.account.client("sns").subscribe(
         TopicArn=minimal.outputs["alarm_topic_arns"]["page"],
-        Protocol="email",
-        Endpoint="on-call@example.com",
+        Protocol="https",
+        Endpoint="https://pager.example.com/",
     )
     group = minimal.outputs["log_group_name"]
     minimal.account.client("logs").put_retention_policy(logGroupName=group, retentionInDays=1)
     code, printed = workflow.zama("drift", "find")
     assert code == 0, printed
     found = workflow.built("drift.md")
-    for one in (
-        "retention_in_days",
-        "zama-challenge-alarms-page has not confirmed",
-    ):
+    for one in ("retention_in_days", "zama-challenge-alarms-page has not confirmed"):
         assert one in found
 
     # Its tasks are healthy, so only the smoke test can find the fault.

@@ -84,7 +84,9 @@ class Fed:
 
     def __init__(self, deployment: Deployment) -> None:
         real = CloudWatch(deployment)
-        self._tasks = int(deployment.service()["desiredCount"])
+        # The minimum, because autoscaling may still run more after other tests.
+        (missing,) = (one for one in real.alarms() if one["AlarmName"].endswith("TasksMissing"))
+        self._tasks = int(missing["Threshold"])
         self._idle = real.groups[1:]
         self._began = 0.0
         self._alarms = real.alarms()

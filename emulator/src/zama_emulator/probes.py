@@ -76,12 +76,13 @@ class Probes:
         }
         for name, probe in self._probes.items():
             config = checks[name]
+            regions = config.get("Regions") or _REGIONS
             # A disabled health check asks nobody, and counts as healthy.
             if config.get("Disabled") or config["Type"] not in {"HTTP", "HTTPS"}:
-                probe.checkers = {region: Checker() for region in _REGIONS}
+                probe.checkers = {region: Checker() for region in regions}
             elif now >= probe.due:
                 probe.due = max(probe.due + config.get("RequestInterval", 30), now)
-                for region in config.get("Regions") or _REGIONS:
+                for region in regions:
                     checker = probe.checkers.setdefault(region, Checker())
                     self._pool.submit(_check, config, checker)
 

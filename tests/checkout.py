@@ -52,6 +52,11 @@ class Checkout:
         self.git("commit", "--quiet", "--message", "A change")
         return self.git("rev-parse", "HEAD")
 
+    def reset(self) -> None:
+        """Undo all changes since the last commit, except to ignored files."""
+        self.git("reset", "--quiet", "--hard")
+        self.git("clean", "--quiet", "--force", "-d")
+
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.path / name
         before = path.read_text()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from queue import SimpleQueue
 from typing import Final
 
 import pytest
@@ -53,7 +53,6 @@ def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
     if tests:
         done = checkout.run(
             *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *tests),
-            PYTHONDONTWRITEBYTECODE="1",
             PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
         )
         # Other codes mean that pytest found no test or failed itself.
@@ -86,15 +85,20 @@ def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Out
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Applies breaks to copies of the working tree; `data` contains Terraform's provider."""
+    """Applies breaks to copies of the working tree; `data` contains Terraform's provider.
+
+    A copy is used again, because compiling its modules takes as long as most tests.
+    """
 
     data: Path
+    copies: SimpleQueue[Checkout]
 
     def run(self, tests: list[str], broken: Break | None = None) -> Outcomes:
-        """Run tests in a new copy, with or without a break."""
+        """Run tests in a copy, with or without a break."""
         python = [test for test in tests if ".py::" in test]
-        with TemporaryDirectory() as directory:
-            checkout = Checkout.make(Path(directory) / "copy")
+        checkout = self.copies.get()
+        try:
+            checkout.reset()
             if broken:
                 checkout.edit(broken.file, broken.old, broken.new)
             return {
@@ -103,6 +107,8 @@ class Laboratory:
                     checkout, [test for test in tests if test not in python], self.data
                 ),
             }
+        finally:
+            self.copies.put(checkout)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +129,10 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     data = tmp_path_factory.mktemp("terraform")
     done = terraform(FOLDERS["service"], data, "init", "-backend=false", "-lockfile=readonly")
     assert done.returncode == 0, done.stderr
-    return Laboratory(data)
+    copies: SimpleQueue[Checkout] = SimpleQueue()
+    for number in range(AT_ONCE):
+        copies.put(Checkout.make(tmp_path_factory.mktemp("copy") / str(number)))
+    return Laboratory(data, copies)
 
 
 def was_noticed(broken: Break, outcomes: Outcomes) -> bool:

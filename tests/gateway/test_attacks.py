@@ -139,17 +139,26 @@ def test_a_flood_of_a_public_path_delays_no_caller_with_a_key(
 
     A container has the share of a small task, which refusals at full speed would use up.
     """
+    with unaffected(attacked) as undisturbed:
+        time.sleep(SECONDS)
     with unaffected(attacked) as load:
         began = time.monotonic()
         answers = attacks.flood(
             directly(attacked), path, addresses=addresses, callers=CALLERS, seconds=SECONDS
         )
         seconds = time.monotonic() - began
-    milliseconds = 1000 * statistics.median(outcome.seconds for outcome in load.outcomes)
-    report(f"a flood of {path} from {addresses} addresses: sums in {milliseconds:.1f} ms (median)")
+    before, milliseconds = (
+        1000 * statistics.median(outcome.seconds for outcome in one.outcomes)
+        for one in (undisturbed, load)
+    )
+    report(
+        f"a flood of {path} from {addresses} addresses: sums in {milliseconds:.1f} ms (median),"
+        f" {before:.1f} ms before it"
+    )
     assert 0 < answers[429] <= CALLERS * (10 + seconds)
     assert answers[200] <= 500 + 500 * seconds
-    assert milliseconds < MOST_MILLISECONDS
+    # Other tests slow down a busy machine.
+    assert milliseconds < MOST_MILLISECONDS + 10 * before
     # One in a hundred has a line.
     lines = [(line["path"], line["status"]) for line in attacked.gateway.requests()]
     assert lines.count((path, 429)) < answers[429] / 10

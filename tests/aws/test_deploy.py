@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 BODIES = {"/healthz": b'{"status":"ok","version":"0.0"}', "/readyz": b'{"status":"ready"}'}
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = BODIES[self.path]
+        body = BODIES[self.path.partition("?")[0]]
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)

@@ -152,7 +152,7 @@ def test_a_flood_of_a_public_path_delays_no_caller_with_a_key(
         for one in (undisturbed, load)
     )
     report(
-        f"a flood of {path} from {addresses} addresses: sums in {milliseconds:.1f} ms (median),"
+        f"a flood of {path} from {addresses} addresses: median {milliseconds:.1f} ms,"
         f" {before:.1f} ms before it"
     )
     assert 0 < answers[429] <= CALLERS * (10 + seconds)

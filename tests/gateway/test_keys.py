@@ -206,16 +206,29 @@ def test_a_checked_configuration_is_private(processes: ProcessStack, tmp_path: P
 
 
 def test_an_entrypoint_that_is_killed_leaves_no_key_and_no_nginx(
-    processes: ProcessStack, tmp_path: Path
+    processes: ProcessStack, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """At whatever moment of its start: no file has the keys, and no nginx serves without it."""
     here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path), "DRAIN_SECONDS": "0"}
+    groups: list[int] = []
+
+    def end() -> None:
+        """Kill what an entrypoint left, if the test fails."""
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+    request.addfinalizer(end)
 
     def start() -> tuple[subprocess.Popen[bytes], str]:
         port = str(free_port())
         own = {**os.environ, **here, "API_KEY": KEY_OF_16, "LISTEN_PORT": port}
         pipe = subprocess.DEVNULL
-        return subprocess.Popen(GATEWAY, env=own, stdout=pipe, stderr=pipe), port
+        entrypoint = subprocess.Popen(
+            GATEWAY, env=own, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+        groups.append(entrypoint.pid)
+        return entrypoint, port
 
     def serves(port: str) -> bool:
         return status(f"http://127.0.0.1:{port}", "/docs") != 0

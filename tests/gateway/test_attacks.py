@@ -40,7 +40,7 @@ from stack import (
 )
 from zama_ops.callers import Callers
 from zama_ops.contract_checks import SUM
-from zama_ops.programs import free_port, run, wait_until
+from zama_ops.programs import free_port, wait_until
 
 CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
 # Most of the places in the gateway's table of connections.
@@ -68,8 +68,7 @@ def attacked(module_stack: Stack) -> Pair:
 def directly(pair: Pair) -> tuple[str, int]:
     """Return the gateway's address, without the proxy that publishes a container's port."""
     if isinstance(pair.api, Container):
-        networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        return run("docker", "inspect", "--format", networks, pair.api.id).strip(), 8081
+        return attacks.target_in(pair.api.id)
     target = urlsplit(pair.gateway.url)
     return target.hostname or "", target.port or 0
 
@@ -81,9 +80,9 @@ def memory_mib(pair: Pair) -> float:
         workers = [worker for pid in masters for worker in children(pid)]
         pids = [pair.api.process.pid, pair.gateway.process.pid, *masters, *workers]
         return sum(int(kernel_says(pid)["VmRSS"].removesuffix(" kB")) for pid in pids) / 1024
-    ids = [part.id for part in (pair.api, pair.gateway) if isinstance(part, Container)]
-    usages = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *ids)
-    return sum(float(usage.partition("MiB")[0]) for usage in usages.splitlines())
+    return attacks.memory_mib(
+        *(part.id for part in (pair.api, pair.gateway) if isinstance(part, Container))
+    )
 
 
 @contextlib.contextmanager

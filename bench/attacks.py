@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from zama_ops.programs import run
+
 PUBLIC: Final = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
 KEYLESS: Final = b"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 DECLARED: Final = b'Content-Length: 500\r\n\r\n{"a"'
@@ -37,6 +39,21 @@ BODIES: Final = {
 
 _ADDRESSES: Final = [f"127.0.{number}.{number}" for number in range(1, 101)]
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+
+
+def target_in(container: str) -> tuple[str, int]:
+    """Return a gateway's target in a container, without the proxy that publishes its port.
+
+    `container` is the one whose network the gateway shares.
+    """
+    networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return run("docker", "inspect", "--format", networks, container).strip(), 8081
+
+
+def memory_mib(*containers: str) -> float:
+    """Return the memory of containers."""
+    usages = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *containers)
+    return sum(float(usage.partition("MiB")[0]) for usage in usages.splitlines())
 
 
 @contextlib.contextmanager

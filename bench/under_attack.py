@@ -70,11 +70,11 @@ def main() -> int:
     try:
         wait_until(lambda: HttpClient(fargate.URL).is_ready(), "the pair is ready", seconds=30)
         with attacks.enough_files():
-            result = {
-                name: seen(attack, options.seconds)
+            result = [
+                {"attack": name, **seen(attack, options.seconds)}
                 for _ in range(options.rounds)
                 for name, attack in ATTACKS.items()
-            }
+            ]
     finally:
         fargate.compose("down")
     print(json.dumps(result, indent=2) if options.json else table(result))
@@ -84,23 +84,24 @@ def main() -> int:
 def seen(attack: Attack, seconds: int) -> dict[str, Any]:
     """Return the answers to a caller and a load balancer during an attack."""
     api, gateway = (fargate.compose("ps", "-q", name).strip() for name in ("api", "nginx"))
-    networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    host = run("docker", "inspect", "--format", networks, api).strip()
-    plan = Plan(f"http://{host}:8081", RATE, seconds, CONNECTIONS)
-    attacking = threading.Thread(target=attack, args=[(host, 8081), seconds + 2])
+    host, port = target = attacks.target_in(api)
+    plan = Plan(f"http://{host}:{port}", RATE, seconds, CONNECTIONS)
+    began = time.time()
+    attacking = threading.Thread(target=attack, args=[target, seconds + 2])
     attacking.start()
     time.sleep(1)
     with checked(plan.url) as checks:
         answers = send_on_schedule(plan, EXAMPLE_KEY)
-        stats = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", api, gateway)
+        memory = attacks.memory_mib(api, gateway)
     attacking.join()
-    lines = map(json.loads, run("docker", "logs", gateway).splitlines())
+    log = run("docker", "logs", f"--since={began:.3f}", gateway)
+    lines = map(json.loads, log.splitlines())
     return {
         "answered": sum(answer.status == 200 for answer in answers) / plan.requests,
         "ready": checks[200] / checks.total(),
         **percentiles([answer.milliseconds for answer in answers]),
         "5xx": sum(line.get("status", 0) >= 500 for line in lines),
-        "mib": sum(float(usage.partition("MiB")[0]) for usage in stats.splitlines()),
+        "mib": memory,
     }
 
 
@@ -126,15 +127,15 @@ def checked(url: str) -> Iterator[Counter[int]]:
         checking.join()
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: list[dict[str, Any]]) -> str:
     rows = [
         "| attack | sums answered | ready | p50, ms | p99 | p99.9 | 5xx | memory, MiB |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, one in result.items():
+    for one in result:
         times = " | ".join(f"{one[percentile]:.1f}" for percentile in ("p50", "p99", "p99.9"))
         shares = f"{one['answered']:.1%} | {one['ready']:.1%}"
-        rows.append(f"| {name} | {shares} | {times} | {one['5xx']} | {one['mib']:.0f} |")
+        rows.append(f"| {one['attack']} | {shares} | {times} | {one['5xx']} | {one['mib']:.0f} |")
     return "\n".join(rows)
 
 

@@ -150,9 +150,23 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
         "region": REGION,
         "name_prefix": NAME_PREFIX,
         "github_repository": (["a/b", "a-1/b.c_d"], ["example/*", "example", "a/b/c"]),
+        "github_ids": (
+            [{"owner": "1", "repository": "1296269"}],
+            [
+                {"owner": "1", "repository": text}
+                for text in ("", "0", "01", "-1", "1.5", "a/b", "1:ref", "*")
+            ],
+        ),
+        "zone_id": (
+            ["Z" + count * "A" for count in (1, 31)],
+            ["example.com", "*", "Z", "Z" + 32 * "A", "z0123456789abc"],
+        ),
     },
 }
-OTHERS: Final = {"service": {"image_tag": "1a2b3c4", "autoscaling": AUTOSCALING}, "bootstrap": {}}
+OTHERS: Final[dict[str, dict[str, Any]]] = {
+    "service": {"image_tag": "1a2b3c4", "autoscaling": AUTOSCALING},
+    "bootstrap": {"github_repository": "a/b"},
+}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

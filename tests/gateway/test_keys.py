@@ -16,7 +16,7 @@ from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 from zama_ops.keyring import Key
 from zama_ops.pair import ENTRYPOINT, GATEWAY
-from zama_ops.programs import complete, free_port, wait_until
+from zama_ops.programs import Programs, complete, free_port, wait_until
 
 KEYS = "acme=first-long-Key_1 acme=second.long.Key~2 globex=third+long+Key/3=="
 KEY_OF_16 = "Key-of-16-signs."
@@ -211,31 +211,32 @@ def test_an_entrypoint_that_is_killed_leaves_no_key_and_no_nginx(
     """At whatever moment of its start: no file has the keys, and no nginx serves without it."""
     here = {"NGINX_BINARY": processes.nginx_binary, "TMPDIR": str(tmp_path), "DRAIN_SECONDS": "0"}
 
-    def start() -> tuple[subprocess.Popen[bytes], str]:
-        port = str(free_port())
-        own = {**os.environ, **here, "API_KEY": KEY_OF_16, "LISTEN_PORT": port}
-        pipe = subprocess.DEVNULL
-        return subprocess.Popen(GATEWAY, env=own, stdout=pipe, stderr=pipe), port
-
     def serves(port: str) -> bool:
         return status(f"http://127.0.0.1:{port}", "/docs") != 0
 
-    began = time.monotonic()
-    entrypoint, port = start()
-    wait_until(lambda: serves(port), "served")
-    seconds = time.monotonic() - began
-    ports = []
-    for step in range(11):
-        entrypoint.send_signal((signal.SIGKILL, signal.SIGTERM)[step % 2])
-        entrypoint.wait(30)
-        assert files_with(KEY_OF_16, tmp_path) == []
-        ports.append(port)
+    with Programs(processes.directory) as programs:
+
+        def start() -> tuple[subprocess.Popen[bytes], str]:
+            port = str(free_port())
+            own = {**here, "API_KEY": KEY_OF_16, "LISTEN_PORT": port}
+            return programs.start("gateway", GATEWAY, own).process, port
+
+        began = time.monotonic()
         entrypoint, port = start()
-        time.sleep(seconds * step / 8)
-    entrypoint.kill()
-    entrypoint.wait(30)
-    wait_until(lambda: not any(map(serves, [*ports, port])), "no nginx serves")
-    assert files_with(KEY_OF_16, tmp_path) == []
+        wait_until(lambda: serves(port), "served")
+        seconds = time.monotonic() - began
+        ports = []
+        for step in range(11):
+            entrypoint.send_signal((signal.SIGKILL, signal.SIGTERM)[step % 2])
+            entrypoint.wait(30)
+            assert files_with(KEY_OF_16, tmp_path) == []
+            ports.append(port)
+            entrypoint, port = start()
+            time.sleep(seconds * step / 8)
+        entrypoint.kill()
+        entrypoint.wait(30)
+        wait_until(lambda: not any(map(serves, [*ports, port])), "no nginx serves")
+        assert files_with(KEY_OF_16, tmp_path) == []
 
 
 def test_rendering_keeps_the_key_out_of_process_arguments(

@@ -42,7 +42,7 @@ def load(deployment: "Deployment", rate: float, **headers: str) -> Callers:
     """Call the service through its load balancer, with additional or other headers."""
     url = deployment.outputs["url"]
     given = {**AUTHORISED, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return Callers(HttpClient(url, given, deployment.account.address(url), timeout=15), rate)
+    return Callers(HttpClient(url, given, deployment.address, timeout=15), rate)
 
 
 def who_failed(outcome: Outcome) -> str:
@@ -126,6 +126,11 @@ class Deployment:
     def url(self) -> str:
         """The emulator's address for requests to its load balancers."""
         return f"http://127.0.0.1:{self.account.port}"
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT for CONNECT_TO, because only AWS's DNS can resolve the service's name."""
+        return self.account.address(self.outputs["url"])
 
     @property
     def host(self) -> dict[str, str]:

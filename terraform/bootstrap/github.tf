@@ -332,7 +332,7 @@ data "aws_iam_policy_document" "shift" {
   statement {
     actions = [
       "codedeploy:CreateDeployment", "codedeploy:GetApplicationRevision", "codedeploy:GetDeployment",
-      "codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision",
+      "codedeploy:GetDeploymentConfig", "codedeploy:ListDeployments", "codedeploy:RegisterApplicationRevision",
     ]
     resources = concat(local.by_name.tasks.codedeploy, ["${local.arns.codedeploy}:deploymentconfig:*"])
   }

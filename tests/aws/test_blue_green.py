@@ -108,7 +108,7 @@ def bad(production: Deployment) -> str:
 
 def test_a_key_is_rotated_without_a_lost_request(production: Deployment, report: Report) -> None:
     """`zama keys rotate` ends when CodeDeploy's deployment has succeeded, and the new key works."""
-    address = production.account.address(production.outputs["url"])
+    address = production.address
     with production.fast(60), load(production, REQUESTS_PER_SECOND) as calls:
         began = time.time()
         done = zama(production.account, "keys", "rotate", "default", "--keep", CONNECT_TO=address)
@@ -139,12 +139,11 @@ def test_a_release_that_fails_its_test_reaches_no_caller(
     """The new tasks are tested on the test listener, before the canary."""
     good = codedeploy.version()
     account = codedeploy.deployment.account
-    address = account.address(codedeploy.deployment.outputs["url"])
-    for name, value in {**account.environ(), "API_KEY": KEY, "CONNECT_TO": address}.items():
+    for name, value in {**account.environ(), "API_KEY": KEY}.items():
         monkeypatch.setenv(name, value)
     with load(codedeploy.deployment, REQUESTS_PER_SECOND) as calls:
         with pytest.raises(CommandError, match=r"No caller has reached .*: POST /sum: the sum: "):
-            shift(codedeploy.request(bad))
+            shift(codedeploy.request(bad), codedeploy.deployment.address)
         # CodeDeploy's own rollback has ended, so that another deployment can begin.
         assert len(codedeploy.deployment.service()["taskSets"]) == 1
     report(f"canary, failed test: {len(calls.outcomes)} requests, lost {len(calls.lost())}")

@@ -370,7 +370,7 @@ def test_the_role_changes_a_deployment(
     for variable, text in deployment.account.workflow_environ().items():
         monkeypatch.setenv(variable, text)
     with deployment.fast(60):
-        shift(json.loads(deployment.outputs["codedeploy_deployment"]))
+        shift(json.loads(deployment.outputs["codedeploy_deployment"]), deployment.address)
     wanted = deployment.outputs["task_definition_arn"]
     assert [one["taskDefinition"] for one in deployment.service()["taskSets"]] == [wanted]
 

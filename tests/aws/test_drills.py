@@ -23,9 +23,8 @@ _ON_PRODUCTION: Final = ("task-killed", "target-unhealthy", "silence")
 )
 def test_an_alarm_fires_and_clears(deployment: Deployment, name: str, report: Report) -> None:
     """The alarm fires within its limit, and clears after the mitigation within another."""
-    address = deployment.account.address(deployment.outputs["url"])
     options = (f"--speed={_SPEED}", f"--rate={_REQUESTS_PER_SECOND}", "--json")
-    done = zama(deployment.account, "drill", "aws", name, *options, CONNECT_TO=address)
+    done = zama(deployment.account, "drill", "aws", name, *options, CONNECT_TO=deployment.address)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["drills"]
     report(

@@ -27,7 +27,7 @@ class Operator:
 
     def __init__(self, deployment: Deployment) -> None:
         self.account = deployment.account
-        self.address = self.account.address(deployment.outputs["url"])
+        self.address = deployment.address
         self.shown = ""
 
     def keys(self, *words: str) -> str:

@@ -70,8 +70,9 @@ def test_a_command_runs(deployment: Deployment, command: str) -> None:
     deployment.sum(X_Api_Key="wrong")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     shell = ("bash", "-euo", "pipefail", "-c")
+    settings = {**deployment.account.environ(), "CONNECT_TO": deployment.address}
     with deployment.fast(_SPEED):
-        done = complete(*shell, command, **deployment.account.environ(), PATH=path)
+        done = complete(*shell, command, **settings, PATH=path)
     # An alarm is firing when somebody runs it.
     assert done.returncode in ({0, 1} if "zama status" in command else {0}), done.stderr
     # Commands may report their progress.

@@ -46,6 +46,12 @@ def in_alarm(names: list[str]) -> list[str]:
     return [name for name in names if states.get(name) == "ALARM"]
 
 
+def period(alarm: dict[str, Any]) -> int:
+    """Return the seconds of the alarm's longest period."""
+    stats = [one["MetricStat"] for one in alarm.get("Metrics") or [] if "MetricStat" in one]
+    return max(int(one["Period"]) for one in stats or [alarm])
+
+
 def _evaluate(alarm: dict[str, Any], minutes: Minutes) -> None:
     values = [_value(alarm, number, minutes) for number in range(alarm["EvaluationPeriods"])]
     missing = _MISSING.get(alarm["TreatMissingData"])

@@ -91,7 +91,7 @@ def _bake_seconds(names: list[str]) -> float:
     return max(
         (
             # The first period is incomplete, because it began before the bake time.
-            (alarm["EvaluationPeriods"] + 1) * (alarm.get("Period") or 60)
+            (alarm["EvaluationPeriods"] + 1) * alarms.period(alarm)
             for name, alarm in list(cloudwatch._alarms.items())
             if name in names
         ),

@@ -93,14 +93,17 @@ class EcsService:
                 return f"https://{described['DomainName']}"
         return f"http://{balancer['DNSName']}"
 
-    def roll_out(self, task_definition: str | None = None) -> None:
+    def roll_out(
+        self, task_definition: str | None = None, *, connect_to: str | None = None
+    ) -> None:
         """Replace all tasks, by default with the same version, and wait until that is done.
 
         New tasks read their secrets when they start. In a deployment with CodeDeploy, CodeDeploy
         shifts the traffic.
         """
         if self.uses_codedeploy:
-            shift({**self.codedeploy_deployment(task_definition), **self._despite_alarms()})
+            deployment = self.codedeploy_deployment(task_definition)
+            shift({**deployment, **self._despite_alarms()}, connect_to)
             return
         chosen = {"taskDefinition": task_definition} if task_definition else {}
         with client("ecs") as ecs:
@@ -233,12 +236,13 @@ def _containers(task_definition: str) -> dict[str, dict[str, Any]]:
 # --- CodeDeploy -----------------------------------------------------------------------------------
 
 
-def shift(deployment: dict[str, Any]) -> None:
+def shift(deployment: dict[str, Any], connect_to: str | None = None) -> None:
     """Have CodeDeploy shift the traffic to new tasks, and fail if it shifts the traffic back.
 
     A deployment group has one deployment at a time, so first wait for CodeDeploy's own rollback.
     Before any caller reaches the new tasks, CodeDeploy waits until they have passed a test from
-    outside.
+    outside, with the key in API_KEY if there is one. `connect_to` is where the test connects
+    instead of the service's name.
     """
     group = {key: deployment[key] for key in ("applicationName", "deploymentGroupName")}
     faults: list[str] = []
@@ -250,7 +254,7 @@ def shift(deployment: dict[str, Any]) -> None:
         ended = _end_of(codedeploy, identity, or_ready=True)
         if ended["status"] == "Ready":
             status.update("Testing the new tasks ...")
-            if faults := _faults_of_new_tasks(codedeploy, group):
+            if faults := _faults_of_new_tasks(codedeploy, group, connect_to):
                 codedeploy.stop_deployment(deploymentId=identity, autoRollbackEnabled=True)
             else:
                 status.update("Shifting the traffic ...")
@@ -270,7 +274,9 @@ def shift(deployment: dict[str, Any]) -> None:
     raise ShiftedBackError(f"CodeDeploy shifted the traffic back ({back}: {state}): {reason}")
 
 
-def _faults_of_new_tasks(codedeploy: Any, group: dict[str, str]) -> list[str]:
+def _faults_of_new_tasks(
+    codedeploy: Any, group: dict[str, str], connect_to: str | None
+) -> list[str]:
     """Check the tasks behind the test listener against the contract, with the key in API_KEY."""
     described = codedeploy.get_deployment_group(**group)["deploymentGroupInfo"]
     (pair,) = described["loadBalancerInfo"]["targetGroupPairInfoList"]
@@ -279,8 +285,7 @@ def _faults_of_new_tasks(codedeploy: Any, group: dict[str, str]) -> list[str]:
             ListenerArns=pair["testTrafficRoute"]["listenerArns"]
         )["Listeners"]
     url = f"{EcsService(group['applicationName']).url()}:{listener['Port']}"
-    key, connect_to = os.environ.get("API_KEY", ""), os.environ.get("CONNECT_TO")
-    return faults_of(caller(url, key, connect_to))
+    return faults_of(caller(url, os.environ.get("API_KEY", ""), connect_to))
 
 
 def _stop_shift(group: dict[str, str]) -> bool:

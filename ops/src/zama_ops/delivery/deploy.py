@@ -313,7 +313,7 @@ def _shift_and_check(
     outputs = deployed.outputs()
     if outputs.get("codedeploy_deployment"):
         if shifts:
-            shift(json.loads(outputs["codedeploy_deployment"]))
+            shift(json.loads(outputs["codedeploy_deployment"]), connect_to)
     else:
         EcsService(outputs["service_name"]).wait_for(outputs["task_definition_arn"])
     url = str(outputs["url"])

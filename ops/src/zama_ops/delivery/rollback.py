@@ -11,12 +11,13 @@ from zama_ops.console import TICK, errors_told, notes, step
 from zama_ops.delivery.release import ROLLBACK, Record, deployed, now, write
 from zama_ops.ecs_service import EcsService
 from zama_ops.errors import CommandError
-from zama_ops.options import PREFIX, Prefix
+from zama_ops.options import PREFIX, ConnectTo, Prefix
 
 
 def rollback(
     *,
     prefix: Prefix = PREFIX,
+    connect_to: ConnectTo = None,
     bucket: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +44,7 @@ def rollback(
         place = bucket or _state_bucket(prefix)
         target = _previous(service, place)
         with step(f"Returning from {_version(before)} to {target.release.tag}"):
-            service.roll_out(target.task_definition)
+            service.roll_out(target.task_definition, connect_to=connect_to)
         write(
             place,
             replace(

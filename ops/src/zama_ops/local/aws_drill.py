@@ -62,8 +62,8 @@ class Site:
                 ' and then: eval "$(zama aws-local env)"'
             )
         self.service = EcsService(prefix)
-        url = self.service.url()
-        service = caller(url, EXAMPLE_KEY, os.environ.get("CONNECT_TO"))
+        self._connect_to = os.environ.get("CONNECT_TO")
+        service = caller(self.service.url(), EXAMPLE_KEY, self._connect_to)
         self.rate = rate
         self.callers = Callers(service, rate)
 
@@ -101,7 +101,8 @@ class Site:
         """Replace all tasks, as the runbooks say, whatever alarms fire."""
         if self.service.uses_codedeploy:
             despite_alarms = {"overrideAlarmConfiguration": {"enabled": False}}
-            shift({**self.service.codedeploy_deployment(), **despite_alarms})
+            deployment = self.service.codedeploy_deployment()
+            shift({**deployment, **despite_alarms}, self._connect_to)
             return
         name = self.service.prefix
         with client("ecs") as ecs:

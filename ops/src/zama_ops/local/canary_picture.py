@@ -52,7 +52,7 @@ class Drawing:
 
     def _draw_traffic(self, axes: Axes) -> None:
         series = {
-            name: self._sums("RequestCount", TargetGroup=arn.rpartition(":")[2])
+            name: self._per_minute("RequestCount", TargetGroup=arn.rpartition(":")[2])
             for name, arn in sorted(self._groups.items())
         }
         moments = sorted({moment for values in series.values() for moment in values})
@@ -60,7 +60,7 @@ class Drawing:
         # The groups have the names of colours, after the prefix.
         colours = [name.rpartition("-")[2] for name in series]
         axes.stackplot(moments, *shares, labels=[*series], colors=colours, step="mid", alpha=0.4)
-        failed = self._sums("HTTPCode_Target_5XX_Count")
+        failed = self._per_minute("HTTPCode_Target_5XX_Count")
         axes.step([*failed], [*failed.values()], "r", where="mid", label="5xx")
         axes.set_title("Requests a minute, by target group", loc="left", fontsize=10)
         axes.legend(fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
@@ -96,9 +96,10 @@ class Drawing:
         (objective,) = (
             one for one in ServiceLevels.load().objectives if one.name == "availability"
         )
-        every = self._sums("RequestCount")
+        every = self._per_minute("RequestCount")
         failed = [
-            self._sums(name) for name in ("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count")
+            self._per_minute(name)
+            for name in ("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count")
         ]
         allowed = objective.budget * _WINDOW_MINUTES * sum(every.values()) / len(every)
         bad = (sum(series.get(moment, 0.0) for series in failed) for moment in every)
@@ -108,7 +109,7 @@ class Drawing:
             "Availability budget left of 30 days with this traffic, %", loc="left", fontsize=10
         )
 
-    def _sums(self, metric: str, **dimensions: str) -> Series:
+    def _per_minute(self, metric: str, **dimensions: str) -> Series:
         given = {**self._balancer, **dimensions}
         stat: dict[str, Any] = {
             "Metric": {

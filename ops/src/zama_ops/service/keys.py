@@ -104,7 +104,7 @@ def rotate(  # noqa: PLR0913 - a command's options
         ring = Keyring(ssm, service.parameter(), advanced)
         old = _of(ring.keys(), client_name)
         new = _issue(ring, client_name, as_json=as_json)
-        _deploy(service)
+        _deploy(service, connect_to)
         _prove(service, connect_to, [new], 200)
         prints = ", ".join(key.fingerprint for key in old)
         if retire is None:
@@ -167,10 +167,10 @@ def restore(
 
 
 @app.command()
-def deploy(*, prefix: Prefix = PREFIX) -> None:
+def deploy(*, prefix: Prefix = PREFIX, connect_to: ConnectTo = None) -> None:
     """Replace the tasks, so that they read the current keys; no request is lost."""
     with errors_told():
-        _deploy(EcsService(prefix))
+        _deploy(EcsService(prefix), connect_to)
 
 
 @app.command()
@@ -239,13 +239,13 @@ def _revoke(service: EcsService, ring: Keyring, keys: list[Key], connect_to: str
         return after
 
     ring.change(without)
-    _deploy(service)
+    _deploy(service, connect_to)
     _prove(service, connect_to, keys, 403)
 
 
-def _deploy(service: EcsService) -> None:
+def _deploy(service: EcsService, connect_to: str | None) -> None:
     with step(f"Deploying {service.prefix} with the current keys"):
-        service.roll_out()
+        service.roll_out(connect_to=connect_to)
 
 
 def _prove(service: EcsService, connect_to: str | None, keys: Iterable[Key], status: int) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import measure
+import picture
 import report
 from contestants import (
     API_FEATURES,
@@ -71,7 +72,7 @@ def main() -> int:
     path = RESULTS / f"{result['date']}.json"
     path.write_text(text + "\n")
     path.with_suffix(".md").write_text(report.markdown(result))
-    report.draw(result, path.with_suffix(".png"))
+    picture.draw(result, path.with_suffix(".png"))
     print(text if options.json else report.markdown(result))
     return 0
 

@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 
 from stack import Report, zama
-from zama_ops.local.dashboard_picture import DASHBOARD
 from zama_ops.local.drill import DRILLS
 from zama_ops.local.sandbox import faster_expression, faster_rules
+from zama_ops.paths import DASHBOARD
 from zama_ops.slo import ServiceLevels
 
 SPEED: Final = 20

@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 
 from zama_ops.http_client import HttpClient
-from zama_ops.local.dashboard_picture import DASHBOARD, expressions
-from zama_ops.local.sandbox import NO_LIMIT, Sandbox, faster_expression
+from zama_ops.local.sandbox import NO_LIMIT, Sandbox, expressions, faster_expression
+from zama_ops.paths import DASHBOARD
 from zama_ops.programs import wait_until
 from zama_ops.slo import every_rule
 

@@ -13,13 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zama_ops.http_client import HttpClient
-from zama_ops.local.sandbox import faster_expression
-from zama_ops.paths import OBSERVABILITY
+from zama_ops.local.sandbox import expressions, faster_expression
+from zama_ops.paths import DASHBOARD
 
-DASHBOARD: Final = OBSERVABILITY / "grafana" / "dashboards" / "zama.json"
-
-# Grafana's value of $__rate_interval: four scrapes.
-_RATE_INTERVAL: Final = "1m"
 _SAMPLES: Final = 240
 _UNITS: Final = {
     "bytes": "MiB",
@@ -32,13 +28,6 @@ _SCALES: Final = {"bytes": 2.0**-20, "percentunit": 100.0, "s": 1000.0}
 
 # Names to times, as matplotlib dates, and values.
 Series = dict[str, tuple[list[float], list[float]]]
-
-
-def expressions(panel: Mapping[str, Any]) -> list[str]:
-    """Return a panel's PromQL expressions, with Grafana's variable replaced."""
-    return [
-        target["expr"].replace("$__rate_interval", _RATE_INTERVAL) for target in panel["targets"]
-    ]
 
 
 def draw(prometheus: str, since: datetime, speed: float, title: str, path: Path) -> None:

@@ -33,6 +33,8 @@ PROMETHEUS: Final = OBSERVABILITY / "prometheus"
 KEY: Final = "the-key-that-callers-have"
 NO_LIMIT: Final = 100_000
 
+# Grafana's value of $__rate_interval: four scrapes.
+_RATE_INTERVAL: Final = "1m"
 _PROMETHEUS_START_SECONDS: Final = 30
 _MILLISECONDS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -201,6 +203,13 @@ def _interval_seconds() -> int:
 def faster(duration: str, speed: float) -> str:
     """Return a Prometheus duration divided by `speed`."""
     return f"{max(1, round(int(duration[:-1]) * _MILLISECONDS[duration[-1]] / speed))}ms"
+
+
+def expressions(panel: Mapping[str, Any]) -> list[str]:
+    """Return a panel's PromQL expressions, with Grafana's variable replaced."""
+    return [
+        target["expr"].replace("$__rate_interval", _RATE_INTERVAL) for target in panel["targets"]
+    ]
 
 
 def faster_expression(expression: str, speed: float) -> str:

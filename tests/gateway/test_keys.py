@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import JSON, KEY, UNLIMITED, Pair, ProcessStack, exchange, send, status
+from stack import JSON, KEY, UNLIMITED, Pair, Part, ProcessStack, exchange, send, status
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 from zama_ops.keyring import Key
@@ -71,11 +71,13 @@ def test_a_caller_cannot_name_itself(several: Pair) -> None:
     assert several.api.line(answer.headers["x-request-id"])["client"] == ""
 
 
-def test_a_repeated_key_header_is_refused(processes: ProcessStack, nginx: str) -> None:
+def test_a_repeated_key_header_is_refused(
+    processes: ProcessStack, shared_api: Part, nginx: str
+) -> None:
     """Only the first value can make a request valid; nginx from 1.23 on refuses each repetition."""
     version = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
     judges_first = re.search(r"nginx/1\.(\d|1\d|2[0-2])\.", version) is not None
-    pair = processes.start(**UNLIMITED)
+    gateway = processes.start_gateway(shared_api, **UNLIMITED)
     for keys, valid in (
         ((KEY, "x"), judges_first),
         ((KEY, KEY), judges_first),
@@ -84,27 +86,30 @@ def test_a_repeated_key_header_is_refused(processes: ProcessStack, nginx: str) -
         head = b"".join(b"X-Api-Key: %s\r\n" % key.encode() for key in keys)
         request = b"POST /sum HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + head
         body = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(SUM), SUM)
-        answer = exchange(pair.gateway.url, request + body)
+        answer = exchange(gateway.url, request + body)
         assert answer.startswith(b"HTTP/1.1 200 " if valid else b"HTTP/1.1 403 "), keys
 
 
-def test_a_key_that_looks_like_nginx_syntax_is_a_key(processes: ProcessStack) -> None:
+def test_a_key_that_looks_like_nginx_syntax_is_a_key(
+    processes: ProcessStack, shared_api: Part
+) -> None:
     """No key becomes configuration."""
     words = ("include/etc/passwd", "~" + 16 * ".", "~default.hostnames")
-    pair = processes.start(API_KEYS=" ".join(f"default={word}" for word in words), **UNLIMITED)
+    pairs = " ".join(f"default={word}" for word in words)
+    gateway = processes.start_gateway(shared_api, API_KEYS=pairs, **UNLIMITED)
     for word in words:
-        assert post_sum(pair.gateway.url, word).status == 200, word
-    assert post_sum(pair.gateway.url, 17 * "x").status == 403
+        assert post_sum(gateway.url, word).status == 200, word
+    assert post_sum(gateway.url, 17 * "x").status == 403
 
 
-def test_a_thousand_keys_work(processes: ProcessStack) -> None:
+def test_a_thousand_keys_work(processes: ProcessStack, shared_api: Part) -> None:
     """The lookup table has room for many long keys."""
     keys = [f"{number:04d}".rjust(64, "k") for number in range(1000)]
     pairs = " ".join(f"client-{number}={key}" for number, key in enumerate(keys))
-    pair = processes.start(API_KEYS=pairs, **UNLIMITED)
+    gateway = processes.start_gateway(shared_api, API_KEYS=pairs, **UNLIMITED)
     for key in (keys[0], keys[499], keys[-1]):
-        assert post_sum(pair.gateway.url, key).status == 200
-    assert post_sum(pair.gateway.url, keys[0][:-1]).status == 403
+        assert post_sum(gateway.url, key).status == 200
+    assert post_sum(gateway.url, keys[0][:-1]).status == 403
 
 
 def test_the_api_checks_the_key_again_if_required(processes: ProcessStack) -> None:
@@ -157,7 +162,9 @@ def test_no_key_appears_in_any_output(processes: ProcessStack) -> None:
 
 
 @pytest.mark.parametrize("name", ["API_KEY", "API_KEYS"])
-def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path, name: str) -> None:
+def test_nginx_does_not_inherit_the_key(
+    processes: ProcessStack, shared_api: Part, tmp_path: Path, name: str
+) -> None:
     """After rendering, the key is only in nginx's memory, not in its environment."""
     # /proc does not help: nginx overwrites its environment with its title.
     tells = tmp_path / "nginx"
@@ -165,7 +172,7 @@ def test_nginx_does_not_inherit_the_key(processes: ProcessStack, tmp_path: Path,
     tells.chmod(0o755)
     settings = {name: f"acme={KEY}"} if name == "API_KEYS" else {name: KEY}
     gateway = processes.start_gateway(
-        processes.start_api(), **{"API_KEY": "", **settings}, NGINX_BINARY=str(tells)
+        shared_api, **{"API_KEY": "", **settings}, NGINX_BINARY=str(tells)
     )
     (environ,) = (
         path.read_text() for child in gateway.children() if (path := tmp_path / str(child)).exists()
@@ -186,9 +193,9 @@ def files_with(text: str, folder: Path) -> list[Path]:
     return found
 
 
-def test_no_file_has_the_keys(processes: ProcessStack, tmp_path: Path) -> None:
+def test_no_file_has_the_keys(processes: ProcessStack, shared_api: Part, tmp_path: Path) -> None:
     """Only a file without a name holds them while the gateway runs, and nothing is left then."""
-    gateway = processes.start_gateway(processes.start_api(), TMPDIR=str(tmp_path))
+    gateway = processes.start_gateway(shared_api, TMPDIR=str(tmp_path))
     assert list(tmp_path.glob("*/nginx.conf"))
     assert files_with(KEY, tmp_path) == []
     assert gateway.stop() == 0

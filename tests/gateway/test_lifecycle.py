@@ -174,12 +174,15 @@ def test_a_hangup_drains_the_gateway_and_not_the_api(draining: Pair) -> None:
 @pytest.mark.parametrize("name", ["api", "gateway"])
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_forces_an_exit(
-    processes: ProcessStack, name: str, first: signal.Signals
+    processes: ProcessStack, shared_api: Part, name: str, first: signal.Signals
 ) -> None:
     """It ends the drain, and the exit code is 1."""
     slow = {"DRAIN_SECONDS": "20"}
-    api = processes.start_api(**slow if name == "api" else {})
-    part = api if name == "api" else processes.start_gateway(api, **slow)
+    part: Part = (
+        processes.start_api(**slow)
+        if name == "api"
+        else processes.start_gateway(shared_api, **slow)
+    )
     part.signal(first)
     wait_until(lambda: b"draining" in part.output(), "draining")
     began = time.monotonic()
@@ -215,9 +218,9 @@ def test_open_connections_are_asked_to_close_while_draining(draining: Pair) -> N
         assert read(connection).headers["connection"] == "close"
 
 
-def test_a_dead_nginx_ends_the_entrypoint(processes: ProcessStack) -> None:
+def test_a_dead_nginx_ends_the_entrypoint(processes: ProcessStack, shared_api: Part) -> None:
     """The entrypoint exits with nginx, so that the container runtime notices."""
-    gateway = processes.start_gateway(processes.start_api())
+    gateway = processes.start_gateway(shared_api)
     for child in gateway.children():
         os.kill(child, signal.SIGKILL)
     assert gateway.wait() == 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from stack import JSON, KEY, TESTER, Pair, ProcessStack, Stack, connect, send
+from stack import JSON, KEY, TESTER, Pair, Part, ProcessStack, Stack, connect, send
 from zama_ops.contract_checks import SUM
 from zama_ops.http_client import Answer
 
@@ -96,9 +96,10 @@ def test_429_states_the_limit_and_when_to_retry(limited: Pair, caller: Caller) -
     assert answer.json()["title"] == "Too Many Requests"
 
 
-def test_the_limit_is_a_setting(processes: ProcessStack, caller: Caller) -> None:
+def test_the_limit_is_a_setting(processes: ProcessStack, shared_api: Part, caller: Caller) -> None:
     """RATE_LIMIT and RATE_BURST change it, and the header shows it."""
-    pair = processes.start(RATE_LIMIT="1", RATE_BURST="2", **SETTINGS)
+    limits = {"RATE_LIMIT": "1", "RATE_BURST": "2"}
+    pair = Pair(shared_api, processes.start_gateway(shared_api, **limits, **SETTINGS))
     assert statuses(pair, 10, key=caller.keys[0])[200] == 3
     policy = post_sum(pair, caller.keys[0]).headers["ratelimit-policy"]
     assert policy == '"default";q=1;w=1'
@@ -156,10 +157,10 @@ def test_a_guesser_does_not_lock_out_the_client_behind_the_same_address(
     assert post_sum(limited, caller.keys[0], address).status == 200
 
 
-def test_a_spoofed_address_changes_nothing(processes: ProcessStack) -> None:
+def test_a_spoofed_address_changes_nothing(processes: ProcessStack, shared_api: Part) -> None:
     """The header is ignored from a peer that is not a trusted proxy."""
     began = time.monotonic()
-    pair = processes.start(API_KEY=KEY)
+    pair = Pair(shared_api, processes.start_gateway(shared_api, API_KEY=KEY))
     answers = Counter(
         post_sum(pair, "guess", address=f"203.0.113.{number}").status for number in range(20)
     )
@@ -245,12 +246,12 @@ def test_health_checks_are_not_limited(limited: Pair) -> None:
     ],
 )
 def test_the_address_is_the_last_untrusted_one(
-    processes: ProcessStack, trusted: str, forwarded: str, logged: str
+    processes: ProcessStack, shared_api: Part, trusted: str, forwarded: str, logged: str
 ) -> None:
     """TRUSTED_PROXIES lists the networks whose X-Forwarded-For entries are trusted."""
-    pair = processes.start(TRUSTED_PROXIES=trusted)
-    answer = send(pair.gateway.url, path="/healthz", headers={"X-Forwarded-For": forwarded})
-    assert pair.gateway.line(answer.headers["x-request-id"])["remote_addr"] == logged
+    gateway = processes.start_gateway(shared_api, TRUSTED_PROXIES=trusted)
+    answer = send(gateway.url, path="/healthz", headers={"X-Forwarded-For": forwarded})
+    assert gateway.line(answer.headers["x-request-id"])["remote_addr"] == logged
 
 
 # --- Floods ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from stack import AUTHORISED, TESTER, UNLIMITED, Pair, ProcessStack, exchange, send
+from stack import AUTHORISED, TESTER, UNLIMITED, Pair, Part, ProcessStack, exchange, send
 from zama_ops.contract_checks import SUM
 
 COMMON = ["time", "level", "service", "event", "request_id"]
@@ -109,19 +109,19 @@ def test_lines_stay_json_under_hostile_requests(attacked: Pair, name: str) -> No
         assert len(json.dumps(line)) < 2048
 
 
-def test_a_flood_leaves_few_lines(processes: ProcessStack) -> None:
+def test_a_flood_leaves_few_lines(processes: ProcessStack, shared_api: Part) -> None:
     """Of the refusals without a key, about one in a hundred has a line; with a key, each has."""
-    pair = processes.start(RATE_LIMIT="1", RATE_BURST="1")
+    gateway = processes.start_gateway(shared_api, RATE_LIMIT="1", RATE_BURST="1")
     flood, last = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /x HTTP/1.0\r\n\r\n"
-    assert exchange(pair.gateway.url, 2000 * flood + last).count(b" 429 ") > 1900
+    assert exchange(gateway.url, 2000 * flood + last).count(b" 429 ") > 1900
     ids = [
         answer.headers["x-request-id"]
         for _ in range(10)
-        if (answer := send(pair.gateway.url, "POST", "/sum", AUTHORISED, SUM)).status == 429
+        if (answer := send(gateway.url, "POST", "/sum", AUTHORISED, SUM)).status == 429
     ]
     assert ids
-    pair.gateway.line(ids[-1])
-    refusals = [line for line in pair.gateway.requests() if line["status"] == 429]
+    gateway.line(ids[-1])
+    refusals = [line for line in gateway.requests() if line["status"] == 429]
     assert [line["request_id"] for line in refusals if line["client"]] == ids
     # Of 2,000, 0 or more than 80 lines occur once in a billion runs.
     assert 0 < len(refusals) - len(ids) < 80

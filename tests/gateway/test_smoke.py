@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stack import KEY, UNLIMITED, Pair, ProcessStack, zama
+from stack import KEY, UNLIMITED, Pair, Part, ProcessStack, zama
 from zama_ops.contract_checks import CHECKS
 from zama_ops.programs import free_port
 
@@ -19,9 +19,9 @@ def failed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {one["check"]: one["detail"] for one in report["checks"] if not one["passed"]}
 
 
-def test_a_deployment_passes_within_its_limit(processes: ProcessStack) -> None:
+def test_a_deployment_passes_within_its_limit(processes: ProcessStack, shared_api: Part) -> None:
     """The checks are rate-limited like any caller, wait, and finish in seconds."""
-    done = zama("smoke", processes.start().gateway.url, "--json")
+    done = zama("smoke", processes.start_gateway(shared_api).url, "--json")
     assert failed(done) == {}
     seconds = sum(one["milliseconds"] for one in json.loads(done.stdout)["checks"]) / 1000
     assert seconds < 10

@@ -16,7 +16,9 @@ import yaml
 from checkout import Checkout
 from standins import StandIns
 from zama_ops.container_images import compose
+from zama_ops.errors import CommandError
 from zama_ops.programs import wait_until
+from zama_ops.vulnerabilities import exceptions
 
 REPOSITORY: Final = "example/zama-challenge"
 API: Final = f"sha256:{64 * 'a'}"
@@ -267,7 +269,11 @@ def test_a_severe_vulnerability_is_refused(
     assert called == (expected[:1] if message else expected)
 
 
-GOOD: Final = {"id": "CVE-2026-1", "reason": "not used", "expires": "2999-01-31"}
+def exception(**changes: str) -> str:
+    """Return the text of a file with one exception."""
+    fields = {"id": "CVE-2026-1", "reason": "not used", "expires": "2999-01-31", **changes}
+    entry = ", ".join(f"{name}: {text}" for name, text in fields.items())
+    return f"exceptions:\n  - {{{entry}}}\n"
 
 
 def test_an_exception_is_ignored_until_it_expires(programs: StandIns) -> None:
@@ -276,7 +282,7 @@ def test_an_exception_is_ignored_until_it_expires(programs: StandIns) -> None:
     audit = ("python", "-m", "zama_ops.vulnerabilities")
     # The checkouts share one environment, so nothing may be installed from this one.
     make = ("make", "--assume-old=.venv/all.stamp")
-    file.write_text("exceptions:\n  - {id: CVE-2026-1, reason: not used, expires: 2999-01-31}\n")
+    file.write_text(exception())
     assert programs.zama("images", "scan")[0] == 0
     config = yaml.safe_load((programs.checkout.path / "build" / "grype.yaml").read_text())
     assert {"vulnerability": "CVE-2026-1"} in config["ignore"]
@@ -285,19 +291,32 @@ def test_an_exception_is_ignored_until_it_expires(programs: StandIns) -> None:
 
     (programs.folder / "calls").unlink()
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    for change, told in (
-        ({"expires": today}, f"CVE-2026-1 expired on {today}"),
+    file.write_text(exception(expires=today))
+    told = f"CVE-2026-1 expired on {today}"
+    code, said, called = programs.zama("images", "scan")
+    assert (code, told in said, called) == (1, True, []), said
+    done = programs.checkout.run(*make, "audit", COLUMNS="200")
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
         ({"expires": "soon"}, "must expire on a date"),
         ({"reason": " "}, "needs a reason"),
         ({"id": "--help"}, "is no id"),
         ({"until": "2999-01-31"}, "must have an id, a reason and `expires`"),
-    ):
-        entry = ", ".join(f"{name}: {text}" for name, text in {**GOOD, **change}.items())
-        file.write_text(f"exceptions:\n  - {{{entry}}}\n")
-        code, said, called = programs.zama("images", "scan")
-        assert (code, told in said, called) == (1, True, []), said
-        done = programs.checkout.run(*make, "audit", COLUMNS="200")
-        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    ],
+)
+def test_an_invalid_exception_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, str], told: str
+) -> None:
+    """The message names the missing or invalid field."""
+    file = tmp_path / "exceptions.yaml"
+    file.write_text(exception(**changes))
+    monkeypatch.setattr("zama_ops.vulnerabilities._FILE", file)
+    with pytest.raises(CommandError, match=told):
+        exceptions()
 
 
 # --- Signatures -----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def programs(tmp_path: Path, checkout: Checkout) -> Iterator[StandIns]:
     revision = checkout.git("rev-parse", "HEAD")
     yield StandIns(tmp_path / "bin", checkout)
     checkout.git("reset", "--quiet", "--hard", revision)
-    checkout.git("clean", "-fdxq", "--exclude=.venv")
+    checkout.git("clean", "-fdxq", "--exclude=.venv", "--exclude=__pycache__")
 
 
 # --- The plan -------------------------------------------------------------------------------------

@@ -73,9 +73,12 @@ test-api: $(VENV)/dev.stamp ## Run the API's unit tests, which must cover all of
 	$(BIN)/pytest services --cov=zama_api --cov-branch --cov-report=term:skip-covered \
 		--cov-fail-under=100
 
+# All tests in these folders need more than Python.
+MORE := aws containers contract mutations portal
+
 .PHONY: test-parts
 test-parts: $(VENV)/dev.stamp ## Run the other tests that need only Python
-	$(BIN)/pytest tests -m 'not needs' $(BESIDE)
+	$(BIN)/pytest tests -m 'not needs' $(MORE:%=--ignore=tests/%) $(BESIDE)
 
 .PHONY: test-all
 test-all: test-api test-others ## Run all tests; lists missing tools, or fails without them if REQUIRE_ALL=1

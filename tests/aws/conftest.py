@@ -26,8 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(1200))
         if {"images", "deployment"} & fixtures_of(item):
             item.add_marker(pytest.mark.needs("docker"))
-    # The deployments are shared. The test of their first minutes comes first; the runbook tests,
-    # which change them, run second to last, and the tests that destroy them run last.
+    # The deployments are shared. The test of their first minutes comes first. Last are the runbook
+    # tests, then the test that changes every variable, and the tests that destroy them.
     if ours:
         first = items.index(ours[0])
         last = first + len(ours)
@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             key=lambda item: (
                 "ten_minutes" not in item.name,
                 "destroy" in item.name,
+                "changes_each_variable" in item.name,
                 "runbooks" in item.path.name,
             ),
         )

@@ -347,20 +347,29 @@ def test_the_emulator_refuses_the_role_other_calls(
 
 
 @on_production
-def test_the_role_changes_a_deployment(
+def test_the_role_changes_each_variable(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It changes every resource's tags, sizes and limits, and shifts the traffic.
+    """It changes each variable that may change, switches options off, and shifts the traffic.
 
     The other tests of this folder apply and destroy both profiles with the role.
     """
     deployment.apply(
         tags={"Team": "payments"},
-        alarm_email="another@zama.example",
-        autoscaling={"max_count": 3, "cpu_percent": 80, "requests_per_minute": 60000},
-        log_retention_days=400,
+        desired_count=2,
+        task_size={"cpu": 1024, "memory": 2048},
+        autoscaling={"max_count": 4, "cpu_percent": 80, "requests_per_minute": 60000},
         rate_limit={"rate": 99999, "burst": 99999},
+        api_key_version=2,
         waf={"requests_per_5_minutes": 3000, "denied_cidrs": ["192.0.2.0/24"]},
+        alarm_email="another@zama.example",
+        log_retention_days=400,
+        container_insights_enabled=False,
+        managed_prometheus=None,
+        managed_grafana_enabled=False,
+        grafana_access={},
+        customer_managed_key_enabled=False,
+        access_logs_enabled=False,
     )
     logs = deployment.account.client("logs")
     name = deployment.outputs["log_group_name"]

@@ -79,8 +79,8 @@ def test_a_command_runs(deployment: Deployment, command: str) -> None:
     assert [line for line in done.stderr.splitlines() if line[:1] not in "✓NIR"] == []
 
 
-def answer(deployment: Deployment, question: str) -> Any:
-    done = zama(deployment.account, "logs", question, "--json")
+def answer(deployment: Deployment, *words: str) -> Any:
+    done = zama(deployment.account, *words, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -91,31 +91,31 @@ def test_the_saved_queries_return_rows(minimal: Deployment) -> None:
     assert minimal.sum(X_Api_Key="wrong").status == 403
     wait_until(lambda: "served" in minimal.log(), "the log is written")
 
-    refused = answer(minimal, "refused")
+    refused = answer(minimal, "logs", "refused")
     assert {"status", "client", "remote_addr", "requests"} == set(refused[0])
     assert "403" in {row["status"] for row in refused}
-    assert "default" in {row["client"] for row in answer(minimal, "clients")}
-    assert "started" in {row["event"] for row in answer(minimal, "events")}
-    slowest = [float(row["duration_ms"]) for row in answer(minimal, "slowest")]
+    assert "default" in {row["client"] for row in answer(minimal, "logs", "clients")}
+    assert "started" in {row["event"] for row in answer(minimal, "logs", "events")}
+    slowest = [float(row["duration_ms"]) for row in answer(minimal, "logs", "slowest")]
     assert slowest == sorted(slowest, reverse=True)
     assert len(slowest) > 1
-    assert all(int(row["status"]) >= 500 for row in answer(minimal, "errors"))
-    done = zama(minimal.account, "logs", "request", "served", "--json")
-    assert [row["service"] for row in json.loads(done.stdout)] == ["api", "nginx"]
-    uses = json.loads(zama(minimal.account, "usage", "--json").stdout)
+    assert all(int(row["status"]) >= 500 for row in answer(minimal, "logs", "errors"))
+    followed = answer(minimal, "logs", "request", "served")
+    assert [row["service"] for row in followed] == ["api", "nginx"]
+    uses = answer(minimal, "usage")
     known, unknown = (
         next(one for one in uses if one["client"] == name) for name in ("default", "(no valid key)")
     )
     assert known["requests"] > 0 < known["p99_ms"]
     assert unknown["requests"] >= unknown["refused"] > 0
-    minutes = answer(minimal, "refused-over-time")
+    minutes = answer(minimal, "logs", "refused-over-time")
     assert sum(int(row["count(*)"]) for row in minutes if row["status"] == "403") >= 1
 
 
 def test_the_queries_are_listed(minimal: Deployment) -> None:
     """Without a name, `zama logs` lists the queries; a wrong name gets the list as well."""
     listed = zama(minimal.account, "logs").stdout.split()
-    asked = {word for command in COMMANDS for word in re.findall(r"logs (\S+)", command)}
+    asked = {word for command in COMMANDS for word in re.findall(r"zama logs (\S+)", command)}
     assert asked <= set(listed)
     wrong = zama(minimal.account, "logs", "why")
     assert wrong.returncode == 1

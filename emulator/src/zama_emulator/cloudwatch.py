@@ -10,7 +10,9 @@ from ministack.services import cloudwatch
 from zama_emulator.patching import Original
 
 _SUPPRESSOR: Final = (
-    *("ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod"),
+    "ActionsSuppressor",
+    "ActionsSuppressorWaitPeriod",
+    "ActionsSuppressorExtensionPeriod",
 )
 # Members of a metric query that are not strings.
 _SCALARS: Final[dict[str, Callable[[str], Any]]] = {

@@ -168,7 +168,8 @@ def _counted(aggregation: str, rows: list[Row]) -> list[Row]:
     counted = []
     for group, members in groups.items():
         result = dict(zip(names, group, strict=True))
-        for one in what.split(", "):
+        # A comma in parentheses belongs to a function.
+        for one in re.split(r", (?![^(]*\))", what):
             match = re.fullmatch(
                 r"(count\(\*\)|max\(([@\w]+)\)|pct\((\w+), (\d+)\))(?: as (\w+))?", one
             )

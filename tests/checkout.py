@@ -15,8 +15,11 @@ from zama_ops.programs import run
 _LEFT_BEHIND: Final = shutil.ignore_patterns(
     ".git", ".venv", ".aws-local", ".terraform", ".hypothesis", ".*_cache", "*.pyc.*", "build"
 )
-# Tables of Unicode, which take Hypothesis seconds.
-_SHARED: Final = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis")}
+# Hypothesis's tables of Unicode take seconds, and mypy's first run a quarter of a minute.
+_CACHES: Final = {
+    "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),
+    "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
+}
 
 _PACKAGES: Final = ("ops", "emulator", "services/api")
 
@@ -75,7 +78,7 @@ class Checkout:
         return subprocess.Popen(
             command,
             cwd=self.path,
-            env={**os.environ, **_SHARED, "PYTHONPATH": sources, "PATH": programs, **environ},
+            env={**os.environ, **_CACHES, "PYTHONPATH": sources, "PATH": programs, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -59,7 +59,7 @@ def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessStack]:
 
 @pytest.fixture(scope="session")
 def shared_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
-    """Return an API for all gateways with settings of their own."""
+    """Return an API that all gateways with special settings share."""
     with ProcessStack(tmp_path_factory.mktemp("stack"), "no nginx") as stack:
         yield stack.start_api()
 

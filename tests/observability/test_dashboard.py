@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from conftest import CONTRACT_TOOLS
-from zama_ops.local.dashboard_picture import DASHBOARD
-from zama_ops.paths import ROOT
+from zama_ops.paths import DASHBOARD, ROOT
 from zama_ops.programs import complete
 
 TYPES: Final = Path(__file__).with_name("dashboard.ts").read_text()

@@ -17,9 +17,10 @@ locals {
 
 # --- Topics ---------------------------------------------------------------------------------------
 
-# A page wakes someone; a ticket waits for the morning.
+# A page wakes someone; a ticket waits for the morning. Prometheus's heartbeat has no subscriber: an
+# alarm counts its messages.
 resource "aws_sns_topic" "alarms" {
-  for_each = toset(["page", "ticket"])
+  for_each = toset(concat(["page", "ticket"], var.managed_prometheus == null ? [] : ["heartbeat"]))
 
   name              = "${var.name_prefix}-alarms-${each.key}"
   kms_master_key_id = local.kms_key_arn
@@ -31,9 +32,9 @@ locals {
 }
 
 resource "aws_sns_topic_subscription" "email" {
-  for_each = var.alarm_email == null ? {} : aws_sns_topic.alarms
+  for_each = toset(var.alarm_email == null ? [] : ["page", "ticket"])
 
-  topic_arn = each.value.arn
+  topic_arn = aws_sns_topic.alarms[each.key].arn
   protocol  = "email"
   endpoint  = var.alarm_email
 }

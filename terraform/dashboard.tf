@@ -1,5 +1,5 @@
-# The dashboard: the golden signals, refused requests and the remaining error budgets. Lines mark
-# the thresholds of alarms and objectives.
+# The dashboard: alarms, the golden signals, refused requests and the remaining error budgets. Lines
+# mark the thresholds of alarms and objectives.
 
 locals {
   load_balancer_metric = ["AWS/ApplicationELB", "LoadBalancer", aws_lb.this.arn_suffix]
@@ -27,6 +27,13 @@ locals {
       title   = "Server errors, of the service and of the load balancer itself"
       prefix  = local.load_balancer_metric
       metrics = [["HTTPCode_Target_5XX_Count", "Sum"], ["HTTPCode_ELB_5XX_Count", "Sum"], ["TargetConnectionErrorCount", "Sum"], ["RejectedConnectionCount", "Sum"]]
+      stacked = false
+      lines   = []
+    },
+    {
+      title   = "Connections: open, new and rejected"
+      prefix  = local.load_balancer_metric
+      metrics = [["ActiveConnectionCount", "Sum"], ["NewConnectionCount", "Sum"], ["RejectedConnectionCount", "Sum"]]
       stacked = false
       lines   = []
     },
@@ -63,6 +70,7 @@ locals {
         region  = var.region
         view    = "timeSeries"
         stacked = panel.stacked
+        legend  = { position = "right" }
         period  = 60
         metrics = [
           for metric in panel.metrics : concat(
@@ -82,6 +90,7 @@ locals {
       title  = "Healthy and unhealthy tasks"
       region = var.region
       view   = "timeSeries"
+      legend = { position = "right" }
       period = 60
       metrics = concat([
         for colour, group in aws_lb_target_group.this : [
@@ -112,17 +121,37 @@ locals {
     }
   }
 
-  # Each widget shows one number: the whole window is one period.
+  # Of each container, such as nginx's. The metrics of Container Insights are only of whole tasks, but
+  # its log group has a line for each container and minute.
+  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-reference-performance-logs-ECS.html
+  containers_widget = {
+    type = "log"
+    properties = {
+      title  = "CPU of the containers, in 1/1024 vCPU"
+      region = var.region
+      view   = "timeSeries"
+      query  = "SOURCE '/aws/ecs/containerinsights/${aws_ecs_cluster.this.name}/performance' | filter Type = 'Container' | stats max(CpuUtilized) by ContainerName, bin(1m)"
+    }
+  }
+
+  # Each widget shows one number: the whole window is one period. The colours are the policy's levels
+  # (docs/slo.md).
   budget_widgets = [
     for objective, stated in local.objectives : {
       type = "metric"
       properties = {
         title                = "${title(objective)} budget left of ${local.service_levels.window}, percent"
         region               = var.region
-        view                 = "singleValue"
+        view                 = "gauge"
+        yAxis                = { left = { min = 0, max = 100 } }
         start                = "-P${upper(local.service_levels.window)}"
         end                  = "P0D"
         setPeriodToTimeRange = true
+        annotations = { horizontal = [
+          { color = "#2ca02c", label = "deploy freely", value = 50, fill = "above" },
+          [{ color = "#ff9800", label = "watch each deployment", value = 10 }, { value = 50 }],
+          { color = "#d62728", label = "only changes for reliability", value = 10, fill = "below" },
+        ] }
         metrics = concat(
           [[{
             id    = "left"
@@ -143,7 +172,10 @@ locals {
     }
   ]
 
-  widgets = concat(local.budget_widgets, local.panel_widgets, [local.targets_widget, local.refused_widget, local.usage_widget])
+  widgets = concat(
+    local.budget_widgets, local.panel_widgets, [local.targets_widget, local.refused_widget, local.usage_widget],
+    var.container_insights_enabled ? [local.containers_widget] : [],
+  )
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
@@ -154,7 +186,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         type   = "alarm"
         x      = 0
         y      = 0
-        width  = 24
+        width  = 20
         height = 3
         properties = {
           title = "Alarms"
@@ -165,8 +197,17 @@ resource "aws_cloudwatch_dashboard" "this" {
             values(aws_cloudwatch_metric_alarm.this)[*].arn,
             values(aws_cloudwatch_metric_alarm.unhealthy_tasks)[*].arn,
             aws_cloudwatch_metric_alarm.certificate_expires[*].arn,
+            aws_cloudwatch_metric_alarm.heartbeat[*].arn,
           )
         }
+      }],
+      [{
+        type       = "text"
+        x          = 20
+        y          = 0
+        width      = 4
+        height     = 3
+        properties = { markdown = "[Runbooks](${local.runbooks})\n\n[Budgets and policy](${dirname(local.runbooks)}/slo.md)" }
       }],
       [
         for number, widget in local.widgets : merge(widget, {

@@ -1,5 +1,5 @@
-# Deployments that fail, are rolled back, or cannot place their tasks. AWS reports them as events,
-# which cost nothing.
+# Deployments that fail, are rolled back, or cannot place their tasks, and containers that stop alone.
+# AWS reports them as events, which cost nothing.
 
 locals {
   deployment_rule_name = "${var.name_prefix}-deployments"
@@ -9,7 +9,7 @@ locals {
 
 resource "aws_cloudwatch_event_rule" "deployments" {
   name        = local.deployment_rule_name
-  description = "Deployments of ${var.name_prefix} that fail, and tasks that do not start"
+  description = "Deployments of ${var.name_prefix} that fail, tasks that do not start, and containers that stop"
 
   event_pattern = jsonencode({
     "$or" = [
@@ -32,6 +32,18 @@ resource "aws_cloudwatch_event_rule" "deployments" {
         source      = ["aws.codedeploy"]
         detail-type = ["CodeDeploy Deployment State-change Notification"]
         detail      = { application = [var.name_prefix], state = ["FAILURE", "STOP"] }
+      },
+      # A container of the metrics: the task continues without it, and the other tasks' metrics hide it.
+      # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
+      {
+        source      = ["aws.ecs"]
+        detail-type = ["ECS Task State Change"]
+        detail = {
+          clusterArn    = ["arn:${local.partition}:ecs:${var.region}:${local.account_id}:cluster/${var.name_prefix}"]
+          lastStatus    = ["RUNNING"]
+          desiredStatus = ["RUNNING"]
+          containers    = { lastStatus = ["STOPPED"] }
+        }
       },
     ]
   })

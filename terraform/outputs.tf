@@ -59,7 +59,7 @@ output "dashboard_url" {
 }
 
 output "alarm_topic_arns" {
-  description = "ARNs of the topics that alarms are published to, by severity: page and ticket."
+  description = "ARNs of the topics that alarms are published to, by severity: page, ticket, and with Managed Prometheus its heartbeat."
   value       = { for severity, topic in aws_sns_topic.alarms : severity => topic.arn }
 }
 

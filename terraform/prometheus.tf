@@ -147,3 +147,25 @@ resource "aws_prometheus_alert_manager_definition" "this" {
 
   depends_on = [aws_sns_topic_policy.alarms]
 }
+
+# Prometheus sends its heartbeat every five minutes. It ends if the collectors cannot write, a rule of
+# the objectives fails, or Alertmanager cannot notify.
+# https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
+resource "aws_cloudwatch_metric_alarm" "heartbeat" {
+  count = var.managed_prometheus == null ? 0 : 1
+
+  alarm_name          = "${var.name_prefix}-Heartbeat"
+  alarm_description   = "Prometheus has sent no heartbeat for fifteen minutes: its alerts may not arrive. Runbook: ${local.runbooks}/Heartbeat.md"
+  namespace           = "AWS/SNS"
+  metric_name         = "NumberOfMessagesPublished"
+  dimensions          = { TopicName = aws_sns_topic.alarms["heartbeat"].name }
+  statistic           = "Sum"
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  period              = 300
+  evaluation_periods  = 3
+  datapoints_to_alarm = 3
+  treat_missing_data  = "breaching"
+  alarm_actions       = local.notify.ticket
+  ok_actions          = local.notify.ticket
+}

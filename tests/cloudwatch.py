@@ -25,12 +25,14 @@ EMITTED: Final[dict[tuple[str, str], tuple[set[str], ...]]] = {
     ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "RejectedConnectionCount"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "ClientTLSNegotiationErrorCount"): ({"LoadBalancer"},),
+    ("AWS/ApplicationELB", "ActiveConnectionCount"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "NewConnectionCount"): ({"LoadBalancer"},),
     ("AWS/ApplicationELB", "HealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
     ("AWS/ApplicationELB", "UnHealthyHostCount"): ({"LoadBalancer", "TargetGroup"},),
     ("AWS/ECS", "CPUUtilization"): _OF_SERVICE,
     ("AWS/ECS", "MemoryUtilization"): _OF_SERVICE,
     ("AWS/Logs", "IncomingLogEvents"): ({"LogGroupName"},),
+    ("AWS/SNS", "NumberOfMessagesPublished"): ({"TopicName"},),
     ("AWS/CertificateManager", "DaysToExpiry"): ({"CertificateArn"},),
     ("AWS/Route53", "HealthCheckStatus"): ({"HealthCheckId"},),
     ("AWS/WAFV2", "BlockedRequests"): ({"WebACL", "Rule", "Region"},),
@@ -67,6 +69,7 @@ class CloudWatch:
         }
         self.log_group = outputs["log_group_name"]
         self.log = {"LogGroupName": self.log_group}
+        self.heartbeat = {"TopicName": "zama-challenge-alarms-heartbeat"}
         self.firewall = {"WebACL": "zama-challenge", "Rule": "ALL", "Region": "eu-west-1"}
         acm = account.client("acm")
         self.certificates = [
@@ -77,6 +80,7 @@ class CloudWatch:
         self.fast = functools.partial(deployment.fast, self._speed)
         self._elbv2 = elbv2
         self._logs = account.client("logs")
+        self._prometheus = account.client("amp")
         self._route53 = account.client("route53")
         (check,) = self._route53.list_health_checks()["HealthChecks"]
         self.check = {"HealthCheckId": check["Id"]}
@@ -193,6 +197,21 @@ class CloudWatch:
         finally:
             for one in streams:
                 self._logs.create_log_stream(**group, logStreamName=one)
+
+    @contextlib.contextmanager
+    def no_heartbeat(self) -> Iterator[None]:
+        """Delete Alertmanager's definition, if any, and create it again after the block."""
+        taken = {}
+        for workspace in self._prometheus.list_workspaces()["workspaces"]:
+            of = {"workspaceId": workspace["workspaceId"]}
+            found = self._prometheus.describe_alert_manager_definition(**of)
+            taken[workspace["workspaceId"]] = found["alertManagerDefinition"]["data"]
+            self._prometheus.delete_alert_manager_definition(**of)
+        try:
+            yield
+        finally:
+            for name, data in taken.items():
+                self._prometheus.create_alert_manager_definition(workspaceId=name, data=data)
 
     def probe(self, *, disabled: bool) -> None:
         """Stop Route 53's requests, or let them continue."""

@@ -1,6 +1,7 @@
 """Metrics have the values, and the gaps, that AWS documents."""
 
 import asyncio
+import base64
 import threading
 import time
 from unittest.mock import Mock
@@ -11,8 +12,9 @@ from botocore.exceptions import ClientError
 from docker.errors import NotFound
 from empty_account import empty_account
 from ministack.services import ecs
+from moto.amp.models import amp_backends
 
-from zama_emulator import traffic
+from zama_emulator import ACCOUNT, REGION, heartbeats, moto_services, traffic
 from zama_emulator.clock import Clock
 from zama_emulator.metrics import Meter, meter
 from zama_emulator.probes import Checker, Probe
@@ -184,3 +186,28 @@ def test_a_pattern_that_is_not_understood_is_refused() -> None:
     pattern = '{ $.service = "nginx" && $.status IS NULL }'
     with pytest.raises(ClientError, match="unsupported condition"):
         account.call("logs", "PutMetricFilter", {**given, "filterPattern": pattern})
+
+
+def test_an_alert_that_always_fires_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SNS counts it as long as the workspace has the rule and Alertmanager's definition."""
+    arn = "arn:aws:sns:eu-west-1:0:beats"
+    routes = """{receiver: none, routes: [{receiver: beat, matchers: ['severity = "none"']}]}"""
+    receivers = f"[{{name: beat, sns_configs: [{{topic_arn: '{arn}'}}]}}, {{name: none}}]"
+    alertmanager = f"alertmanager_config: |\n  route: {routes}\n  receivers: {receivers}\n"
+    rules = b"groups: [{name: a, rules: [{alert: Beat, expr: up, labels: {severity: none}}]}]"
+
+    def messages() -> list[tuple[tuple[str, str], ...]]:
+        into = Meter()
+        heartbeats.publish(into)
+        return [metric.dimensions for metric in into.take()]
+
+    backend = amp_backends[ACCOUNT][REGION]
+    workspace = backend.create_workspace(alias="a", tags={}).workspace_id
+    definition = base64.b64encode(alertmanager.encode()).decode()
+    monkeypatch.setitem(moto_services._alert_managers, workspace, definition)
+    assert messages() == []
+    backend.create_rule_groups_namespace(base64.b64encode(rules).decode(), "a", {}, workspace)
+    assert messages() == [(("TopicName", "beats"),)]
+    monkeypatch.delitem(moto_services._alert_managers, workspace)
+    assert messages() == []
+    backend.workspaces.pop(workspace)

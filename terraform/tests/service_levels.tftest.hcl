@@ -156,6 +156,10 @@ run "alarms_follow_from_the_objectives_and_name_runbooks" {
     error_message = "A failed deployment must become a ticket."
   }
   assert {
+    condition     = [for one in jsondecode(aws_cloudwatch_event_rule.deployments.event_pattern)["$or"] : one.detail if contains(one.detail-type, "ECS Task State Change")][0].containers.lastStatus == ["STOPPED"]
+    error_message = "A container that stops in a running task must become a ticket."
+  }
+  assert {
     condition     = toset([for filter in aws_cloudwatch_log_metric_filter.this : filter.metric_transformation[0].name]) == toset(["RefusedKeys", "AcceptedKeys", "GivenUp"]) && !strcontains(aws_cloudwatch_log_metric_filter.this["RefusedKeys"].pattern, "401")
     error_message = "Refused keys must be counted without requests that have no key."
   }
@@ -171,7 +175,7 @@ run "alarms_follow_from_the_objectives_and_name_runbooks" {
   }
 }
 
-run "prometheus_has_the_rules_and_notifies_the_topic" {
+run "prometheus_has_the_rules_and_notifies_the_topics" {
   command = plan
 
   variables {
@@ -185,6 +189,10 @@ run "prometheus_has_the_rules_and_notifies_the_topic" {
   assert {
     condition     = { for receiver in yamldecode(yamldecode(aws_prometheus_alert_manager_definition.this[0].definition).alertmanager_config).receivers : receiver.name => receiver.sns_configs[0].topic_arn } == { for severity, topic in aws_sns_topic.alarms : severity => topic.arn }
     error_message = "Every receiver must send to the topic of its severity."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.heartbeat[0].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.heartbeat[0].dimensions.TopicName == "zama-challenge-alarms-heartbeat" && aws_cloudwatch_metric_alarm.heartbeat[0].alarm_actions == toset([aws_sns_topic.alarms["ticket"].arn])
+    error_message = "A heartbeat that ends must become a ticket."
   }
   assert {
     condition     = contains(one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment if container.name == "nginx"])[*].name, "METRICS_PORT") && contains(jsondecode(aws_ecs_task_definition.this.container_definitions)[*].name, "gateway-metrics")

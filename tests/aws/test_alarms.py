@@ -32,7 +32,13 @@ def of_widget(widget: dict[str, Any]) -> Iterator[Metric]:
 def test_watched_metrics_exist(cloudwatch: CloudWatch) -> None:
     """AWS publishes each metric of each alarm and widget, with dimensions that exist here."""
     known = [cloudwatch.balancer, *cloudwatch.groups, cloudwatch.service, cloudwatch.log]
-    known += [*cloudwatch.certificates, cloudwatch.firewall, cloudwatch.check, {}]
+    known += [
+        *cloudwatch.certificates,
+        cloudwatch.firewall,
+        cloudwatch.check,
+        cloudwatch.heartbeat,
+        {},
+    ]
     metrics = [
         *(metric for alarm in cloudwatch.alarms() for metric in of_alarm(alarm)),
         *(metric for widget in cloudwatch.widgets() for metric in of_widget(widget)),
@@ -72,7 +78,9 @@ def test_the_dashboard_shows_the_alarms_and_the_log(cloudwatch: CloudWatch) -> N
     assert set(shown) == {arn for arn in telling if ":eu-west-1:" in arn}
     queries = [one["properties"]["query"] for one in widgets if one["type"] == "log"]
     assert queries
-    assert all(query.startswith(f"SOURCE '{cloudwatch.log_group}' | ") for query in queries)
+    groups = {query.partition(" | ")[0] for query in queries}
+    insights = "SOURCE '/aws/ecs/containerinsights/zama-challenge/performance'"
+    assert groups - {insights} == {f"SOURCE '{cloudwatch.log_group}'"}
 
 
 def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) -> None:
@@ -90,7 +98,7 @@ def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) ->
         # Of other tests.
         cloudwatch.heal(1e5)
         wait_until(lambda: not cloudwatch.in_alarm(), "no alarm fires", seconds=240)
-        with cloudwatch.no_targets(), cloudwatch.no_log():
+        with cloudwatch.no_targets(), cloudwatch.no_log(), cloudwatch.no_heartbeat():
             # Without the probe's requests, the load balancer is silent.
             cloudwatch.probe(disabled=True)
             silent = every - {"LoadBalancerErrors", "ProbeFailing"}

@@ -124,6 +124,10 @@ VALUES: Final[dict[str, dict[str, tuple[list[Any], list[Any]]]]] = {
             ],
         ),
         "alarm_email": (["a@b.c"], ["on call", "oncall@example"]),
+        "pager_url": (
+            ["https://pager.example/"],
+            ["http://pager.example/", "https://pager.example", "https://pager.example/a b"],
+        ),
         "log_retention_days": (
             [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731],
             [0, 10, 732],

@@ -341,7 +341,7 @@ def test_a_crash_shows_no_key(operator: Operator) -> None:
     operator.put("default=CHANGEME")
     script = (
         "import zama_ops.cli, zama_ops.service.keys\n"
-        "zama_ops.service.keys.EcsService.roll_out = lambda self: 1 / 0\n"
+        "zama_ops.service.keys.EcsService.roll_out = lambda *_, **__: 1 / 0\n"
         "zama_ops.cli.app(['keys', 'rotate', 'default', '--keep'])"
     )
     done = complete(sys.executable, "-c", script, **operator.account.environ())

@@ -63,6 +63,7 @@ class Traffic:
             "BlockedRequests": {1.0: scans},
             "HealthCheckStatus": {1.0: 6},
             "DaysToExpiry": {200.0: 1},
+            "NumberOfMessagesPublished": {1.0: 1},
         }
 
 

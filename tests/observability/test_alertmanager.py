@@ -17,8 +17,10 @@ def test_the_configuration_is_valid() -> None:
 
 
 @pytest.mark.needs("alertmanager")
-@pytest.mark.parametrize("severity", ["page", "ticket"])
-def test_a_severity_has_its_receiver(severity: str) -> None:
-    """Pages and tickets have different receivers."""
+@pytest.mark.parametrize(
+    ("severity", "receiver"), [("page", "page"), ("ticket", "ticket"), ("none", "heartbeat")]
+)
+def test_a_severity_has_its_receiver(severity: str, receiver: str) -> None:
+    """Pages, tickets and the heartbeat have different receivers."""
     route = ["config", "routes", "test", f"--config.file={CONFIGURATION}", f"severity={severity}"]
-    assert run("amtool", *route) == f"{severity}\n"
+    assert run("amtool", *route) == f"{receiver}\n"

@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -129,6 +130,24 @@ def test_a_slow_caller_does_not_count_as_a_slow_answer(
         assert b" 200 OK" in caller.recv(4096)
     wait_until(lambda: requests(counted()).get(("/sum", "200")) == 1, "it is counted")
     assert counted()['gateway_request_duration_seconds_bucket{le="0.25",route="/sum"}'] == 1
+
+
+@pytest.mark.needs("nginx")
+def test_open_connections_are_shown(processes: ProcessStack, port: str, counted: Counted) -> None:
+    """Idle connections count as well, although they send no line; a health check tells them."""
+    pair = processes.start(METRICS_PORT=port, NGINX_BINARY="nginx")
+    address = urlsplit(pair.gateway.url)
+    with ExitStack() as callers:
+        for _ in range(20):
+            caller = socket.create_connection((address.hostname or "", address.port or 0))
+            callers.enter_context(caller)
+
+        def shown() -> float:
+            send(pair.gateway.url, path="/healthz")
+            return counted().get("gateway_connections", 0)
+
+        wait_until(lambda: shown() >= 21, "the callers' and the health check's")
+    wait_until(lambda: shown() <= 2, "they are closed")
 
 
 def test_no_line_is_lost_under_load(processes: ProcessStack, port: str, counted: Counted) -> None:

@@ -106,7 +106,7 @@ def test_the_latency_objective_is_a_bucket() -> None:
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_an_alert_names_its_runbook(rule: dict[str, Any]) -> None:
     """An alert has a severity, a summary, a description and the page of its name."""
-    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["labels"]["severity"] in {"page", "ticket", "none"}
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"]
     assert rule["annotations"]["runbook_url"] == f"{LEVELS.runbooks}/{rule['alert']}.md"
@@ -203,7 +203,7 @@ def test_a_healthy_hour_is_silent(objective: Objective, per_second: int, tmp_pat
     """At half the budget's rate, no alert fires in any minute of an hour."""
     requests = 60 * per_second
     series = traffic(objective, (62, requests, 0.5 * objective.budget * requests))
-    every = 'alertname=~".+"'
+    every = 'severity!="none"'
     evaluate(tmp_path, series, {(minute, every): set() for minute in range(1, 62)})
 
 
@@ -228,6 +228,21 @@ def test_an_outage_has_one_page(tmp_path: Path) -> None:
         (minute, pages): set() for minute in range(began + lasts + 3, began + lasts + after, 5)
     }
     evaluate(tmp_path, series, {(began - 1, pages): set(), **during, **since})
+
+
+@pytest.mark.needs("prometheus")
+def test_the_heartbeat_ends_with_the_metrics(tmp_path: Path) -> None:
+    """It needs every step: metrics that arrive, recorded rules, and an alert."""
+    lasts = 20
+    series = [
+        {**one, "values": f"{one['values']} stale"}
+        for objective in LEVELS.objectives
+        for one in traffic(objective, (lasts, 60, 0))
+    ]
+    beats = {("Heartbeat", "")}
+    which = 'severity="none"'
+    expected = {(lasts - 1, which): beats, (lasts + 6, which): set[tuple[str, str]]()}
+    evaluate(tmp_path, list({one["series"]: one for one in series}.values()), expected)
 
 
 @pytest.mark.needs("prometheus")

@@ -7,12 +7,13 @@ import pytest
 
 from zama_ops.service.status import Status, wrong
 
+RUNNING = {"id": "0123456789", "state": "RUNNING", "stopped": ""}
 WELL = Status(
     url="http://zama",
     version="1a2b3c4",
     rollout="COMPLETED",
     deployed="2026-11-25 04:00",
-    tasks=2 * [{"state": "RUNNING"}],
+    tasks=2 * [RUNNING],
     desired_count=2,
     targets={"healthy": 2, "draining": 1},
     alarms={"OK": 9},
@@ -33,7 +34,11 @@ def test_a_healthy_service_has_no_faults() -> None:
     ("changed", "told"),
     [
         ({"rollout": "FAILED"}, ["the last deployment failed: tasks failed to start"]),
-        ({"tasks": [{"state": "RUNNING"}, {"state": "PENDING"}]}, ["1 of 2 tasks are running"]),
+        ({"tasks": [RUNNING, {**RUNNING, "state": "PENDING"}]}, ["1 of 2 tasks are running"]),
+        (
+            {"tasks": [RUNNING, {**RUNNING, "stopped": "collector"}]},
+            ["collector of task 01234567 stopped: docs/runbooks/TelemetryLost.md"],
+        ),
         ({"targets": {"unhealthy": 2}}, ["0 of 2 tasks are healthy targets"]),
         ({"firing": ["ServerErrors"]}, ["ServerErrors is firing: docs/runbooks"]),
         ({"budgets": {"latency": -0.1}}, ["the latency budget is used up: docs/slo.md"]),

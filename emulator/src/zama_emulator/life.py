@@ -11,7 +11,7 @@ from typing import Final
 
 from ministack.core.responses import request_scope
 
-from zama_emulator import ACCOUNT, REGION, alarms, rolling, scaling, traffic
+from zama_emulator import ACCOUNT, REGION, alarms, heartbeats, rolling, scaling, traffic
 from zama_emulator.clock import Clock, Minutes, clock
 from zama_emulator.metrics import Meter, meter, store
 from zama_emulator.probes import Probes
@@ -65,6 +65,7 @@ class Life:
         # In the middle of the minute, so that rounding cannot move it into another.
         moment = (self._minutes.ago(1) + self._minutes.ago(0)) / 2
         self._utilisation.publish(meter)
+        heartbeats.publish(meter)
         store(meter.take(), moment)
         ours = Meter()
         self._probes.publish(ours)

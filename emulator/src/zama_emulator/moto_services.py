@@ -56,8 +56,13 @@ def put_alert_manager(response: Any) -> str:
     return json.dumps({"status": {"statusCode": "ACTIVE"}})
 
 
+def alert_manager(workspace: str) -> str | None:
+    """Return the workspace's definition, in base64, or None without one."""
+    return _alert_managers.get(workspace)
+
+
 def describe_alert_manager(response: Any) -> Any:
-    definition = _alert_managers.get(response.path.split("/")[2])
+    definition = alert_manager(response.path.split("/")[2])
     if definition is None:
         return 404, {}, json.dumps({"__type": "ResourceNotFoundException", "message": "None."})
     described = {"status": {"statusCode": "ACTIVE"}, "data": definition}

@@ -18,8 +18,12 @@ def main() -> None:
     while True:
         for job in jobs:
             (target,) = job["static_configs"][0]["targets"]
-            with urllib.request.urlopen(f"http://{target}/metrics", timeout=5) as answer:
-                lines = answer.read().decode().splitlines()
+            try:
+                with urllib.request.urlopen(f"http://{target}/metrics", timeout=5) as answer:
+                    lines = answer.read().decode().splitlines()
+            except OSError as error:
+                # The target starts or stops. It is asked again, as by the real collector.
+                lines = [f"# {error}"]
             told = {
                 "service": "collector",
                 "job": job["job_name"],

@@ -85,6 +85,15 @@ def test_many_different_lines_need_bounded_memory(metrics: GatewayMetrics) -> No
     assert value(metrics, "gateway_requests_total", route="/sum", status="200") == 25_000
 
 
+def test_the_newest_number_of_connections_is_shown(metrics: GatewayMetrics) -> None:
+    """A sample is not a request; before the first one, there is no series."""
+    assert value(metrics, "gateway_connections") is None
+    for connections in (b"12", b"8191", b"3"):
+        metrics.observe(HEADER + b"connections " + connections)
+        assert value(metrics, "gateway_connections") == int(connections)
+    assert value(metrics, "gateway_malformed_lines_total") == 0
+
+
 def test_series_exist_before_the_first_request(metrics: GatewayMetrics) -> None:
     """A series that starts at 1 shows no increase, so series used by alerts start at 0."""
     for status in ("200", "401", "403", "429", "499_late", "500", "502", "503", "504"):
@@ -100,6 +109,8 @@ def test_series_exist_before_the_first_request(metrics: GatewayMetrics) -> None:
         HEADER + b"/sum 200 0.003",
         HEADER + b"/sum 200 0.003 2",
         HEADER + b"/sum 200_late 0.003 0",
+        HEADER + b"connections 1 2",
+        HEADER + b"connections many",
         HEADER + b"/sum 200 0.003 0\n<190>Nov 24 04:05:06 nginx: /sum 200 0.003 0 more",
         HEADER + b"/made-up 200 0.003 0",
         HEADER + b'/sum"} 200 0.003 0',

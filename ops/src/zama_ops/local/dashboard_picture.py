@@ -17,6 +17,8 @@ from zama_ops.local.sandbox import expressions, faster_expression
 from zama_ops.paths import DASHBOARD
 
 _SAMPLES: Final = 240
+# Of the width of Grafana's grid.
+_HALF: Final = 12
 _UNITS: Final = {
     "bytes": "MiB",
     "none": "",
@@ -37,26 +39,36 @@ def draw(prometheus: str, since: datetime, speed: float, title: str, path: Path)
     durations.
     """
     dashboard = json.loads(DASHBOARD.read_text())
-    panels = dashboard["panels"]
-    figure = Figure(figsize=(14, 2.1 * len(panels) / 2 + 1), layout="constrained")
+    heights = {panel["gridPos"]["y"]: panel["gridPos"]["h"] for panel in dashboard["panels"]}
+    figure = Figure(figsize=(14, 0.26 * sum(heights.values()) + 1), layout="constrained")
     figure.suptitle(title)
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=[*heights.values()])
     now = datetime.now(UTC)
     firing, deployed = (
         _query(prometheus, faster_expression(one["expr"], speed), one["titleFormat"], since, now)
         for one in dashboard["annotations"]["list"]
     )
-    for panel, axes in zip(panels, figure.subplots(-(-len(panels) // 2), 2).flat, strict=False):
+    for panel in dashboard["panels"]:
         series: Series = {}
         for target, expression in zip(panel["targets"], expressions(panel), strict=True):
             query = faster_expression(expression, speed)
             series |= _query(prometheus, query, target["legendFormat"], since, now)
-        _draw(axes, panel, series)
-        for number, (name, (moments, _)) in enumerate(sorted(firing.items())):
-            axes.axvspan(moments[0], moments[-1], color="red", alpha=0.06)
-            place = {"transform": axes.get_xaxis_transform(), "fontsize": 6, "color": "red"}
-            axes.text(moments[0], 0.93 - 0.09 * number, f" {name}", **place)
+        row = [*heights].index(panel["gridPos"]["y"])
+        left, width = (panel["gridPos"][name] // _HALF for name in "xw")
+        axes = figure.add_subplot(grid[row, left : left + width])
+        if panel["type"] == "state-timeline":
+            _draw_states(axes, panel, series)
+        else:
+            _draw(axes, panel, series)
+            for number, (name, (moments, _)) in enumerate(sorted(firing.items())):
+                axes.axvspan(moments[0], moments[-1], color="red", alpha=0.06)
+                across, height = axes.get_xaxis_transform(), 0.9 - 0.1 * number
+                axes.text(moments[0], height, f" {name}", transform=across, fontsize=6, color="red")
         for moments, _ in deployed.values():
             axes.axvline(moments[0], color="blue", linewidth=0.8)
+        axes.set_title(panel["title"], loc="left", fontsize=10)
+        axes.tick_params(labelsize=8)
+        axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
         axes.set_xlim(dates.date2num(since), dates.date2num(now))
     figure.savefig(path, dpi=100)
 
@@ -84,8 +96,21 @@ def _name(legend: str, labels: Mapping[str, str]) -> str:
     return re.sub(r"{{(\w+)}}", lambda match: labels.get(match[1], ""), legend)
 
 
+def _draw_states(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+    states = mapping["options"]
+    # The first to begin is on top.
+    rows = sorted(series.items(), key=lambda row: row[1][0][0], reverse=True)
+    for row, (_, (moments, values)) in enumerate(rows):
+        colours = [states[f"{value:g}"]["color"] for value in values]
+        axes.scatter(moments, [row] * len(moments), c=colours, marker="s", s=80)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+
+
 def _draw(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:
     defaults = panel["fieldConfig"]["defaults"]
+    custom = defaults["custom"]
     scale = _SCALES.get(defaults["unit"], 1.0)
     moved = {
         name: (moments, [value * scale for value in values])
@@ -96,17 +121,19 @@ def _draw(axes: Axes, panel: Mapping[str, Any], series: Series) -> None:
         for one in panel["fieldConfig"]["overrides"]
     }
     for name, (moments, values) in sorted(moved.items()):
-        axes.plot(moments, values, label=name, linewidth=1.2, color=colours.get(name))
+        (line,) = axes.plot(moments, values, label=name, linewidth=1.2, color=colours.get(name))
+        if filled := custom.get("fillOpacity"):
+            axes.fill_between(moments, values, color=line.get_color(), alpha=filled / 100)
     for step in defaults["thresholds"]["steps"]:
         if step["value"]:
             axes.axhline(step["value"] * scale, color=step["color"], linewidth=0.8, linestyle="--")
-    axes.set_title(panel["title"], loc="left", fontsize=10)
     axes.set_ylabel(_UNITS[defaults["unit"]], fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
+    axes.set_yscale(custom.get("scaleDistribution", {}).get("type", "linear"))
     axes.grid(alpha=0.3)
     if "min" in defaults:
-        axes.set_ylim(bottom=defaults["min"])
+        # The frame would hide a constant.
+        top = defaults["max"] * scale if "max" in defaults else 1.05 * axes.get_ylim()[1]
+        axes.set_ylim(defaults["min"], top)
     if moved:
         # Beside the data, as in Grafana.
         axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

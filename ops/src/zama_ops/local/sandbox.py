@@ -136,12 +136,13 @@ class Sandbox:
         self._ends.close()
 
     def alerts(self) -> dict[Alert, str]:
-        """Return Prometheus's current alerts, each with its state: pending or firing."""
+        """Return Prometheus's alerts but the heartbeat, each with its state: pending or firing."""
         answer = HttpClient(self.prometheus, timeout=10).send("GET", "/api/v1/alerts")
         alerts = answer.json()["data"]["alerts"]
         return {
             Alert(alert["labels"]["alertname"], alert["labels"].get("window", "")): alert["state"]
             for alert in alerts
+            if alert["labels"]["severity"] != "none"
         }
 
     def evaluated_seconds(self) -> float:

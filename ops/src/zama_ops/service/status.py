@@ -119,6 +119,12 @@ def _tasks(prefix: str) -> list[dict[str, str]]:
             "health": one.get("healthStatus", "UNKNOWN"),
             "zone": one.get("availabilityZone", ""),
             "since": _minute(one["createdAt"]),
+            # Without it, the task keeps running: it counts requests or collects metrics.
+            "stopped": " and ".join(
+                container["name"]
+                for container in one["containers"]
+                if (one["lastStatus"], container.get("lastStatus")) == ("RUNNING", "STOPPED")
+            ),
         }
         for one in tasks
     ]
@@ -191,6 +197,11 @@ def wrong(report: Status, reason: str) -> list[str]:
     running = sum(task["state"] == "RUNNING" for task in report.tasks)
     if running < report.desired_count:
         faults.append(f"{running} of {report.desired_count} tasks are running")
+    faults += [
+        f"{task['stopped']} of task {task['id'][:8]} stopped: docs/runbooks/TelemetryLost.md"
+        for task in report.tasks
+        if task["stopped"]
+    ]
     healthy = report.targets.get("healthy", 0)
     if healthy < report.desired_count:
         faults.append(f"{healthy} of {report.desired_count} tasks are healthy targets")

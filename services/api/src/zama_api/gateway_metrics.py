@@ -22,7 +22,12 @@ from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from zama_api import config, problems
@@ -36,6 +41,8 @@ _BOUNDS: Final = (*map(str, BUCKETS), "+Inf")
 _parse: Final = re.compile(
     rb"(/[a-z.]{1,32}|probe|other) ([0-9]{1,3}|499_late) ([0-9]{1,6}\.[0-9]{3}) ([01])"
 ).fullmatch
+# A sample of the connections that nginx has open.
+_parse_connections: Final = re.compile(rb"connections ([0-9]{1,7})").fullmatch
 _TAG: Final = b" nginx: "
 _LONGEST_LINE: Final = 512
 # The most distinct lines kept between scrapes; a normal day has a few hundred.
@@ -67,11 +74,16 @@ class GatewayMetrics(Collector):
         self._buckets = defaultdict(lambda: [0] * len(_BOUNDS), {"/sum": [0] * len(_BOUNDS)})
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._retries = self._malformed = 0
+        self._connections: int | None = None
 
     def observe(self, line: bytes) -> None:
-        """Count the request in a datagram."""
+        """Count the request in a datagram, or note the number of connections."""
+        line = line.partition(_TAG)[2]
+        if connections := line.startswith(b"c") and _parse_connections(line):
+            self._connections = int(connections[1])
+            return
         with self._lock:
-            self._lines[line.partition(_TAG)[2]] += 1
+            self._lines[line] += 1
             if len(self._lines) >= _CAPACITY:
                 self._count_lines()
 
@@ -100,6 +112,10 @@ class GatewayMetrics(Collector):
             "Requests that the API answered at the second attempt.",
             retries,
         )
+        if self._connections is not None:
+            yield GaugeMetricFamily(
+                "gateway_connections", "Open connections of callers.", self._connections
+            )
         yield CounterMetricFamily(
             "gateway_malformed_lines", "Datagrams that are not nginx's.", malformed
         )

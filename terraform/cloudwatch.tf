@@ -264,17 +264,22 @@ locals {
     colour => "IF(FILL(${colour}_errors, 0) >= 3, IF(FILL(${colour}_errors, 0) >= 0.05 * FILL(${colour}_requests, 0), 1, 0), 0)"
   }
 
+  # The number of healthy tasks. Of two target groups, one has no tasks and no data.
+  healthy_tasks = {
+    metrics    = { for colour, dimensions in local.target_group_dimensions : colour => ["AWS/ApplicationELB", "HealthyHostCount", dimensions, "Maximum"] }
+    expression = "MAX([${join(", ", local.target_groups)}])"
+  }
+
   # Name to metrics and expression. A metric is [namespace, name, dimensions, statistic]. An alarm
   # fires if `datapoints` of the last `periods` values are at or above the threshold, or under it if
   # `below` is set. Missing values count as `missing`.
   computed_alarms = merge({
-    # The newest minute often has no data yet, so a single minute without data is no outage. Of two
-    # target groups, one has no tasks and no data.
+    # The newest minute often has no data yet, so a single minute without data is no outage.
     NoHealthyTask = {
       description = "No task has been healthy for two minutes: the service is down."
       severity    = "page"
-      metrics     = { for colour, dimensions in local.target_group_dimensions : colour => ["AWS/ApplicationELB", "HealthyHostCount", dimensions, "Maximum"] }
-      expression  = "MAX([${join(", ", local.target_groups)}])"
+      metrics     = local.healthy_tasks.metrics
+      expression  = local.healthy_tasks.expression
       below       = true
       threshold   = 1
       period      = 60
@@ -286,8 +291,8 @@ locals {
     TasksMissing = {
       description = "Fewer tasks than the minimum of ${var.desired_count} have been healthy for fifteen minutes: tasks do not start, or do not become healthy."
       severity    = "ticket"
-      metrics     = { for colour, dimensions in local.target_group_dimensions : colour => ["AWS/ApplicationELB", "HealthyHostCount", dimensions, "Maximum"] }
-      expression  = "MAX([${join(", ", local.target_groups)}])"
+      metrics     = local.healthy_tasks.metrics
+      expression  = local.healthy_tasks.expression
       below       = true
       threshold   = var.desired_count
       period      = 60

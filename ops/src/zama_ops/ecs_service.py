@@ -54,6 +54,10 @@ class EcsService:
         """Whether CodeDeploy shifts its traffic."""
         return bool(self.describe().get("deploymentController", {}).get("type") == "CODE_DEPLOY")
 
+    @property
+    def _deployment_group(self) -> dict[str, str]:
+        return {"applicationName": self.prefix, "deploymentGroupName": self.prefix}
+
     def running(self) -> str:
         """Return the ARN of the task definition that serves."""
         return _running(self.describe())
@@ -133,8 +137,7 @@ class EcsService:
     def undo(self) -> bool:
         """Undo the deployment that is under way, or follow AWS's own rollback; False: none is."""
         if self.uses_codedeploy:
-            group = {"applicationName": self.prefix, "deploymentGroupName": self.prefix}
-            return _stop_shift(group)
+            return _stop_shift(self._deployment_group)
         newest = primary(self.describe())
         reason = newest.get("rolloutStateReason", "")
         if "rolling back" not in reason or newest["rolloutState"] != "IN_PROGRESS":
@@ -187,8 +190,7 @@ class EcsService:
         }
         content = {"version": "0.0", "Resources": [{"TargetService": target}]}
         return {
-            "applicationName": self.prefix,
-            "deploymentGroupName": self.prefix,
+            **self._deployment_group,
             "revision": {
                 "revisionType": "AppSpecContent",
                 "appSpecContent": {"content": json.dumps(content)},
@@ -201,9 +203,8 @@ class EcsService:
         Otherwise CodeDeploy would stop the very deployment that is to end the fault.
         """
         with client("codedeploy") as codedeploy:
-            group = codedeploy.get_deployment_group(
-                applicationName=self.prefix, deploymentGroupName=self.prefix
-            )["deploymentGroupInfo"]
+            found = codedeploy.get_deployment_group(**self._deployment_group)
+            group = found["deploymentGroupInfo"]
         names = [one["name"] for one in group.get("alarmConfiguration", {}).get("alarms", [])]
         if not names:
             return {}

@@ -153,7 +153,7 @@ def _kill_tasks(site: Site) -> Cure:
 def _release(site: Site) -> Cure:
     service = site.service
     with client("ecs") as ecs:
-        before = primary(service.describe())["taskDefinition"]
+        before = service.running()
         found = ecs.describe_task_definition(taskDefinition=before)["taskDefinition"]
         kept = ("family", "cpu", "memory", "networkMode", "requiresCompatibilities",
                 "executionRoleArn", "taskRoleArn", "runtimePlatform")  # fmt: skip
@@ -171,10 +171,8 @@ def _release(site: Site) -> Cure:
         if not by_codedeploy:
             ecs.update_service(cluster=service.prefix, service=service.prefix, taskDefinition=bad)
     if by_codedeploy:
-        given = service.codedeploy_deployment()
-        content = given["revision"]["appSpecContent"]
-        content["content"] = content["content"].replace(before, bad)
         with client("codedeploy") as codedeploy:
+            given = service.codedeploy_deployment(bad)
             identity = codedeploy.create_deployment(**given)["deploymentId"]
             # As if the test of the new tasks had passed: it cannot see each fault.
             _until(lambda: _state(codedeploy, identity) == "Ready", "The new tasks are not ready")
@@ -182,7 +180,7 @@ def _release(site: Site) -> Cure:
 
     def wait_for_the_rollback() -> None:
         _until(
-            lambda: primary(service.describe())["taskDefinition"] == before and site.is_steady(),
+            lambda: service.running() == before and site.is_steady(),
             "The release was not rolled back",
         )
 

@@ -1,21 +1,23 @@
 """Each break of breaks.yaml makes the test that it names fail."""
 
+import contextlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from checkout import Checkout
 from stack import Report
-from terraform import FOLDERS, terraform
+from terraform import terraform
 
 # The first test waits for the run on the unbroken copy.
 pytestmark = [pytest.mark.needs("terraform"), pytest.mark.timeout(600)]
@@ -36,6 +38,10 @@ class Break:
     new: str
     test: str
 
+    @property
+    def is_tested_by_python(self) -> bool:
+        return ".py::" in self.test
+
 
 BREAKS: Final = [
     Break(name, file, **fields)
@@ -49,66 +55,99 @@ Outcomes = dict[str, set[str]]
 
 def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
     """Run Python tests in a copy, as `make test` does."""
+    done = checkout.run(
+        *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *tests),
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+    )
+    # Other codes mean that pytest found no test or failed itself.
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
     outcomes = {test: set[str]() for test in tests}
-    if tests:
-        done = checkout.run(
-            *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *tests),
-            PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
-        )
-        # Other codes mean that pytest found no test or failed itself.
-        assert done.returncode in {0, 1}, done.stdout + done.stderr
-        summary = re.findall(r"^(PASSED|FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE)
-        for outcome, test in summary:
-            outcomes[test].add(outcome.lower())
+    summary = re.findall(r"^(PASSED|FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE)
+    for outcome, test in summary:
+        outcomes[test].add(outcome.lower())
     return outcomes
 
 
-def run_terraform_tests(checkout: Checkout, tests: list[str], data: Path) -> Outcomes:
-    """Run only the given runs of Terraform's own tests, because each takes seconds."""
-    outcomes = {test: set[str]() for test in tests}
-    wanted = [test.split("::") for test in tests]
-    for file in {file for file, _ in wanted}:
-        path = checkout.path / file
+def run_terraform_tests(checkout: Checkout, breaks: list[Break], data: Path) -> Outcomes:
+    """Run Terraform's own tests, each on a configuration with one break, and name it after that.
+
+    One command runs all, because each command reads the provider's schema for seconds.
+    """
+    folder = checkout.path / "terraform"
+    for broken in breaks:
+        # Beside the configuration, which reads ../observability.
+        copy = checkout.path / broken.name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("bootstrap", "tests"))
+        checkout.edit(broken.file.replace("terraform", broken.name, 1), broken.old, broken.new)
+    for path in folder.glob("tests/*.tftest.hcl"):
         head, *runs = re.split(r'^(?=run ")', path.read_text(), flags=re.MULTILINE)
-        names = tuple(f'run "{name}" ' for of, name in wanted if of == file)
-        path.write_text(head + "".join(run for run in runs if run.startswith(names)))
-        filtered = f"-filter={Path(file).relative_to('terraform')}"
-        done = terraform(checkout.path / "terraform", data, "test", "-json", filtered)
-        for line in map(json.loads, done.stdout.splitlines()):
-            run = line.get("test_run", {})
-            if run.get("progress") == "complete":
-                # An error is not a failed assertion.
-                outcome = {"pass": "passed", "fail": "failed"}.get(run["status"], "error")
-                outcomes[f"{file}::{run['run']}"].add(outcome)
+        written = [head]
+        for broken in breaks:
+            file, name = broken.test.split("::")
+            beginning = f'run "{name}" {{\n'
+            written += [
+                f'run "{broken.name}" {{\n  module {{\n    source = "../{broken.name}"\n  }}\n'
+                + run.removeprefix(beginning)
+                for run in runs
+                if checkout.path / file == path and run.startswith(beginning)
+            ]
+        path.write_text("".join(written))
+    done = terraform(folder, data, "init", "-backend=false", "-lockfile=readonly")
+    assert done.returncode == 0, done.stderr
+    outcomes = {broken.name: set[str]() for broken in breaks}
+    for line in map(json.loads, terraform(folder, data, "test", "-json").stdout.splitlines()):
+        run = line.get("test_run", {})
+        if run.get("progress") == "complete":
+            # An error is not a failed assertion.
+            outcome = {"pass": "passed", "fail": "failed"}.get(run["status"], "error")
+            outcomes[run["run"]].add(outcome)
     return outcomes
 
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Applies breaks to copies of the working tree; `data` contains Terraform's provider.
+    """Applies breaks to copies of the working tree.
 
     A copy is used again, because compiling its modules takes as long as most tests.
     """
 
-    data: Path
     copies: SimpleQueue[Checkout]
 
-    def run(self, tests: list[str], broken: Break | None = None) -> Outcomes:
-        """Run tests in a copy, with or without a break."""
-        python = [test for test in tests if ".py::" in test]
+    @contextlib.contextmanager
+    def copy(self) -> Iterator[Checkout]:
         checkout = self.copies.get()
         try:
             checkout.reset()
-            if broken:
-                checkout.edit(broken.file, broken.old, broken.new)
-            return {
-                **run_python_tests(checkout, python),
-                **run_terraform_tests(
-                    checkout, [test for test in tests if test not in python], self.data
-                ),
-            }
+            yield checkout
         finally:
             self.copies.put(checkout)
+
+    def run_unbroken(self, tests: list[str]) -> Outcomes:
+        with self.copy() as checkout:
+            return run_python_tests(checkout, tests) if tests else {}
+
+    def run_broken(self, broken: Break) -> set[str]:
+        with self.copy() as checkout:
+            checkout.edit(broken.file, broken.old, broken.new)
+            return run_python_tests(checkout, [broken.test])[broken.test]
+
+    def run_terraform(self, breaks: list[Break], data: Path) -> Outcomes:
+        with self.copy() as checkout:
+            return run_terraform_tests(checkout, breaks, data) if breaks else {}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The runs of all breaks, which may not have ended."""
+
+    python: dict[Break, Future[set[str]]]
+    terraform: Future[Outcomes]
+
+    def outcomes(self, broken: Break) -> set[str]:
+        """Wait for a break's run, and return the outcomes of the named test."""
+        if broken in self.python:
+            return self.python[broken].result()
+        return self.terraform.result()[broken.name]
 
 
 @pytest.fixture(scope="module")
@@ -126,18 +165,15 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    data = tmp_path_factory.mktemp("terraform")
-    done = terraform(FOLDERS["service"], data, "init", "-backend=false", "-lockfile=readonly")
-    assert done.returncode == 0, done.stderr
     copies: SimpleQueue[Checkout] = SimpleQueue()
     for number in range(AT_ONCE):
         copies.put(Checkout.make(tmp_path_factory.mktemp("copy") / str(number)))
-    return Laboratory(data, copies)
+    return Laboratory(copies)
 
 
-def was_noticed(broken: Break, outcomes: Outcomes) -> bool:
+def was_noticed(outcomes: set[str]) -> bool:
     """Return whether the named test failed itself, and not in its setup."""
-    return "failed" in outcomes[broken.test] and "error" not in outcomes[broken.test]
+    return "failed" in outcomes and "error" not in outcomes
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +184,8 @@ def unbroken(
 
     tests/aws/test_configuration.py runs all of Terraform's, and each takes seconds.
     """
-    tests = {broken.test for broken in selected if ".py::" in broken.test}
-    return pool.submit(laboratory.run, sorted(tests))
+    tests = {broken.test for broken in selected if broken.is_tested_by_python}
+    return pool.submit(laboratory.run_unbroken, sorted(tests))
 
 
 @pytest.fixture(scope="module")
@@ -158,27 +194,30 @@ def tried(
     laboratory: Laboratory,
     selected: list[Break],
     unbroken: Future[Outcomes],
+    tmp_path_factory: pytest.TempPathFactory,
     report: Report,
-) -> Iterator[dict[Break, Future[Outcomes]]]:
+) -> Iterator[Tried]:
     """Start each break, and report the number of noticed breaks at the end."""
     began = time.monotonic()
-    begun = {broken: pool.submit(laboratory.run, [broken.test], broken) for broken in selected}
-    yield begun
-    noticed = [
-        broken
-        for broken, outcomes in begun.items()
-        if not outcomes.exception() and was_noticed(broken, outcomes.result())
-    ]
-    unbroken.exception()
-    seconds = time.monotonic() - began
-    report(f"mutations: {len(noticed)} of {len(begun)} killed in {seconds:.0f} s")
+    python = [broken for broken in selected if broken.is_tested_by_python]
+    others = [broken for broken in selected if broken not in python]
+    tried = Tried(
+        terraform=pool.submit(
+            laboratory.run_terraform, others, tmp_path_factory.mktemp("terraform")
+        ),
+        python={broken: pool.submit(laboratory.run_broken, broken) for broken in python},
+    )
+    yield tried
+    runs: list[Future[Any]] = [tried.terraform, unbroken, *tried.python.values()]
+    if not any(run.exception() for run in runs):
+        noticed = sum(was_noticed(tried.outcomes(broken)) for broken in selected)
+        seconds = time.monotonic() - began
+        report(f"mutations: {noticed} of {len(selected)} killed in {seconds:.0f} s")
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
-def test_a_break_is_noticed(
-    broken: Break, tried: dict[Break, Future[Outcomes]], unbroken: Future[Outcomes]
-) -> None:
+def test_a_break_is_noticed(broken: Break, tried: Tried, unbroken: Future[Outcomes]) -> None:
     """The named test fails with the break and passes without it."""
     assert unbroken.result().get(broken.test, {"passed"}) == {"passed"}
-    outcomes = tried[broken].result()
-    assert was_noticed(broken, outcomes), f"{broken} survives: {outcomes}"
+    outcomes = tried.outcomes(broken)
+    assert was_noticed(outcomes), f"{broken} survives: {outcomes}"

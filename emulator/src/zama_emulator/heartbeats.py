@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
 """
 
 import base64
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,5 +45,7 @@ def _topics(definition: str | None) -> Iterator[str]:
                 yield one["topic_arn"].rpartition(":")[2]
 
 
+# The life asks each minute, and parsing the rules takes longest of all that it does.
+@functools.lru_cache
 def _yaml(data: str) -> Any:
     return yaml.safe_load(base64.b64decode(data))

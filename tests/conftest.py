@@ -165,6 +165,20 @@ def _settings_of_this_shell() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _terraform_without_hash_checks(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    markers = [one for item in request.session.items for one in item.iter_markers("needs")]
+    patch = pytest.MonkeyPatch()
+    if any("terraform" in marker.args for marker in markers) and terraform.is_there():
+        configuration = tmp_path_factory.mktemp("terraform") / "terraform.rc"
+        for name, value in terraform.skip_hash_checks(configuration).items():
+            patch.setenv(name, value)
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
 def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that all processes of this test run share."""
@@ -200,7 +214,9 @@ def bootstrapped(shared: Path) -> Iterator[Future[Path]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _begin_with_the_bootstrap(request: pytest.FixtureRequest) -> None:
+def _begin_with_the_bootstrap(
+    request: pytest.FixtureRequest, _terraform_without_hash_checks: None
+) -> None:
     """Start it with the first test, if any selected test needs the account."""
     if any("bootstrapped" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("bootstrapped")

@@ -1,13 +1,17 @@
 """Terraform on the repository's folders."""
 
+import contextlib
 import functools
+import json
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from zama_ops.errors import CommandError
 from zama_ops.paths import BOOTSTRAP, TERRAFORM
-from zama_ops.terraform import Terraform, cli_configuration
+from zama_ops.terraform import Terraform, cli_configuration, mirror
 
 FOLDERS = {"service": TERRAFORM, "bootstrap": BOOTSTRAP}
 
@@ -21,6 +25,49 @@ def is_there() -> bool:
         return False
 
 
-def terraform(folder: Path, data: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+def skip_hash_checks(configuration: Path) -> dict[str, str]:
+    """Return the environment in which only `init` compares the provider with the lock file.
+
+    Every other command would read its 700 MB as well. This needs an unpacked mirror on this
+    machine; otherwise the environment is empty, and all commands check.
+    """
+    folder = mirror()
+    lock = (TERRAFORM / ".terraform.lock.hcl").read_text()
+    (source,) = re.findall(r'^provider "(\S+)"', lock, re.MULTILINE)
+    (version,) = re.findall(r'^ +version += "(\S+)"', lock, re.MULTILINE)
+    found = [*folder.glob(f"{source}/{version}/*/terraform-provider-*")] if folder else []
+    if not found:
+        return {}
+    override, path = (json.dumps(str(one)) for one in (found[0].parent, folder))
+    configuration.write_text(
+        f"provider_installation {{\n  dev_overrides {{ {json.dumps(source)} = {override} }}\n"
+        f"  filesystem_mirror {{ path = {path} }}\n}}\n"
+    )
+    return {"TF_CLI_CONFIG_FILE": str(configuration)}
+
+
+def terraform(
+    folder: Path, data: Path, verb: str, *words: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run Terraform in a folder without writing to it: its data goes to `data`."""
-    return Terraform(folder, {"TF_DATA_DIR": str(data)}).complete(verb, *words)
+    return Terraform(folder, {"TF_DATA_DIR": str(data), **environ}).complete(verb, *words)
+
+
+@contextlib.contextmanager
+def running_provider(data: Path) -> Iterator[dict[str, str]]:
+    """Run the provider that `init` put into `data`; yield the environment to use it.
+
+    Otherwise Terraform starts it four times for each run of a test. It can have only one
+    configuration, so this is for `validate` and for tests with a mock provider.
+    """
+    (binary,) = data.glob("providers/*/*/*/*/*/terraform-provider-*")
+    with subprocess.Popen(
+        [binary, "-debug"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout
+        try:
+            settings = (line.strip().partition("=") for line in process.stdout)
+            address = next(text for name, _, text in settings if name == "TF_REATTACH_PROVIDERS")
+            yield {"TF_REATTACH_PROVIDERS": address.strip("'")}
+        finally:
+            process.terminate()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stack import Report
-from terraform import FOLDERS, terraform
+from terraform import FOLDERS, running_provider, terraform
 from zama_ops.local.aws_local import GRAPH_SOURCE, PLANS
 from zama_ops.paths import TERRAFORM
 from zama_ops.resource_graph import by_file, resources
@@ -23,14 +23,16 @@ def test_it_is_formatted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FOLDERS)
 def test_it_is_valid(name: str, provider: dict[str, Path]) -> None:
     """`terraform validate` succeeds without a backend."""
-    done = terraform(FOLDERS[name], provider[name], "validate", "-no-color")
+    with running_provider(provider[name]) as environ:
+        done = terraform(FOLDERS[name], provider[name], "validate", "-no-color", **environ)
     assert "The configuration is valid." in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_its_own_tests_pass(name: str, provider: dict[str, Path], report: Report) -> None:
     """Every run of terraform/**/*.tftest.hcl passes."""
-    done = terraform(FOLDERS[name], provider[name], "test", "-no-color")
+    with running_provider(provider[name]) as environ:
+        done = terraform(FOLDERS[name], provider[name], "test", "-no-color", **environ)
     passed = re.search(r"Success! ([1-9]\d*) passed, 0 failed", done.stdout)
     assert passed, done.stdout + done.stderr
     report(f"terraform test in {FOLDERS[name].name}: {passed[1]} runs passed")

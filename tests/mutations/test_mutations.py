@@ -17,7 +17,7 @@ import yaml
 
 from checkout import Checkout
 from stack import Report
-from terraform import terraform
+from terraform import running_provider, terraform
 
 # The first test waits for the run on the unbroken copy.
 pytestmark = [pytest.mark.needs("terraform"), pytest.mark.timeout(600)]
@@ -53,10 +53,10 @@ Outcomes = dict[str, set[str]]
 """Test to its outcomes; a test with parameters has several."""
 
 
-def run_python_tests(checkout: Checkout, tests: list[str]) -> Outcomes:
+def run_python_tests(checkout: Checkout, tests: list[str], *options: str) -> Outcomes:
     """Run Python tests in a copy, as `make test` does."""
     done = checkout.run(
-        *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *tests),
+        *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *options, *tests),
         PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
     )
     # Other codes mean that pytest found no test or failed itself.
@@ -94,8 +94,10 @@ def run_terraform_tests(checkout: Checkout, breaks: list[Break], data: Path) -> 
         path.write_text("".join(written))
     done = terraform(folder, data, "init", "-backend=false", "-lockfile=readonly")
     assert done.returncode == 0, done.stderr
+    with running_provider(data) as environ:
+        done = terraform(folder, data, "test", "-json", **environ)
     outcomes = {broken.name: set[str]() for broken in breaks}
-    for line in map(json.loads, terraform(folder, data, "test", "-json").stdout.splitlines()):
+    for line in map(json.loads, done.stdout.splitlines()):
         run = line.get("test_run", {})
         if run.get("progress") == "complete":
             # An error is not a failed assertion.
@@ -129,7 +131,7 @@ class Laboratory:
     def run_broken(self, broken: Break) -> set[str]:
         with self.copy() as checkout:
             checkout.edit(broken.file, broken.old, broken.new)
-            return run_python_tests(checkout, [broken.test])[broken.test]
+            return run_python_tests(checkout, [broken.test], "--exitfirst")[broken.test]
 
     def run_terraform(self, breaks: list[Break], data: Path) -> Outcomes:
         with self.copy() as checkout:

@@ -72,6 +72,7 @@ def _correct_ministack() -> None:
     replace(alb, "_describe_tgs", traffic.describe_groups)
     replace(app, "_is_potential_alb_request", load_balancer.is_for_load_balancer)
 
+    replace(ministack_cloudwatch, "_evict_old_metrics", cloudwatch.evict_each_hour)
     replace(ministack_cloudwatch, "_put_metric_alarm", cloudwatch.put_metric_alarm)
     replace(ministack_cloudwatch, "_describe_alarms", cloudwatch.describe_alarms)
     replace(ministack_cloudwatch, "_get_metric_data", cloudwatch.get_metric_data)

@@ -112,27 +112,41 @@ def with_backend(configuration: Path, folder: Path) -> Path:
 
 
 @functools.cache
-def cli_configuration() -> dict[str, str]:
-    """Return the environment with which Terraform finds the AWS provider.
+def mirror() -> Path | None:
+    """Return the folder on this machine that replaces the registry, or None if none is needed.
 
-    It is empty if the registry answers or the user has configured Terraform. Otherwise a folder
-    `registry.terraform.io` on this machine serves as the mirror.
+    None is needed if the registry answers or the user has configured Terraform. Otherwise the
+    mirror contains a folder `registry.terraform.io`.
+
+    Raises:
+        CommandError: there is no such folder.
+
     """
     if Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser().exists():
-        return {}
+        return None
     with contextlib.suppress(OSError), socket.create_connection(("registry.terraform.io", 443), 3):
-        return {}
+        return None
     depth = ["-maxdepth", "5", "-type", "d", "-name", "registry.terraform.io", "-print", "-quit"]
     search = ["find", "/opt", "/usr", "/var", str(Path.home()), *depth]
-    mirror = complete(*search).stdout.strip()
-    if not mirror:
+    found = complete(*search).stdout.strip()
+    if not found:
         raise CommandError(
             "registry.terraform.io does not answer, and this machine has no mirror of it. Create"
             " one with `terraform providers mirror`."
         )
+    return Path(found).parent
+
+
+@functools.cache
+def cli_configuration() -> dict[str, str]:
+    """Return the environment with which Terraform finds the AWS provider, for `mirror`."""
+    folder = mirror()
+    if folder is None:
+        return {}
     directory = Path(tempfile.mkdtemp(prefix="zama-terraform-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     path = directory / "terraform.rc"
-    folder = json.dumps(str(Path(mirror).parent))
-    path.write_text(f"provider_installation {{ filesystem_mirror {{ path = {folder} }} }}\n")
+    path.write_text(
+        f"provider_installation {{ filesystem_mirror {{ path = {json.dumps(str(folder))} }} }}\n"
+    )
     return {"TF_CLI_CONFIG_FILE": str(path)}

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 from empty_account import empty_account
 from ministack.core.responses import request_scope
+from ministack.services import cloudwatch
 
 from cloudwatch import CloudWatch, of_alarm
 from deployment import Deployment
@@ -92,6 +93,9 @@ class Fed:
         self._began = 0.0
         self._alarms = real.alarms()
         self._watched = [one for alarm in self._alarms for one in of_alarm(alarm)]
+        with request_scope(ACCOUNT, REGION):
+            # Of the tests before.
+            cloudwatch._metrics.clear()  # noqa: SLF001
         for alarm in self._alarms:
             kind = "CompositeAlarm" if "AlarmRule" in alarm else "MetricAlarm"
             empty_account().call("cloudwatch", f"Put{kind}", _request(kind, alarm))

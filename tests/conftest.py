@@ -172,9 +172,8 @@ def _terraform_without_hash_checks(
     markers = [one for item in request.session.items for one in item.iter_markers("needs")]
     patch = pytest.MonkeyPatch()
     if any("terraform" in marker.args for marker in markers) and terraform.is_there():
-        configuration = tmp_path_factory.mktemp("terraform") / "terraform.rc"
-        for name, value in terraform.skip_hash_checks(configuration).items():
-            patch.setenv(name, value)
+        folder = tmp_path_factory.mktemp("terraform")
+        terraform.skip_hash_checks(folder / "terraform.rc", patch)
     yield
     patch.undo()
 

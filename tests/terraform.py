@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from zama_ops.errors import CommandError
 from zama_ops.paths import BOOTSTRAP, TERRAFORM
 from zama_ops.terraform import Terraform, cli_configuration, mirror
@@ -25,25 +27,27 @@ def is_there() -> bool:
         return False
 
 
-def skip_hash_checks(configuration: Path) -> dict[str, str]:
-    """Return the environment in which only `init` compares the provider with the lock file.
+def skip_hash_checks(configuration: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let only `init` compare the provider with the lock file.
 
     Every other command would read its 700 MB as well. This needs an unpacked mirror on this
-    machine; otherwise the environment is empty, and all commands check.
+    machine; otherwise all commands check.
     """
     folder = mirror()
     lock = (TERRAFORM / ".terraform.lock.hcl").read_text()
     (source,) = re.findall(r'^provider "(\S+)"', lock, re.MULTILINE)
     (version,) = re.findall(r'^ +version += "(\S+)"', lock, re.MULTILINE)
     found = [*folder.glob(f"{source}/{version}/*/terraform-provider-*")] if folder else []
-    if not found:
-        return {}
-    override, path = (json.dumps(str(one)) for one in (found[0].parent, folder))
-    configuration.write_text(
-        f"provider_installation {{\n  dev_overrides {{ {json.dumps(source)} = {override} }}\n"
-        f"  filesystem_mirror {{ path = {path} }}\n}}\n"
-    )
-    return {"TF_CLI_CONFIG_FILE": str(configuration)}
+    if found:
+        override, path = (json.dumps(str(one)) for one in (found[0].parent, folder))
+        configuration.write_text(
+            f"provider_installation {{\n  dev_overrides {{ {json.dumps(source)} = {override} }}\n"
+            f"  filesystem_mirror {{ path = {path} }}\n}}\n"
+        )
+        patch.setenv("TF_CLI_CONFIG_FILE", str(configuration))
+        # Now the user has configured Terraform.
+        mirror.cache_clear()
+        cli_configuration.cache_clear()
 
 
 def terraform(

@@ -105,6 +105,7 @@ class Drawing:
         bad = (sum(series.get(moment, 0.0) for series in failed) for moment in every)
         left = [100 * (1 - spent / allowed) for spent in itertools.accumulate(bad)]
         axes.step([*every], left, where="mid")
+        axes.ticklabel_format(useOffset=False)
         axes.set_title(
             "Availability budget left of 30 days with this traffic, %", loc="left", fontsize=10
         )

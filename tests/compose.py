@@ -50,8 +50,8 @@ class Project:
         self._compose("up", "-d", "--no-build", service)
         # By label: the format of compose's names differs between versions, and `ps` of version 1
         # takes half a second of CPU.
-        labels = {"project": self.name, "service": service}
-        filters = [f"--filter=label=com.docker.compose.{key}={labels[key]}" for key in labels]
+        given = "--filter=label=com.docker.compose"
+        filters = [f"{given}.project={self.name}", f"{given}.service={service}"]
         identity = run("docker", "ps", "--all", "--quiet", "--no-trunc", *filters).strip()
         container = Container(f"http://127.0.0.1:{port}", identity)
         wait_until(

@@ -93,9 +93,8 @@ class Fed:
         self._began = 0.0
         self._alarms = real.alarms()
         self._watched = [one for alarm in self._alarms for one in of_alarm(alarm)]
-        with request_scope(ACCOUNT, REGION):
-            # Of the tests before.
-            cloudwatch._metrics.clear()  # noqa: SLF001
+        # The tests before left alarms and metrics.
+        cloudwatch.reset()
         for alarm in self._alarms:
             kind = "CompositeAlarm" if "AlarmRule" in alarm else "MetricAlarm"
             empty_account().call("cloudwatch", f"Put{kind}", _request(kind, alarm))

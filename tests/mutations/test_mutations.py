@@ -74,24 +74,23 @@ def run_terraform_tests(checkout: Checkout, breaks: list[Break], data: Path) -> 
     One command runs all, because each command reads the provider's schema for seconds.
     """
     folder = checkout.path / "terraform"
+    runs: dict[str, tuple[Path, str]] = {}
+    for path in folder.glob("tests/*.tftest.hcl"):
+        head, *texts = re.split(r'^(?=run ")', path.read_text(), flags=re.MULTILINE)
+        path.write_text(head)
+        for text in texts:
+            beginning, _, rest = text.partition("\n")
+            name = beginning.split('"')[1]
+            runs[f"{path.relative_to(checkout.path)}::{name}"] = (path, rest)
     for broken in breaks:
         # Beside the configuration, which reads ../observability.
         copy = checkout.path / broken.name
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("bootstrap", "tests"))
         checkout.edit(broken.file.replace("terraform", broken.name, 1), broken.old, broken.new)
-    for path in folder.glob("tests/*.tftest.hcl"):
-        head, *runs = re.split(r'^(?=run ")', path.read_text(), flags=re.MULTILINE)
-        written = [head]
-        for broken in breaks:
-            file, name = broken.test.split("::")
-            beginning = f'run "{name}" {{\n'
-            written += [
-                f'run "{broken.name}" {{\n  module {{\n    source = "../{broken.name}"\n  }}\n'
-                + run.removeprefix(beginning)
-                for run in runs
-                if checkout.path / file == path and run.startswith(beginning)
-            ]
-        path.write_text("".join(written))
+        path, rest = runs[broken.test]
+        module = f'  module {{\n    source = "../{broken.name}"\n  }}\n'
+        with path.open("a") as file:
+            file.write(f'run "{broken.name}" {{\n{module}{rest}')
     done = terraform(folder, data, "init", "-backend=false", "-lockfile=readonly")
     assert done.returncode == 0, done.stderr
     with running_provider(data) as environ:

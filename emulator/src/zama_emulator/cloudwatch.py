@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
+from ministack.core.responses import get_region
 from ministack.services import cloudwatch
 
 from zama_emulator.patching import Original
@@ -25,11 +26,11 @@ _SCALARS: Final[dict[str, Callable[[str], Any]]] = {
 
 def evict_each_hour(original: Original) -> None:
     """Forget points after two weeks; at each call, this would look at every point."""
-    _evict(int(time.time() // 3600), original)
+    _evict(int(time.time() // 3600), get_region(), original)
 
 
-@functools.lru_cache(maxsize=1)
-def _evict(_hour: int, original: Original) -> None:
+@functools.lru_cache
+def _evict(_hour: int, _region: str, original: Original) -> None:
     original()
 
 

@@ -57,8 +57,6 @@ resource "aws_wafv2_web_acl" "this" {
     }
   }
 
-  # --- Networks ---------------------------------------------------------------------------------
-
   rule {
     name     = "allowed-addresses"
     priority = 0
@@ -80,125 +78,123 @@ resource "aws_wafv2_web_acl" "this" {
     }
   }
 
-  rule {
-    name     = "denied-addresses"
-    priority = 1
+  # The rules that refuse. The condition is always true, but unknown during validation, which takes
+  # a tenth of a second for each known `rule` of any plan: the type is very large.
+  dynamic "rule" {
+    for_each = { for name, rule in {
+      denied-addresses = { priority = 1, problem = "forbidden", addresses = "denied" }
 
-    action {
-      block {
-        custom_response {
-          response_code            = 403
-          custom_response_body_key = "forbidden"
+      # Counts a client's requests to all tasks, where each gateway counts only its own.
+      key-rate = { priority = 2, problem = "too-many-requests", limit = local.requests_per_minute, seconds = 60, of = "CUSTOM_KEYS" }
+      rate     = { priority = 3, problem = "too-many-requests", limit = var.waf.requests_per_5_minutes, seconds = 300, of = "IP" }
+
+      # What AWS's rules, below, block by default. The reputation list also has a rule that only
+      # counts, so its labels are named one by one.
+      labelled = {
+        priority = 7
+        problem  = "forbidden"
+        labels = {
+          "awswaf:managed:aws:amazon-ip-list:AWSManagedIPReputationList"   = "LABEL"
+          "awswaf:managed:aws:amazon-ip-list:AWSManagedReconnaissanceList" = "LABEL"
+          "awswaf:managed:aws:known-bad-inputs:"                           = "NAMESPACE"
+          "awswaf:managed:aws:core-rule-set:"                              = "NAMESPACE"
         }
       }
-    }
+    } : name => rule if var.waf != null }
 
-    statement {
-      ip_set_reference_statement {
-        arn = aws_wafv2_ip_set.this["denied"].arn
-      }
-    }
+    content {
+      name     = rule.key
+      priority = rule.value.priority
 
-    visibility_config {
-      metric_name                = "denied-addresses"
-      cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = false
-    }
-  }
+      action {
+        block {
+          custom_response {
+            response_code            = local.firewall_problems[rule.value.problem].status
+            custom_response_body_key = rule.value.problem
 
-  # --- Rate -------------------------------------------------------------------------------------
+            dynamic "response_header" {
+              for_each = try([rule.value.seconds], [])
 
-  # Counts a client's requests to all tasks, where each gateway counts only its own.
-  rule {
-    name     = "key-rate"
-    priority = 2
-
-    action {
-      block {
-        custom_response {
-          response_code            = 429
-          custom_response_body_key = "too-many-requests"
-
-          response_header {
-            name  = "Retry-After"
-            value = "60"
-          }
-        }
-      }
-    }
-
-    statement {
-      rate_based_statement {
-        limit                 = local.requests_per_minute
-        evaluation_window_sec = 60
-        aggregate_key_type    = "CUSTOM_KEYS"
-
-        custom_key {
-          header {
-            name = "x-api-key"
-
-            # The gateway compares keys without regard to case.
-            text_transformation {
-              priority = 0
-              type     = "LOWERCASE"
+              content {
+                name  = "Retry-After"
+                value = response_header.value
+              }
             }
           }
         }
       }
-    }
 
-    visibility_config {
-      metric_name                = "key-rate"
-      cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = false
-    }
-  }
+      statement {
+        dynamic "ip_set_reference_statement" {
+          for_each = try([rule.value.addresses], [])
 
-  rule {
-    name     = "rate"
-    priority = 3
+          content {
+            arn = aws_wafv2_ip_set.this[ip_set_reference_statement.value].arn
+          }
+        }
 
-    action {
-      block {
-        custom_response {
-          response_code            = 429
-          custom_response_body_key = "too-many-requests"
+        dynamic "rate_based_statement" {
+          for_each = try([rule.value.limit], [])
 
-          response_header {
-            name  = "Retry-After"
-            value = "300"
+          content {
+            limit                 = rate_based_statement.value
+            evaluation_window_sec = rule.value.seconds
+            aggregate_key_type    = rule.value.of
+
+            dynamic "custom_key" {
+              for_each = rule.value.of == "CUSTOM_KEYS" ? ["x-api-key"] : []
+
+              content {
+                header {
+                  name = custom_key.value
+
+                  # The gateway compares keys without regard to case.
+                  text_transformation {
+                    priority = 0
+                    type     = "LOWERCASE"
+                  }
+                }
+              }
+            }
+          }
+        }
+
+        dynamic "or_statement" {
+          for_each = try([rule.value.labels], [])
+
+          content {
+            dynamic "statement" {
+              for_each = or_statement.value
+
+              content {
+                label_match_statement {
+                  key   = statement.key
+                  scope = statement.value
+                }
+              }
+            }
           }
         }
       }
-    }
 
-    statement {
-      rate_based_statement {
-        limit                 = var.waf.requests_per_5_minutes
-        evaluation_window_sec = 300
-        aggregate_key_type    = "IP"
+      visibility_config {
+        metric_name                = rule.key
+        cloudwatch_metrics_enabled = true
+        sampled_requests_enabled   = false
       }
     }
-
-    visibility_config {
-      metric_name                = "rate"
-      cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = false
-    }
   }
-
-  # --- Content ----------------------------------------------------------------------------------
 
   # AWS's rules only label a request, because the response of a managed group cannot be customised.
   # The count is of the group's result; its rules, and their labels, are unaffected.
   # https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-list.html
   # https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-rule-group-override-options.html
   dynamic "rule" {
-    for_each = {
+    for_each = { for name, priority in {
       AWSManagedRulesAmazonIpReputationList = 4
       AWSManagedRulesKnownBadInputsRuleSet  = 5
       AWSManagedRulesCommonRuleSet          = 6
-    }
+    } : name => priority if var.waf != null }
 
     content {
       name     = rule.key
@@ -220,48 +216,6 @@ resource "aws_wafv2_web_acl" "this" {
         cloudwatch_metrics_enabled = true
         sampled_requests_enabled   = false
       }
-    }
-  }
-
-  # Blocks what AWS's rules block by default. The reputation list also has a rule that only counts,
-  # so its labels are named one by one.
-  rule {
-    name     = "labelled"
-    priority = 7
-
-    action {
-      block {
-        custom_response {
-          response_code            = 403
-          custom_response_body_key = "forbidden"
-        }
-      }
-    }
-
-    statement {
-      or_statement {
-        dynamic "statement" {
-          for_each = {
-            "awswaf:managed:aws:amazon-ip-list:AWSManagedIPReputationList"   = "LABEL"
-            "awswaf:managed:aws:amazon-ip-list:AWSManagedReconnaissanceList" = "LABEL"
-            "awswaf:managed:aws:known-bad-inputs:"                           = "NAMESPACE"
-            "awswaf:managed:aws:core-rule-set:"                              = "NAMESPACE"
-          }
-
-          content {
-            label_match_statement {
-              key   = statement.key
-              scope = statement.value
-            }
-          }
-        }
-      }
-    }
-
-    visibility_config {
-      metric_name                = "labelled"
-      cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = false
     }
   }
 

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment, load, who_failed, zama
+from deployment import Deployment, load, on_production, who_failed, zama
 from stack import KEY, Report
 from zama_ops.ecs_service import shift
 from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
 from zama_ops.programs import wait_until
+
+pytestmark = on_production
 
 REQUESTS_PER_SECOND: Final = 20
 
@@ -91,8 +93,8 @@ class CodeDeploy:
 
 
 @pytest.fixture
-def codedeploy(production: Deployment) -> CodeDeploy:
-    return CodeDeploy(production)
+def codedeploy(deployment: Deployment) -> CodeDeploy:
+    return CodeDeploy(deployment)
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +108,12 @@ def bad(production: Deployment) -> str:
     return "bad0001"
 
 
-def test_a_key_is_rotated_without_a_lost_request(production: Deployment, report: Report) -> None:
+def test_a_key_is_rotated_without_a_lost_request(deployment: Deployment, report: Report) -> None:
     """`zama keys rotate` ends when CodeDeploy's deployment has succeeded, and the new key works."""
-    address = production.address
-    with production.fast(60), load(production, REQUESTS_PER_SECOND) as calls:
+    address = deployment.address
+    with deployment.fast(60), load(deployment, REQUESTS_PER_SECOND) as calls:
         began = time.time()
-        done = zama(production.account, "keys", "rotate", "default", "--keep", CONNECT_TO=address)
+        done = zama(deployment.account, "keys", "rotate", "default", "--keep", CONNECT_TO=address)
         seconds = time.time() - began
     assert done.returncode == 0, done.stderr
     failed = Counter(who_failed(outcome) for outcome in calls.lost())

@@ -21,16 +21,8 @@ def test_it_is_formatted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_it_is_valid(name: str, provider: dict[str, Path]) -> None:
-    """`terraform validate` succeeds without a backend."""
-    with running_provider(provider[name]) as environ:
-        done = terraform(FOLDERS[name], provider[name], "validate", "-no-color", **environ)
-    assert "The configuration is valid" in done.stdout, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("name", FOLDERS)
 def test_its_own_tests_pass(name: str, provider: dict[str, Path], report: Report) -> None:
-    """Every run of terraform/**/*.tftest.hcl passes."""
+    """The configuration is valid, and every run of terraform/**/*.tftest.hcl passes."""
     with running_provider(provider[name]) as environ:
         done = terraform(FOLDERS[name], provider[name], "test", "-no-color", **environ)
     passed = re.search(r"Success! ([1-9]\d*) passed, 0 failed", done.stdout)

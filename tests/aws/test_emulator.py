@@ -1,14 +1,13 @@
 """The emulator as a program: its clients, its messages and its responses."""
 
 import contextlib
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from deployment import Deployment
 from stack import connect
-from zama_ops.emulated_account import EmulatedAccount, temporary_account
+from zama_ops.emulated_account import EmulatedAccount
 from zama_ops.errors import CommandError
 
 
@@ -43,10 +42,9 @@ def test_a_failure_includes_the_emulators_log(tmp_path: Path) -> None:
         EmulatedAccount(tmp_path).state()
 
 
-def test_an_account_starts_from_a_saved_one(bootstrapped: Future[Path]) -> None:
-    """Terraform finds all of its resources in the restored account and changes nothing."""
-    with temporary_account(bootstrapped.result()) as account:
-        assert "Resources: 0 added, 0 changed, 0 destroyed." in account.bootstrap()
+def test_an_account_starts_from_a_saved_one(minimal: Deployment) -> None:
+    """In the account, which began as a saved one, bootstrap finds all of its resources."""
+    assert "Resources: 0 added, 0 changed, 0 destroyed." in minimal.account.bootstrap()
 
 
 @pytest.mark.parametrize(

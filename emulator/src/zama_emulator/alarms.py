@@ -6,9 +6,12 @@ An alarm looks at its last evaluation periods and treats missing data as configu
 does not look further back to replace missing datapoints with older ones.
 """
 
+import functools
 import math
 import operator
 import time
+from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any, Final
 
 from ministack.services import cloudwatch
@@ -25,11 +28,17 @@ _COMPARE: Final = {
 }
 _MISSING: Final = {"breaching": True, "notBreaching": False}
 
+_moment: Final = operator.itemgetter("Timestamp")
+_Key = tuple[str, str, Any]
+_Points = list[dict[str, Any]]
+
 
 def evaluate(minutes: Minutes) -> None:
     """Evaluate each alarm of the current account and region on its last periods."""
+    # Alarms have many periods and share metrics, so sort each metric's points only once.
+    points = functools.cache(_points)
     for alarm in list(cloudwatch._alarms.values()):
-        _evaluate(alarm, minutes)
+        _evaluate(alarm, minutes, points)
 
 
 def only_each_minute(_original: Original, _alarm: dict[str, Any]) -> None:
@@ -52,8 +61,9 @@ def period(alarm: dict[str, Any]) -> int:
     return max(int(one["Period"]) for one in stats or [alarm])
 
 
-def _evaluate(alarm: dict[str, Any], minutes: Minutes) -> None:
-    values = [_value(alarm, number, minutes) for number in range(alarm["EvaluationPeriods"])]
+def _evaluate(alarm: dict[str, Any], minutes: Minutes, points: Callable[[_Key], _Points]) -> None:
+    periods = range(alarm["EvaluationPeriods"])
+    values = [_value(alarm, number, minutes, points) for number in periods]
     missing = _MISSING.get(alarm["TreatMissingData"])
     compare = _COMPARE[alarm["ComparisonOperator"]]
     verdicts = [
@@ -77,16 +87,18 @@ def _evaluate(alarm: dict[str, Any], minutes: Minutes) -> None:
     cloudwatch._evaluate_parent_alarms(alarm)
 
 
-def _value(alarm: dict[str, Any], number: int, minutes: Minutes) -> float | None:
+def _value(
+    alarm: dict[str, Any], number: int, minutes: Minutes, points: Callable[[_Key], _Points]
+) -> float | None:
     """Return the alarm's value `number` periods ago, or None if there is no data."""
     metrics = alarm.get("Metrics")
     if not metrics:
         own = {name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")}
         stated = alarm["ExtendedStatistic"] or alarm["Statistic"]
         stat = {"Metric": own, "Period": alarm["Period"], "Stat": stated}
-        return statistic(stat, number, minutes)
+        return statistic(stat, number, minutes, points)
     known: dict[str, Any] = {
-        one["Id"]: statistic(one["MetricStat"], number, minutes)
+        one["Id"]: statistic(one["MetricStat"], number, minutes, points)
         for one in metrics
         if "MetricStat" in one
     }
@@ -97,18 +109,25 @@ def _value(alarm: dict[str, Any], number: int, minutes: Minutes) -> float | None
     return value
 
 
-def statistic(stat: dict[str, Any], number: int, minutes: Minutes) -> float | None:
+def _points(key: _Key) -> _Points:
+    """Return a metric's points in the order of time."""
+    return sorted(cloudwatch._metrics.get(key, []), key=_moment)
+
+
+def statistic(
+    stat: dict[str, Any],
+    number: int,
+    minutes: Minutes,
+    points: Callable[[_Key], _Points] = _points,
+) -> float | None:
     """Return a metric's statistic over the period that ended `number` periods ago."""
     metric, period = stat["Metric"], math.ceil(stat["Period"] / 60)
     dimensions = cloudwatch._dims_from_list(metric.get("Dimensions", []))
-    key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
-    since, until = minutes.ago((number + 1) * period), minutes.ago(number * period)
-    points = [
-        point
-        for point in list(cloudwatch._metrics.get(key, []))
-        if since < point["Timestamp"] <= until
-    ]
-    if not points:
+    every = points((metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions)))
+    ends = minutes.ago((number + 1) * period), minutes.ago(number * period)
+    since, until = (bisect_right(every, end, key=_moment) for end in ends)
+    if since == until:
         return None
-    value = cloudwatch._stat_value(cloudwatch._calc_stats(points), stat["Stat"], points)
+    those = every[since:until]
+    value = cloudwatch._stat_value(cloudwatch._calc_stats(those), stat["Stat"], those)
     return None if value is None else float(value)

@@ -14,7 +14,6 @@ from zama_emulator import load_balancer, task_sets
 from zama_emulator.patching import Original
 
 _POLL_SECONDS: Final = 0.5
-# For healthy tasks: each poll asks the engine about every container.
 _HEALTHY_POLL_SECONDS: Final = 2
 # The engine starts a process for each health check, which costs more CPU than the service at rest.
 _HEALTH_INTERVAL_FACTOR: Final = 6
@@ -228,11 +227,12 @@ def watch(
     def watch() -> None:
         with request_scope(account, region):
             while ecs._task_is_active(task["taskArn"], task):
-                ecs._maybe_mark_stopped(task, docker)
+                reason = ""
+                if not _stays_healthy(task, docker):
+                    ecs._maybe_mark_stopped(task, docker)
+                    reason = _unhealthy_container(task, docker)
                 service = ecs._services.get(service_key) or {}
-                reason = _unhealthy_container(task, docker) or _unhealthy_target(
-                    service, task, time.monotonic() - began
-                )
+                reason = reason or _unhealthy_target(service, task, time.monotonic() - began)
                 if reason and ecs._mark_task_stopped(
                     task["taskArn"], task, reason, "ServiceSchedulerInitiated"
                 ):
@@ -246,6 +246,21 @@ def watch(
         ecs._schedule_service_deployment_completion(
             cluster, service_key, account, region, healthy_task=task
         )
+
+
+def _stays_healthy(task: dict[str, Any], docker: Any) -> bool:
+    """Say whether all containers of a healthy task are healthy.
+
+    This is one question to the engine. Otherwise there are three about each container.
+    """
+    if task.get("healthStatus") != "HEALTHY":
+        return False
+    identities = list(task["_docker_ids"])
+    try:
+        found = docker.api.containers(filters={"id": identities, "health": "healthy"})
+    except Exception:  # noqa: BLE001 - the engine is busy
+        return False
+    return len(found) == len(identities)
 
 
 def _unhealthy_container(task: dict[str, Any], docker: Any) -> str:

@@ -59,7 +59,7 @@ terraform/terraform.tfvars:
 # --- Test -----------------------------------------------------------------------------------------
 
 # Tests mostly wait, so use more processes than cores.
-BESIDE ?= --numprocesses 5 --dist loadscope --no-loadscope-reorder
+BESIDE ?= --numprocesses 6 --dist loadscope --no-loadscope-reorder
 # Cached bytecode makes the tests start faster.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -81,14 +81,17 @@ test-parts: $(VENV)/dev.stamp ## Run the other tests that need only Python
 	$(BIN)/pytest tests -m 'not needs' $(MORE:%=--ignore=tests/%) $(BESIDE)
 
 .PHONY: test-all
-test-all: test-api test-others ## Run all tests; lists missing tools, or fails without them if REQUIRE_ALL=1
+test-all: test-api test-emulator test-others ## Run all tests; lists missing tools, or fails without them if REQUIRE_ALL=1
+
+.PHONY: test-emulator
+test-emulator: $(VENV)/all.stamp ## Run the tests of the emulated AWS
+	$(BIN)/pytest emulator
 
 # Collecting all tests to find the few that measure would take ten seconds.
 .PHONY: test-others
-test-others: $(VENV)/all.stamp $(VENV)/contract.stamp ## Run all tests but the API's unit tests
+test-others: $(VENV)/all.stamp $(VENV)/contract.stamp ## Run the tests of the repository, in tests
 	$(BIN)/pytest tests -m 'not alone' $(BESIDE)
 	$(BIN)/pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
-	$(BIN)/pytest emulator
 
 DRAWN := git hash-object docs/arch_diagram.py arch_diagram.png
 

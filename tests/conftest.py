@@ -83,11 +83,11 @@ _COLOURS: Final = ("FORCE_COLOR", "PY_COLORS")
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
-# These files and folders start first, because they take longest. The first three mostly wait, so
-# the next keep the processor busy.
+# These files and folders start first, because they take longest. Most of them first wait for an
+# account; /mutations/, and those before /aws/, keep the processor busy.
 _FIRST: Final = (
     *("/docs/test_readme.py", "/aws/test_documented.py", "/aws/test_deploy.py", "/mutations/"),
-    *("/test_lifecycle.py", "/test_hostile.py", "/test_tour.py", "/aws/", "/test_replacement.py"),
+    *("/test_lifecycle.py", "/test_hostile.py", "/aws/", "/test_tour.py", "/test_replacement.py"),
     *("/delivery/", "/test_schema.py", "/gateway/"),
 )
 # These use the documented image names and ports, so one process runs them.

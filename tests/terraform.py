@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -59,19 +58,15 @@ def terraform(
 
 
 @contextlib.contextmanager
-def running_provider(data: Path, **environ: str) -> Iterator[dict[str, str]]:
+def running_provider(data: Path) -> Iterator[dict[str, str]]:
     """Run the provider that `init` put into `data`; yield the environment to use it.
 
-    Otherwise Terraform starts it three or four times for each plan. It can have only one
-    configuration, so this is for a single region, or for tests with a mock provider.
+    Otherwise Terraform starts it four times for each run of a test. It can have only one
+    configuration, so this is for `validate` and for tests with a mock provider.
     """
     (binary,) = data.glob("providers/*/*/*/*/*/terraform-provider-*")
     with subprocess.Popen(
-        [binary, "-debug"],
-        env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        [binary, "-debug"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout
         try:

@@ -26,18 +26,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(1200))
         if {"images", "deployment"} & fixtures_of(item):
             item.add_marker(pytest.mark.needs("docker"))
-    # The deployments are shared. The test of their first minutes comes first. Last are the runbook
-    # tests, then the test that changes every variable, and the tests that destroy them.
+    # The deployments are shared. The tests of their first minutes come first, then the drills,
+    # whose alarms look back for an hour. Last are the runbooks' tests, then the tests that
+    # change the keys or every variable, or destroy the deployment.
     if ours:
         first = items.index(ours[0])
         last = first + len(ours)
         items[first:last] = sorted(
             ours,
             key=lambda item: (
+                # Its tests take longest.
+                "[production" not in item.name,
                 "ten_minutes" not in item.name,
                 "destroy" in item.name,
                 "changes_each_variable" in item.name,
+                "blue_green" in item.path.name,
                 "runbooks" in item.path.name,
+                "drills" not in item.path.name,
             ),
         )
 

@@ -2,16 +2,12 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 from deployment import Deployment
 from readme import block
 from stack import KEY
-from terraform import running_provider
 from zama_ops.paths import TERRAFORM
 from zama_ops.programs import complete
 from zama_ops.terraform import Terraform
@@ -21,21 +17,12 @@ NAME: Final = "/zama/changes/api_key"
 FILES: Final = ("kms.tf", "providers.tf", "ssm.tf", "variables.tf", "versions.tf")
 
 
-@pytest.fixture
-def configuration(minimal: Deployment, tmp_path: Path) -> Iterator[Terraform]:
+def test_no_change_overwrites_the_keys(minimal: Deployment, tmp_path: Path) -> None:
+    """Neither another KMS key, nor another name of the service, nor a version without a value."""
     for name in (*FILES, ".terraform.lock.hcl"):
         shutil.copy(TERRAFORM / name, tmp_path)
-    environ = minimal.account.environ()
-    Terraform(tmp_path, environ).run("init")
-    with running_provider(tmp_path / ".terraform", **environ) as running:
-        yield Terraform(tmp_path, {**environ, **running})
-
-
-def test_no_change_overwrites_the_keys(
-    minimal: Deployment, configuration: Terraform, tmp_path: Path
-) -> None:
-    """Neither another KMS key, nor another name of the service, nor a version without a value."""
     account = minimal.account
+    configuration = Terraform(tmp_path, account.environ())
     ssm, kms = account.client("ssm"), account.client("kms")
 
     def apply(prefix: str, *words: str, key: str = "") -> str:
@@ -53,6 +40,7 @@ def test_no_change_overwrites_the_keys(
         read = ssm.get_parameter(Name=NAME, WithDecryption=True)["Parameter"]
         return read["Value"], described["KeyId"]
 
+    configuration.run("init")
     assert "A parameter has a value of at least one character" in apply("changes")
     assert "Apply complete!" in apply("changes", key=KEY)
     before = parameter()

@@ -19,7 +19,7 @@ from zama_ops.paths import ROOT
 from zama_ops.programs import complete, wait_until
 
 # Minutes of AWS in a minute: a shift of traffic waits for a quarter of an hour.
-_SPEED: Final = 30
+_SPEED: Final = 60
 
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 

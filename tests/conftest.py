@@ -93,7 +93,7 @@ _FIRST: Final = (
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
 # These take as long as all other tests of the minimal profile, so a second deployment serves them.
-_ROLLOUTS: Final = ("test_deploy.py", "test_rollout.py")
+_ROLLOUTS: Final = ("test_deploy.py", "test_rollout.py", "aws/test_drills.py")
 # Of tests/aws, these need no deployed profile.
 _UNDEPLOYED: Final = ("test_configuration.py", "aws/test_documented.py", "test_keys.py")
 
@@ -114,10 +114,10 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
         file = nodeid.partition("::")[0]
         if file.endswith(_DOCUMENTED):
             return "documented"
-        if file.endswith(_ROLLOUTS):
-            return "rollouts"
         if file.startswith("tests/aws/") and not file.endswith(_UNDEPLOYED):
-            return "production" if "[production" in nodeid else "minimal"
+            if "[production" in nodeid:
+                return "production"
+            return "rollouts" if file.endswith(_ROLLOUTS) else "minimal"
         return file
 
 

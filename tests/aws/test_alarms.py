@@ -96,7 +96,7 @@ def test_every_alarm_fires_and_clears(cloudwatch: CloudWatch, report: Report) ->
 
     with cloudwatch.fast():
         # Of other tests.
-        cloudwatch.heal(1e5)
+        cloudwatch.heal(1e6)
         wait_until(lambda: not cloudwatch.in_alarm(), "no alarm fires", seconds=240)
         with cloudwatch.no_targets(), cloudwatch.no_log(), cloudwatch.no_heartbeat():
             # Without the probe's requests, the load balancer is silent.

@@ -94,12 +94,17 @@ def is_free(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait until `condition` holds, which it must do within `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Wait until `condition` holds, which it must do within `seconds`.
+
+    Many conditions are expensive questions, so the pauses grow to a second, but add at most a
+    twentieth to the wait.
+    """
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise CommandError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(min(max(0.01, waited / 20), 1))
 
 
 @dataclass

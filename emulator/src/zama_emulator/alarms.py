@@ -31,14 +31,16 @@ _MISSING: Final = {"breaching": True, "notBreaching": False}
 _moment: Final = operator.itemgetter("Timestamp")
 _Key = tuple[str, str, Any]
 _Points = list[dict[str, Any]]
+# A metric's statistic over the period that ended a number of periods ago.
+_Ask = Callable[[dict[str, Any], int], float | None]
 
 
 def evaluate(minutes: Minutes) -> None:
     """Evaluate each alarm of the current account and region on its last periods."""
     # Alarms have many periods and share metrics, so sort each metric's points only once.
-    points = functools.cache(_points)
+    ask = functools.partial(statistic, minutes=minutes, points=functools.cache(_points))
     for alarm in list(cloudwatch._alarms.values()):
-        _evaluate(alarm, minutes, points)
+        _evaluate(alarm, ask)
 
 
 def only_each_minute(_original: Original, _alarm: dict[str, Any]) -> None:
@@ -61,9 +63,8 @@ def period(alarm: dict[str, Any]) -> int:
     return max(int(one["Period"]) for one in stats or [alarm])
 
 
-def _evaluate(alarm: dict[str, Any], minutes: Minutes, points: Callable[[_Key], _Points]) -> None:
-    periods = range(alarm["EvaluationPeriods"])
-    values = [_value(alarm, number, minutes, points) for number in periods]
+def _evaluate(alarm: dict[str, Any], ask: _Ask) -> None:
+    values = [_value(alarm, number, ask) for number in range(alarm["EvaluationPeriods"])]
     missing = _MISSING.get(alarm["TreatMissingData"])
     compare = _COMPARE[alarm["ComparisonOperator"]]
     verdicts = [
@@ -87,20 +88,16 @@ def _evaluate(alarm: dict[str, Any], minutes: Minutes, points: Callable[[_Key], 
     cloudwatch._evaluate_parent_alarms(alarm)
 
 
-def _value(
-    alarm: dict[str, Any], number: int, minutes: Minutes, points: Callable[[_Key], _Points]
-) -> float | None:
+def _value(alarm: dict[str, Any], number: int, ask: _Ask) -> float | None:
     """Return the alarm's value `number` periods ago, or None if there is no data."""
     metrics = alarm.get("Metrics")
     if not metrics:
         own = {name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")}
         stated = alarm["ExtendedStatistic"] or alarm["Statistic"]
         stat = {"Metric": own, "Period": alarm["Period"], "Stat": stated}
-        return statistic(stat, number, minutes, points)
+        return ask(stat, number)
     known: dict[str, Any] = {
-        one["Id"]: statistic(one["MetricStat"], number, minutes, points)
-        for one in metrics
-        if "MetricStat" in one
+        one["Id"]: ask(one["MetricStat"], number) for one in metrics if "MetricStat" in one
     }
     # The returned expression comes last, because it can use the others.
     expressions = [one for one in metrics if "Expression" in one]

@@ -6,6 +6,7 @@ Each function's docstring describes AWS's behaviour, which MiniStack lacks.
 import time
 from typing import Any, Final
 
+from docker.errors import DockerException
 from ministack.core import concurrency
 from ministack.core.responses import new_uuid, request_scope
 from ministack.services import ecs
@@ -258,7 +259,7 @@ def _stays_healthy(task: dict[str, Any], docker: Any) -> bool:
     identities = list(task["_docker_ids"])
     try:
         running = docker.api.containers(filters={"id": identities})
-    except Exception:  # noqa: BLE001 - the engine is busy
+    except (DockerException, OSError):  # The engine is busy.
         return False
     # Before the engine's own first check, its status is "Up 2 minutes (health: starting)".
     return len(running) == len(identities) and not any(

@@ -4,16 +4,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 from engine import Images
 from readme import block, commands_for_aws
 from zama_ops.container_images import IMAGES, build_options
-from zama_ops.emulated_account import EmulatedAccount, temporary_account
+from zama_ops.emulated_account import temporary_account
 from zama_ops.paths import ROOT
 from zama_ops.programs import complete, run
 from zama_ops.terraform import cli_configuration
@@ -34,15 +32,7 @@ export TF_CLI_ARGS_apply=-auto-approve
 """
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[EmulatedAccount]:
-    with temporary_account() as account:
-        yield account
-
-
-def test_the_commands_for_aws_work_in_order(
-    account: EmulatedAccount, images: Images, tmp_path: Path
-) -> None:
+def test_the_commands_for_aws_work_in_order(images: Images, tmp_path: Path) -> None:
     """In a copy of the repository, they lead from bootstrap to the first response."""
     for part in ("terraform", "observability", "services"):
         shutil.copytree(ROOT / part, tmp_path / part)
@@ -52,17 +42,20 @@ def test_the_commands_for_aws_work_in_order(
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "-m", "first"]):
         git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", *command]
         assert complete(*git, cwd=tmp_path).returncode == 0
-    helpers = HELPERS.format(
-        bases=" ".join(f"--build-arg {name}={base}" for name, base in images.bases.items()),
-        port=account.port,
-    )
-    environ = {**account.environ(), **cli_configuration()}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = complete("sh", "-c", helpers + commands_for_aws(), cwd=tmp_path, **environ, PATH=path)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    listed = account.client("s3").list_objects_v2(
-        Bucket="zama-challenge-state-000000000000-eu-west-1"
-    )
+    with temporary_account() as account:
+        helpers = HELPERS.format(
+            bases=" ".join(f"--build-arg {name}={base}" for name, base in images.bases.items()),
+            port=account.port,
+        )
+        environ = {**account.environ(), **cli_configuration()}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = complete(
+            "sh", "-c", helpers + commands_for_aws(), cwd=tmp_path, **environ, PATH=path
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        listed = account.client("s3").list_objects_v2(
+            Bucket="zama-challenge-state-000000000000-eu-west-1"
+        )
     assert done.stdout.endswith('{"status":"ready"}')
     # Bootstrap's own state has moved into the bucket that bootstrap creates.
     states = {one["Key"]: one["Size"] for one in listed["Contents"]}
@@ -71,15 +64,16 @@ def test_the_commands_for_aws_work_in_order(
     assert (tmp_path / "terraform" / "bootstrap" / "terraform.tfstate").read_text() == ""
 
 
-def test_a_plan_needs_no_backend(account: EmulatedAccount, tmp_path: Path) -> None:
-    """Pasted unchanged in terraform/, the commands save a plan, also beside a deployment."""
+def test_a_plan_needs_no_backend(bootstrapped: Future[Path], tmp_path: Path) -> None:
+    """Pasted unchanged in terraform/, the commands save a plan."""
     for name in ("terraform", "observability"):
         # A clone has no local settings.
         local = shutil.ignore_patterns(".terraform", "*.tfvars", "backend.*")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=local)
     folder = tmp_path / "terraform"
-    environ = {**account.environ(), **cli_configuration()}
-    done = complete("sh", "-e", "-c", PLAN_COMMANDS, cwd=folder, **environ)
+    with temporary_account(bootstrapped.result()) as account:
+        environ = {**account.environ(), **cli_configuration()}
+        done = complete("sh", "-e", "-c", PLAN_COMMANDS, cwd=folder, **environ)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert " to add, 0 to change, 0 to destroy." in done.stdout
     assert (folder / "plan.bin").exists()

@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# Python compiles a module when it is first imported; most modules never are.
-INSTALL := install --no-compile
+# uv needs a quarter of pip's time, but does not read pip's settings, such as a mirror. So pip is the
+# second try. Python compiles a module when it is first imported; most modules never are.
+install = $(BIN)/uv pip install --quiet --python $(1) $(2) 2>/dev/null || \
+	$(PIP) --python $(1) install --no-compile $(2)
 STAMPS := $(addprefix $(VENV)/,run.stamp dev.stamp aws.stamp all.stamp)
 
 .DEFAULT_GOAL := help
@@ -388,6 +390,11 @@ $(VENV)/pyvenv.cfg:
 	@echo 'Setting up $(VENV) ...' >&2
 	@$(PYTHON) -m venv $(VENV)
 
+$(filter-out %/run.stamp,$(STAMPS)) $(VENV)/checkov.stamp $(VENV)/contract.stamp: | $(BIN)/uv
+$(BIN)/uv: | $(VENV)/pyvenv.cfg
+	@awk '/^uv==/,!/\\$$/' requirements-all.txt >$(VENV)/uv.txt
+	@$(PIP) install --no-compile --require-hashes -r $(VENV)/uv.txt
+
 $(VENV)/run.stamp: requirements-run.txt services/api/pyproject.toml ops/pyproject.toml
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 $(VENV)/aws.stamp: requirements-aws.txt $(VENV)/run.stamp emulator/pyproject.toml
@@ -398,22 +405,21 @@ $(VENV)/all.stamp: requirements-all.txt services/api/pyproject.toml ops/pyprojec
 $(STAMPS): OURS = $(patsubst %/,%,$(dir $(filter %/pyproject.toml,$^)))
 $(STAMPS): | $(VENV)/pyvenv.cfg
 	@echo 'Adding $< to $(VENV) ...' >&2
-	@$(PIP) $(INSTALL) --require-hashes -r $<
-	@$(if $(OURS),$(PIP) $(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(OURS)))
+	@$(call install,$(BIN)/python,--require-hashes -r $<)
+	@$(if $(OURS),$(call install,$(BIN)/python,--no-deps --no-build-isolation $(addprefix -e ,$(OURS))))
 	@touch $(if $(filter %/all.stamp,$@),$(STAMPS),$@)
 
-$(VENV)/checkov.stamp: terraform/requirements.txt | $(VENV)/pyvenv.cfg
+$(VENV)/checkov.stamp: terraform/requirements.txt
 	@echo 'Adding checkov to $(VENV)/checkov ...' >&2
 	@$(PYTHON) -m venv --without-pip $(VENV)/checkov
-	@$(PIP) --python $(VENV)/checkov/bin/python $(INSTALL) --require-hashes -r $<
+	@$(call install,$(VENV)/checkov/bin/python,--require-hashes -r $<)
 	@touch $@
 
 # Without npm, the tests that need these packages are skipped.
-$(VENV)/contract.stamp: tests/contract/requirements.txt tests/contract/package-lock.json \
-		| $(VENV)/pyvenv.cfg
+$(VENV)/contract.stamp: tests/contract/requirements.txt tests/contract/package-lock.json
 	@echo 'Adding the tools of tests/contract to $(VENV)/contract ...' >&2
 	@$(PYTHON) -m venv --without-pip $(VENV)/contract
-	@$(PIP) --python $(VENV)/contract/bin/python $(INSTALL) --require-hashes -r $<
+	@$(call install,$(VENV)/contract/bin/python,--require-hashes -r $<)
 	@cp tests/contract/package.json tests/contract/package-lock.json tests/contract/.npmrc \
 		$(VENV)/contract
 	@! command -v npm >/dev/null || npm --prefix $(VENV)/contract ci --loglevel=error >/dev/null

@@ -48,11 +48,7 @@ class Project:
 
     def up(self, service: str, port: int) -> Container:
         self._compose("up", "-d", "--no-build", service)
-        # By label: the format of compose's names differs between versions, and `ps` of version 1
-        # takes half a second of CPU.
-        given = "--filter=label=com.docker.compose"
-        filters = [f"{given}.project={self.name}", f"{given}.service={service}"]
-        identity = run("docker", "ps", "--all", "--quiet", "--no-trunc", *filters).strip()
+        (identity,) = self._containers(f"--filter=label=com.docker.compose.service={service}")
         container = Container(f"http://127.0.0.1:{port}", identity)
         wait_until(
             lambda: HttpClient(container.url).is_ready("/healthz"),
@@ -65,8 +61,24 @@ class Project:
         self.up("api", self.api_port)
         self.up("nginx", self.gateway_port)
 
+    def stop(self) -> None:
+        """Stop both containers as compose does: after requests in flight, the gateway first."""
+        self._compose("stop")
+
     def down(self) -> None:
-        self._compose("down", "--volumes")
+        """Remove the containers and the network, in an eighth of the time of compose's `down`."""
+        if containers := self._containers():
+            run("docker", "rm", "--force", "--volumes", *containers)
+        run("docker", "network", "prune", "--force", self._own)
+
+    @property
+    def _own(self) -> str:
+        return f"--filter=label=com.docker.compose.project={self.name}"
+
+    def _containers(self, *filters: str) -> list[str]:
+        # By label: the format of compose's names differs between versions, and `ps` of version 1
+        # takes half a second of CPU.
+        return run("docker", "ps", "--all", "--quiet", "--no-trunc", self._own, *filters).split()
 
     def _compose(self, *words: str) -> str:
         own = {

@@ -6,7 +6,6 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,9 +82,8 @@ def targets() -> Iterator[dict[str, Project]]:
     try:
         yield targets
     finally:
-        # Each project drains, so stop them concurrently.
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(Project.down, targets.values()))
+        for target in targets.values():
+            target.down()
 
 
 @pytest.fixture
@@ -112,11 +110,11 @@ def test_a_rolling_replacement_loses_no_request(
     with constant_load(load_balancer.url) as load:
         targets["new-1"].start()
         load_balancer.wait_for("old-1", "old-2", "new-1")
-        targets["old-1"].down()
+        targets["old-1"].stop()
         load_balancer.wait_for("old-2", "new-1")
         targets["new-2"].start()
         load_balancer.wait_for("old-2", "new-1", "new-2")
-        targets["old-2"].down()
+        targets["old-2"].stop()
         load_balancer.wait_for("new-1", "new-2")
         time.sleep(1)
     report(f"rolling replacement: {len(load.outcomes)} requests, {len(load.lost())} lost")

@@ -12,12 +12,14 @@ import measure
 from compose import ComposeStack, Container
 from engine import inspect
 from stack import Report
-from zama_ops.programs import run
+from zama_ops.programs import run, wait_until
 
 pytestmark = pytest.mark.alone
 
 TRIES = 5
 LOAD_SECONDS = 3
+# Containers at a time: together they need less than one core.
+BESIDE = 3
 
 
 def stop(container: Container) -> int:
@@ -27,14 +29,21 @@ def stop(container: Container) -> int:
     return code
 
 
+def wait_for_program(container: Container) -> None:
+    """Wait until process 1 has started the program; before, no container can receive a signal."""
+    process = inspect(container.id)[0]["State"]["Pid"]
+    children = Path(f"/proc/{process}/task/{process}/children")
+    wait_until(children.read_text, "the program starts")
+
+
 @pytest.mark.needs("wrk")
 def test_the_process_ends_within_a_second_of_its_last_line(
     stack: ComposeStack, tmp_path: Path, report: Report
 ) -> None:
     """After seconds of full load, the exit itself is fast."""
-    containers = [stack.start_api(DRAIN_SECONDS="1") for _ in range(TRIES)]
 
-    def seconds_after_stopped(container: Container) -> float:
+    def seconds_after_stopped(_: int) -> float:
+        container = stack.start_api(DRAIN_SECONDS="1")
         directory = tmp_path / container.id
         directory.mkdir()
         measure.load(container.url, LOAD_SECONDS, directory)
@@ -45,22 +54,29 @@ def test_the_process_ends_within_a_second_of_its_last_line(
         return (finished - datetime.fromisoformat(stopped["time"])).total_seconds()
 
     with ThreadPoolExecutor() as pool:
-        seconds = sorted(pool.map(seconds_after_stopped, containers))
+        seconds = sorted(pool.map(seconds_after_stopped, range(TRIES)))
     report(f"from `stopped` to the end of the process at 0.15 vCPU: at most {seconds[-1]:.2f} s")
     assert seconds[-1] < 1
 
 
 def test_a_stop_during_the_start_takes_effect_at_once(stack: ComposeStack, report: Report) -> None:
-    """A stop works at any moment from the first instruction to the end of the warm-up."""
-    container = stack.start_api(READY_DELAY_SECONDS="20", DRAIN_SECONDS="5")
-    assert stop(container) == 0
-    seconds = []
-    for tenths in range(12):
-        run("docker", "start", container.id)
-        time.sleep(tenths / 10)
-        began = time.monotonic()
-        # 143: the signal arrived before the program's first line.
-        assert stop(container) in {0, 128 + signal.SIGTERM}
-        seconds.append(time.monotonic() - began)
-    report(f"a stop during the start at 0.15 vCPU: at most {max(seconds):.2f} s")
-    assert max(seconds) < 2
+    """A stop works at any moment from the start of the program to the end of the warm-up."""
+
+    def most_seconds(moments: range) -> float:
+        container = stack.start_api(READY_DELAY_SECONDS="20", DRAIN_SECONDS="5")
+        assert stop(container) == 0
+        seconds = []
+        for tenths in moments:
+            run("docker", "start", container.id)
+            wait_for_program(container)
+            time.sleep(tenths / 10)
+            began = time.monotonic()
+            # 143: the signal arrived before the program's first line.
+            assert stop(container) in {0, 128 + signal.SIGTERM}
+            seconds.append(time.monotonic() - began)
+        return max(seconds)
+
+    with ThreadPoolExecutor() as pool:
+        slowest = max(pool.map(most_seconds, [range(first, 12, BESIDE) for first in range(BESIDE)]))
+    report(f"a stop during the start at 0.15 vCPU: at most {slowest:.2f} s")
+    assert slowest < 2

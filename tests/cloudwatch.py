@@ -44,7 +44,7 @@ EMITTED: Final[dict[tuple[str, str], tuple[set[str], ...]]] = {
 }
 # Minutes of AWS in a minute. A busy machine must publish the metrics of all tasks in each of them;
 # otherwise a minute without data would be an outage.
-_SPEEDS: Final = {"minimal": 20, "production": 15}
+_SPEED: Final = 20
 
 Metric = tuple[str, str, dict[str, str]]
 """Namespace, name, dimensions."""
@@ -76,8 +76,7 @@ class CloudWatch:
             {"CertificateArn": one["CertificateArn"]}
             for one in acm.list_certificates()["CertificateSummaryList"]
         ]
-        self._speed = _SPEEDS[deployment.profile]
-        self.fast = functools.partial(deployment.fast, self._speed)
+        self.fast = functools.partial(deployment.fast, _SPEED)
         self._elbv2 = elbv2
         self._logs = account.client("logs")
         self._prometheus = account.client("amp")
@@ -121,7 +120,7 @@ class CloudWatch:
                 {
                     "MetricName": metric,
                     "Dimensions": [{"Name": name, "Value": value} for name, value in own.items()],
-                    "Timestamp": time.time() - seconds / self._speed * number,
+                    "Timestamp": time.time() - seconds / _SPEED * number,
                     "Values": values,
                     "Counts": [count] * len(values),
                 }

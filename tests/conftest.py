@@ -83,12 +83,13 @@ _COLOURS: Final = ("FORCE_COLOR", "PY_COLORS")
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
-# These files and folders start first, because they take longest. Most of them first wait for an
-# account; /mutations/, and those before /aws/, keep the processor busy.
+# These tests start first, because they take longest. The first two are three
+# deployments, which wait for minutes of AWS; the next three keep the processor busy meanwhile.
 _FIRST: Final = (
-    *("/docs/test_readme.py", "/aws/test_documented.py", "/aws/test_deploy.py", "/mutations/"),
-    *("/test_lifecycle.py", "/test_hostile.py", "/aws/", "/test_tour.py", "/test_replacement.py"),
-    *("/delivery/", "/test_schema.py", "/gateway/"),
+    *("/aws/test_deploy.py", "/aws/test_life.py::test_ten_minutes"),
+    *("/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py"),
+    *("/docs/test_readme.py", "/aws/test_documented.py", "/test_hostile.py", "/aws/"),
+    *("/test_tour.py", "/test_replacement.py", "/delivery/", "/test_schema.py", "/gateway/"),
 )
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
@@ -103,8 +104,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _rank(item: pytest.Item) -> int:
-    path = item.path.as_posix()
-    return next((rank for rank, part in enumerate(_FIRST) if part in path), len(_FIRST))
+    return next((rank for rank, part in enumerate(_FIRST) if part in item.nodeid), len(_FIRST))
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is not typed
@@ -219,6 +219,13 @@ def _begin_with_the_bootstrap(
     """Start it with the first test, if any selected test needs the account."""
     if any("bootstrapped" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("bootstrapped")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _yield_to_the_longest(_begin_with_the_bootstrap: None) -> None:
+    """Give the process of the production profile's tests precedence, as they take longest."""
+    if "[production" not in os.environ["PYTEST_CURRENT_TEST"]:
+        os.nice(max(0, 5 - os.nice(0)))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from ministack.services import ecs
 from zama_emulator import load_balancer, task_sets
 from zama_emulator.patching import Original
 
-_POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 1
 _HEALTHY_POLL_SECONDS: Final = 2
 # The engine starts a process for each health check, which costs more CPU than the service at rest.
 _HEALTH_INTERVAL_FACTOR: Final = 6

@@ -50,6 +50,8 @@ _PROGRESS: Final = re.compile(
 _LOG_LINES: Final = 40
 
 
+# boto3 takes longer to create a client than most requests to the emulator take.
+_connect: Final = functools.cache(connect)
 # The emulators that this process started, by process id.
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
 
@@ -105,7 +107,7 @@ class EmulatedAccount:
     def client(self, service: str, environ: Mapping[str, str] | None = None) -> Any:
         """Return a boto3 client for a service in the emulator, by default of an administrator."""
         environ = environ or self.environ()
-        return connect(
+        return _connect(
             service,
             endpoint_url=environ.get(_endpoint_setting(service), environ["AWS_ENDPOINT_URL"]),
             region_name=environ["AWS_REGION"],

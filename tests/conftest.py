@@ -84,7 +84,7 @@ _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
 # These tests start first, because they take longest. The first two are three
-# deployments, which wait for minutes of AWS; the next three keep the processor busy meanwhile.
+# deployments, which wait for minutes of AWS; the next three keep the processor busy.
 _FIRST: Final = (
     *("/aws/test_deploy.py", "/aws/test_life.py::test_ten_minutes"),
     *("/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py"),

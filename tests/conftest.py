@@ -83,13 +83,13 @@ _COLOURS: Final = ("FORCE_COLOR", "PY_COLORS")
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
-# These tests start first, because they take longest. The first two are three
-# deployments, which wait for minutes of AWS; the next three keep the processor busy.
+# These tests start first, because they take longest. Most of them first wait for minutes of AWS;
+# /mutations/ and those after it keep the processor busy.
 _FIRST: Final = (
-    *("/aws/test_deploy.py", "/aws/test_life.py::test_ten_minutes"),
-    *("/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py"),
-    *("/docs/test_readme.py", "/aws/test_documented.py", "/test_hostile.py", "/aws/"),
-    *("/test_tour.py", "/test_replacement.py", "/delivery/", "/test_schema.py", "/gateway/"),
+    *("/aws/test_deploy.py", "/aws/test_life.py::test_ten_minutes", "/docs/test_readme.py"),
+    *("/aws/test_documented.py", "/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py"),
+    *("/test_hostile.py", "/aws/", "/test_tour.py", "/test_replacement.py", "/delivery/"),
+    *("/test_schema.py", "/gateway/"),
 )
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")

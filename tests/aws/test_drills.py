@@ -12,8 +12,8 @@ from zama_ops.local.aws_drill import DRILLS
 # Minutes of AWS in a minute.
 _SPEED: Final = 20
 _REQUESTS_PER_SECOND: Final = 20
-# The others, whose mitigation waits for a deployment, run on the profile that deploys faster.
-_ON_PRODUCTION: Final = ("task-killed", "target-unhealthy", "silence")
+# The others run on the profile that deploys faster.
+_ON_PRODUCTION: Final = ("task-killed",)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ does not look further back to replace missing datapoints with older ones.
 """
 
 import functools
-import itertools
 import math
 import operator
 import time
@@ -31,6 +30,7 @@ _MISSING: Final = {"breaching": True, "notBreaching": False}
 
 _moment: Final = operator.itemgetter("Timestamp")
 _Key = tuple[str, str, Any]
+_Points = list[dict[str, Any]]
 # A metric's statistic over the period that ended a number of periods ago.
 _Ask = Callable[[dict[str, Any], int], float | None]
 
@@ -38,7 +38,7 @@ _Ask = Callable[[dict[str, Any], int], float | None]
 def evaluate(minutes: Minutes) -> None:
     """Evaluate each alarm of the current account and region on its last periods."""
     # Alarms have many periods and share metrics, so sort each metric's points only once.
-    ask = functools.partial(statistic, minutes=minutes, series=functools.cache(_Series))
+    ask = functools.partial(statistic, minutes=minutes, points=functools.cache(_points))
     for alarm in list(cloudwatch._alarms.values()):
         _evaluate(alarm, ask)
 
@@ -106,36 +106,25 @@ def _value(alarm: dict[str, Any], number: int, ask: _Ask) -> float | None:
     return value
 
 
-class _Series:
-    """A metric's points in the order of time, and the totals before each, for periods of days."""
-
-    def __init__(self, key: _Key) -> None:
-        self.points = sorted(cloudwatch._metrics.get(key, []), key=_moment)
-        parts = [cloudwatch._point_stats(point) for point in self.points]
-        self._counts: list[float] = [0.0, *itertools.accumulate(count for count, *_ in parts)]
-        self._sums: list[float] = [0.0, *itertools.accumulate(total for _, total, *_ in parts)]
-
-    def value(self, stat: str, since: int, until: int) -> float | None:
-        """Return a statistic of the points from `since` to before `until`."""
-        count = self._counts[until] - self._counts[since]
-        total = self._sums[until] - self._sums[since]
-        if count and stat in {"SampleCount", "Sum", "Average"}:
-            return {"SampleCount": count, "Sum": total, "Average": total / count}[stat]
-        those = self.points[since:until]
-        value = cloudwatch._stat_value(cloudwatch._calc_stats(those), stat, those)
-        return None if value is None else float(value)
+def _points(key: _Key) -> _Points:
+    """Return a metric's points in the order of time."""
+    return sorted(cloudwatch._metrics.get(key, []), key=_moment)
 
 
 def statistic(
     stat: dict[str, Any],
     number: int,
     minutes: Minutes,
-    series: Callable[[_Key], _Series] = _Series,
+    points: Callable[[_Key], _Points] = _points,
 ) -> float | None:
     """Return a metric's statistic over the period that ended `number` periods ago."""
     metric, period = stat["Metric"], math.ceil(stat["Period"] / 60)
     dimensions = cloudwatch._dims_from_list(metric.get("Dimensions", []))
-    every = series((metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions)))
+    every = points((metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions)))
     ends = minutes.ago((number + 1) * period), minutes.ago(number * period)
-    since, until = (bisect_right(every.points, end, key=_moment) for end in ends)
-    return None if since == until else every.value(stat["Stat"], since, until)
+    since, until = (bisect_right(every, end, key=_moment) for end in ends)
+    if since == until:
+        return None
+    those = every[since:until]
+    value = cloudwatch._stat_value(cloudwatch._calc_stats(those), stat["Stat"], those)
+    return None if value is None else float(value)

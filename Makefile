@@ -61,7 +61,7 @@ terraform/terraform.tfvars:
 # --- Test -----------------------------------------------------------------------------------------
 
 # Tests mostly wait, so use more processes than cores.
-BESIDE ?= --numprocesses 7 --dist loadscope --no-loadscope-reorder
+BESIDE ?= --numprocesses 6 --dist loadscope --no-loadscope-reorder
 # Cached bytecode makes the tests start faster.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -223,9 +223,9 @@ def _begin_with_the_bootstrap(
 
 @pytest.fixture(scope="session", autouse=True)
 def _yield_to_the_longest(_begin_with_the_bootstrap: None) -> None:
-    """Give the process of the production profile's tests precedence, as they take longest."""
-    if "[production" not in os.environ["PYTEST_CURRENT_TEST"]:
-        os.nice(max(0, 5 - os.nice(0)))
+    """Give the processes that start with a test of AWS precedence: they take longest, and wait."""
+    if not os.environ["PYTEST_CURRENT_TEST"].startswith("tests/aws/"):
+        os.nice(max(0, 10 - os.nice(0)))
 
 
 @pytest.fixture(scope="module")

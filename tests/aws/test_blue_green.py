@@ -158,7 +158,7 @@ def test_a_bad_release_is_rolled_back_by_its_alarm(
 ) -> None:
     """At most the canary's share of the requests fails, and the rollback names its cause."""
     good = codedeploy.version()
-    with codedeploy.deployment.fast(10), load(codedeploy.deployment, REQUESTS_PER_SECOND) as calls:
+    with codedeploy.deployment.fast(20), load(codedeploy.deployment, REQUESTS_PER_SECOND) as calls:
         began = time.time()
         info = codedeploy.wait(codedeploy.release(bad), "Stopped")
         seconds = time.time() - began

@@ -45,7 +45,7 @@ def _status(deployment: Deployment) -> tuple[int, dict[str, Any]]:
 
 def test_a_running_service_is_described(deployment: Deployment) -> None:
     """It shows all parts of the service; a healthy one has no fault, a used-up budget is one."""
-    _spend(deployment, 1e15, 0.25e12)
+    _spend(deployment, 1e16, 0.25e13)
     # Alarms about the failures of other tests clear.
     CloudWatch(deployment).heal(1e5)
     wait_until(lambda: not _status(deployment)[1]["firing"], "no alarm fires", seconds=120)
@@ -60,10 +60,10 @@ def test_a_running_service_is_described(deployment: Deployment) -> None:
     assert [key["client"] for key in status["old_keys"]] == ["default"]
     assert (code, status["wrong"]) == (0, [])
 
-    _spend(deployment, 1, 1e15)
+    _spend(deployment, 1, 1e16)
     code, status = _status(deployment)
     assert (code, status["wrong"]) == (1, ["the availability budget is used up: docs/slo.md"])
-    _spend(deployment, 1e19, 0)
+    _spend(deployment, 1e20, 0)
 
 
 def test_it_fits_on_one_screen(minimal: Deployment) -> None:

@@ -61,7 +61,7 @@ terraform/terraform.tfvars:
 # --- Test -----------------------------------------------------------------------------------------
 
 # Tests mostly wait, so use more processes than cores.
-BESIDE ?= --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+BESIDE ?= --numprocesses 5 --dist loadscope --no-loadscope-reorder
 # Cached bytecode makes the tests start faster.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -79,7 +79,6 @@ test-api: $(VENV)/dev.stamp ## Run the API's unit tests, which must cover all of
 MORE := aws containers contract mutations portal
 
 .PHONY: test-parts
-test-parts: PROCESSES := 5
 test-parts: $(VENV)/dev.stamp ## Run the other tests that need only Python
 	$(BIN)/pytest tests -m 'not needs' $(MORE:%=--ignore=tests/%) $(BESIDE)
 
@@ -90,10 +89,8 @@ test-all: test-api test-emulator test-others ## Run all tests; lists missing too
 test-emulator: $(VENV)/all.stamp ## Run the tests of the emulated AWS
 	$(BIN)/pytest emulator
 
-# Three deployments mostly wait for AWS. Collecting all tests to find the few that measure would take
-# ten seconds.
+# Collecting all tests to find the few that measure would take ten seconds.
 .PHONY: test-others
-test-others: PROCESSES := 7
 test-others: $(VENV)/all.stamp $(VENV)/contract.stamp ## Run the tests of the repository, in tests
 	$(BIN)/pytest tests -m 'not alone' $(BESIDE)
 	$(BIN)/pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)

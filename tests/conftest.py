@@ -87,8 +87,8 @@ _FIGURES: Final = pytest.StashKey[list[str]]()
 # /mutations/ and those after it keep the processor busy.
 _FIRST: Final = (
     *("/aws/test_deploy.py", "/aws/test_life.py::test_ten_minutes", "/docs/test_readme.py"),
-    *("/aws/test_documented.py", "/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py"),
-    *("/test_hostile.py", "/aws/", "/test_tour.py", "/test_replacement.py", "/delivery/"),
+    *("/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py", "/test_hostile.py"),
+    *("/aws/test_documented.py", "/aws/", "/test_tour.py", "/test_replacement.py", "/delivery/"),
     *("/test_schema.py", "/gateway/"),
 )
 # These use the documented image names and ports, so one process runs them.
@@ -223,9 +223,9 @@ def _begin_with_the_bootstrap(
 
 @pytest.fixture(scope="session", autouse=True)
 def _yield_to_the_longest(_begin_with_the_bootstrap: None) -> None:
-    """Give the processes that start with a test of AWS precedence: they take longest, and wait."""
-    if not os.environ["PYTEST_CURRENT_TEST"].startswith("tests/aws/"):
-        os.nice(max(0, 10 - os.nice(0)))
+    """Give the process of the production profile's tests precedence, as they take longest."""
+    if "[production" not in os.environ["PYTEST_CURRENT_TEST"]:
+        os.nice(max(0, 5 - os.nice(0)))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import stack
 from stack import AUTHORISED, send
 from zama_ops.callers import Callers, Outcome
 from zama_ops.contract_checks import SUM
-from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount
+from zama_ops.emulated_account import EmulatedAccount
 from zama_ops.http_client import Answer, HttpClient
 from zama_ops.programs import run
 from zama_ops.terraform import Profile
@@ -61,13 +61,11 @@ class Deployment:
     profile: Profile
     variables: dict[str, object] = field(default_factory=lambda: dict(UNLIMITED))
     outputs: dict[str, Any] = field(default_factory=dict)
-    first_plan: str = ""
     printed: str = ""
     _second_plan: str = ""
 
     def first_apply(self) -> Self:
         """Apply the service, and wait until it answers."""
-        self.first_plan = self.account.plan(self.profile, image_tag=EXAMPLE_TAG)
         self.apply(image_tag=self.account.push())
         self.account.wait_until_served(self.outputs["url"])
         return self

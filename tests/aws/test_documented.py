@@ -1,22 +1,19 @@
 """The documented commands for AWS run unchanged against the emulated AWS."""
 
 import os
-import re
 import shutil
 import sys
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
 from engine import Images
-from readme import block, commands_for_aws
+from readme import commands_for_aws
 from zama_ops.container_images import IMAGES, build_options
 from zama_ops.emulated_account import temporary_account
 from zama_ops.paths import ROOT
-from zama_ops.programs import complete, run
+from zama_ops.programs import complete
 from zama_ops.terraform import cli_configuration
 
-PLAN_COMMANDS: Final = block("cp terraform.tfvars.example")
 # Differences for a shell on this machine: it builds on local base images, pushes nowhere, finds the
 # load balancer without DNS, and approves each apply.
 HELPERS: Final = """
@@ -62,28 +59,3 @@ def test_the_commands_for_aws_work_in_order(images: Images, tmp_path: Path) -> N
     assert set(states) == {"bootstrap/terraform.tfstate", "service/terraform.tfstate"}
     assert min(states.values()) > 1000
     assert (tmp_path / "terraform" / "bootstrap" / "terraform.tfstate").read_text() == ""
-
-
-def test_a_plan_needs_no_backend(bootstrapped: Future[Path], tmp_path: Path) -> None:
-    """Pasted unchanged in terraform/, the commands save a plan."""
-    for name in ("terraform", "observability"):
-        # A clone has no local settings.
-        local = shutil.ignore_patterns(".terraform", "*.tfvars", "backend.*")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=local)
-    folder = tmp_path / "terraform"
-    with temporary_account(bootstrapped.result()) as account:
-        environ = {**account.environ(), **cli_configuration()}
-        done = complete("sh", "-e", "-c", PLAN_COMMANDS, cwd=folder, **environ)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert " to add, 0 to change, 0 to destroy." in done.stdout
-    assert (folder / "plan.bin").exists()
-
-
-def test_make_plans_with_the_same_commands() -> None:
-    """`make tf-plan` runs the commands of docs/deploy.md."""
-    make = ["make", "--dry-run", "--assume-old=terraform/terraform.tfvars", "tf-plan"]
-    planned = re.findall(r"^terraform .*", run(*make), re.MULTILINE)
-    documented = PLAN_COMMANDS.splitlines()[-1].split(" && ")
-    assert planned == [
-        command.replace("terraform", "terraform -chdir=terraform", 1) for command in documented
-    ]

@@ -1,4 +1,4 @@
-"""Both profiles can be planned, applied, planned again and destroyed."""
+"""Both profiles can be applied, planned again and destroyed."""
 
 import json
 import re
@@ -7,7 +7,6 @@ from typing import Final
 
 from deployment import Deployment
 from stack import send
-from zama_ops.local.aws_local import PLANS
 from zama_ops.programs import wait_until
 
 # Resource type to the attributes that an emulator returns differently from AWS.
@@ -18,19 +17,6 @@ GAPS: Final = {
     # MiniStack does not store regions.
     "aws_route53_health_check": {"regions"},
 }
-
-
-def test_the_committed_plan_is_current(deployment: Deployment) -> None:
-    """`make plan` would write the same plan, except for the ids of the default VPC."""
-    committed = PLANS[deployment.profile].read_text()
-    assert _without_ids(committed) == _without_ids(deployment.first_plan), "run `make plan`"
-
-
-def _without_ids(plan: str) -> list[str]:
-    # Terraform may first warn that it does not check the provider's hash.
-    _, begin, rest = plan.partition("Terraform used the selected providers")
-    # Sorted, because Terraform orders by id.
-    return sorted(re.sub(r"(vpc|subnet|Z)-?[0-9A-Za-z]{8,}", r"\1-ID", begin + rest).splitlines())
 
 
 def test_a_second_plan_is_empty_except_for_emulator_gaps(deployment: Deployment) -> None:

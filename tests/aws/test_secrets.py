@@ -22,7 +22,6 @@ def test_the_key_is_in_the_parameter_only(deployment: Deployment) -> None:
     places = {
         "state": account.state(),
         "plan": plan,
-        "first plan": deployment.first_plan,
         "output of apply": deployment.printed,
         "outputs": json.dumps(deployment.outputs),
         "task definition": json.dumps(task, default=str),

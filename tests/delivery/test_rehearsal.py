@@ -69,10 +69,11 @@ def advisories() -> Iterator[str]:
 
 
 def narrowed(tests: str, osv_url: str) -> dict[str, str]:
-    """Return an environment that limits a step to a few tests."""
+    """Return an environment that limits a step to a few tests, or to one profile."""
     options = f"--no-cov -W ignore::pytest_cov.CovDisabledWarning --exitfirst -k '{tests}'"
     # So few tests need only one process.
-    return {"OSV_URL": osv_url, "PYTEST_ADDOPTS": options, "BESIDE": "", "COLUMNS": "200"}
+    steps = {"PYTEST_ADDOPTS": options, "BESIDE": "", "PROFILES": "minimal"}
+    return {**steps, "OSV_URL": osv_url, "COLUMNS": "200"}
 
 
 def rehearse(checkout: Checkout, tests: str, *options: str) -> Rehearsed:

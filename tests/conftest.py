@@ -88,15 +88,19 @@ _FIGURES: Final = pytest.StashKey[list[str]]()
 _FIRST: Final = (
     *("/aws/test_deploy.py", "/aws/test_life.py::test_ten_minutes", "/docs/test_readme.py"),
     *("/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py", "/test_hostile.py"),
-    *("/aws/test_documented.py", "/aws/", "/test_tour.py", "/test_replacement.py", "/delivery/"),
-    *("/test_schema.py", "/gateway/"),
+    *("/aws/test_documented.py", "/aws/", "/observability/test_drills.py", "/test_tour.py"),
+    *("/test_replacement.py", "/delivery/", "/test_rules.py", "/portal/", "/test_schema.py"),
+    "/gateway/",
 )
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
 # These take as long as all other tests of the minimal profile, so a second deployment serves them.
-_ROLLOUTS: Final = ("test_deploy.py", "test_rollout.py", "aws/test_drills.py")
+_ROLLOUTS: Final = ("test_deploy.py", "test_rollout.py", "minimal-bad-rel", "minimal-secret-miss")
 # Of tests/aws, these need no deployed profile.
-_UNDEPLOYED: Final = ("test_configuration.py", "aws/test_documented.py", "test_keys.py")
+_UNDEPLOYED: Final = (
+    *("test_configuration.py", "aws/test_documented.py", "test_inputs.py", "test_keys.py"),
+    "test_plans.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -117,7 +121,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
         if file.startswith("tests/aws/") and not file.endswith(_UNDEPLOYED):
             if "[production" in nodeid:
                 return "production"
-            return "rollouts" if file.endswith(_ROLLOUTS) else "minimal"
+            return "rollouts" if any(part in nodeid for part in _ROLLOUTS) else "minimal"
         return file
 
 

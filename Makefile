@@ -383,7 +383,7 @@ permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; 
 # --- Set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(VENV)/all.stamp $(VENV)/checkov.stamp $(VENV)/contract.stamp ## Install everything that the other targets need
+setup: $(VENV)/contract.stamp $(VENV)/all.stamp $(VENV)/checkov.stamp ## Install everything that the other targets need
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \

@@ -83,14 +83,14 @@ _COLOURS: Final = ("FORCE_COLOR", "PY_COLORS")
 _FIGURES: Final = pytest.StashKey[list[str]]()
 
 
-# These tests start first, because they take longest. Most of them first wait for minutes of AWS;
-# /mutations/ and those after it keep the processor busy.
+# These tests start first, because they take longest. The first three wait for minutes of AWS;
+# /mutations/ and those after it use the processor at the same time.
 _FIRST: Final = (
     *("/aws/test_deploy.py", "/aws/test_life.py::test_ten_minutes", "/docs/test_readme.py"),
-    *("/mutations/", "/test_lifecycle.py", "/aws/test_configuration.py", "/test_hostile.py"),
-    *("/aws/test_documented.py", "/aws/", "/observability/test_drills.py", "/test_tour.py"),
-    *("/test_replacement.py", "/delivery/", "/test_rules.py", "/portal/", "/test_schema.py"),
-    "/gateway/",
+    *("/mutations/", "/aws/test_configuration.py", "/test_lifecycle.py", "/test_hostile.py"),
+    *("/aws/test_inputs.py", "/aws/test_keys.py", "/aws/test_plans.py", "/test_rules.py", "/aws/"),
+    *("/observability/test_drills.py", "/test_tour.py", "/test_replacement.py", "/delivery/"),
+    *("/portal/", "/test_schema.py", "/gateway/"),
 )
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")

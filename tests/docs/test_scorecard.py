@@ -28,7 +28,7 @@ QUICK: Final = {"curl -s localhost:8081/readyz", "make slo"}
 ELSEWHERE: Final = {
     ".venv/bin/zama logs": "aws/test_runbooks.py::test_the_queries_are_listed",
     "make auto-merge": "delivery/test_github.py::test_only_a_patch_update_of_locks_merges_itself",
-    "make plan": "aws/test_profiles.py::test_the_committed_plan_is_current",
+    "make plan": "aws/test_plans.py::test_the_committed_plan_is_current",
     "make plan-comment": (
         "delivery/test_github.py::test_a_pull_request_gets_its_changes_to_the_plans"
     ),

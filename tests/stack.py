@@ -150,7 +150,14 @@ class Part(ABC):
         """Return a request's access line, which must be written within `seconds`."""
 
         def find() -> list[dict[str, Any]]:
-            return [line for line in self.requests() if line["request_id"] == request_id]
+            # After a flood, the output has too many lines to parse all of them for each try.
+            named = [one for one in self.output().splitlines() if request_id.encode() in one]
+            lines: list[dict[str, Any]] = [json.loads(one) for one in named]
+            return [
+                line
+                for line in lines
+                if (line["event"], line["request_id"]) == ("request", request_id)
+            ]
 
         wait_until(find, f"access line of {request_id}", seconds)
         (line,) = find()

@@ -11,7 +11,8 @@ from schemathesis import Case, HookContext
 from stack import KEY, UNLIMITED, Pair, Part, ProcessStack
 from zama_ops.paths import ROOT
 
-schema = schemathesis.openapi.from_path(ROOT / "services" / "api" / "openapi.yaml")
+# The gateway's copy of openapi.yaml: JSON loads in a hundredth of the time.
+schema = schemathesis.openapi.from_path(ROOT / "services" / "nginx" / "docs" / "openapi.json")
 # Oversized requests get these statuses, whatever else is wrong with them.
 schema.config.checks.negative_data_rejection.expected_statuses += ["413", "414", "431"]
 

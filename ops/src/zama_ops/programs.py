@@ -164,20 +164,29 @@ class Programs:
         return program
 
     def end(self) -> None:
-        """Terminate all programs, then kill any that still run, and all their children."""
-        processes = [program.process for program in self.started]
+        """Terminate all programs, then kill any that still run, and all their children.
+
+        Raises:
+            CommandError: a program had to be killed.
+
+        """
+        processes = {program.process: program.name for program in self.started}
         for process in processes:
             process.terminate()
             # A suspended process cannot end.
             process.send_signal(signal.SIGCONT)
-        for process in processes:
+        killed = []
+        for process, name in processes.items():
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                raise
-            finally:
-                # Children outlive their parent: a killed nginx leaves its worker behind.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                killed.append(name)
+            # Children outlive their parent: a killed nginx leaves its worker behind.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        if killed:
+            raise CommandError(
+                f"Killed, because they did not stop within {STOP_SECONDS} s: {', '.join(killed)}."
+            )

@@ -303,5 +303,6 @@ def tour(
 def _end(number: int, _: FrameType | None) -> None:
     """End the tour on the first signal; a second one must not disturb the cleanup."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
+        # A handler, because a program that starts now would inherit an ignored signal.
+        signal.signal(one, lambda *_: None)
     sys.exit(128 + number)

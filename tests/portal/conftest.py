@@ -64,7 +64,8 @@ def visit(browser: "Browser", pair: Pair) -> Iterator[Open]:
         context = browser.new_context(**settings)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        # Beside other tests, a page can take ten seconds.
+        page.set_default_timeout(30_000)
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(

@@ -138,11 +138,11 @@ lint-gateway: $(VENV)/dev.stamp ## Check the gateway's configuration
 		services/nginx/entrypoint check) && \
 		trap 'rm -r "$$rendered"' EXIT && $(BIN)/gixy "$$rendered/nginx.conf"
 
-PROFILES ?= minimal production
+CHECKED_PROFILES ?= minimal production
 
 .PHONY: lint-terraform
 lint-terraform: $(VENV)/checkov.stamp ## Check both profiles against the policies
-	@for profile in $(PROFILES); do echo "checkov, $$profile profile"; \
+	@for profile in $(CHECKED_PROFILES); do echo "checkov, $$profile profile"; \
 		$(VENV)/checkov/bin/checkov --directory terraform --framework terraform --quiet --compact \
 			--skip-download --var-file terraform/profiles/$$profile.tfvars || exit 1; done
 

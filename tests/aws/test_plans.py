@@ -1,4 +1,4 @@
-"""Plans for an empty account: the committed ones, and those of the documented commands."""
+"""Plans for an empty account: the committed plans, and the plan of the documented commands."""
 
 import re
 import shutil

@@ -72,7 +72,7 @@ def narrowed(tests: str, osv_url: str) -> dict[str, str]:
     """Return an environment that limits a step to a few tests, or to one profile."""
     options = f"--no-cov -W ignore::pytest_cov.CovDisabledWarning --exitfirst -k '{tests}'"
     # So few tests need only one process.
-    steps = {"PYTEST_ADDOPTS": options, "BESIDE": "", "PROFILES": "minimal"}
+    steps = {"PYTEST_ADDOPTS": options, "BESIDE": "", "CHECKED_PROFILES": "minimal"}
     return {**steps, "OSV_URL": osv_url, "COLUMNS": "200"}
 
 

@@ -110,7 +110,7 @@ def test_ctrl_c_cleans_up(tmp_path: Path) -> None:
 
 
 def test_a_program_that_starts_during_ctrl_c_can_be_ended(tmp_path: Path) -> None:
-    """It does not inherit ignored signals, of which a shell cannot trap any."""
+    """It inherits no ignored signal: a shell cannot trap an ignored signal."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(one) for one in signals]
     try:

@@ -95,7 +95,10 @@ _FIRST: Final = (
 # These use the documented image names and ports, so one process runs them.
 _DOCUMENTED: Final = ("test_rehearsal.py", "test_readme.py", "containers/test_documented.py")
 # These take as long as all other tests of the minimal profile, so a second deployment serves them.
-_ROLLOUTS: Final = ("test_deploy.py", "test_rollout.py", "minimal-bad-rel", "minimal-secret-miss")
+_ROLLOUTS: Final = (
+    *("/test_deploy.py", "/test_rollout.py"),
+    *("[minimal-bad-release]", "[minimal-secret-missing]"),
+)
 # Of tests/aws, these need no deployed profile.
 _UNDEPLOYED: Final = (
     *("test_configuration.py", "aws/test_documented.py", "test_inputs.py", "test_keys.py"),

@@ -140,24 +140,20 @@ class Part(ABC):
         self.signal(signal.SIGTERM)
         return self.wait()
 
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.output().splitlines()]
+    def lines(self, containing: str = "") -> list[dict[str, Any]]:
+        return [
+            json.loads(line) for line in self.output().splitlines() if containing.encode() in line
+        ]
 
-    def requests(self) -> list[dict[str, Any]]:
-        return [line for line in self.lines() if line["event"] == "request"]
+    def requests(self, containing: str = "") -> list[dict[str, Any]]:
+        return [line for line in self.lines(containing) if line["event"] == "request"]
 
     def line(self, request_id: str, seconds: float = 2) -> dict[str, Any]:
         """Return a request's access line, which must be written within `seconds`."""
 
         def find() -> list[dict[str, Any]]:
             # After a flood, the output has too many lines to parse all of them for each try.
-            named = [one for one in self.output().splitlines() if request_id.encode() in one]
-            lines: list[dict[str, Any]] = [json.loads(one) for one in named]
-            return [
-                line
-                for line in lines
-                if (line["event"], line["request_id"]) == ("request", request_id)
-            ]
+            return [line for line in self.requests(request_id) if line["request_id"] == request_id]
 
         wait_until(find, f"access line of {request_id}", seconds)
         (line,) = find()

@@ -170,22 +170,23 @@ class Programs:
             CommandError: a program had to be killed.
 
         """
-        processes = {program.process: program.name for program in self.started}
-        for process in processes:
-            process.terminate()
+        for program in self.started:
+            program.process.terminate()
             # A suspended process cannot end.
-            process.send_signal(signal.SIGCONT)
+            program.process.send_signal(signal.SIGCONT)
         killed = []
-        for process, name in processes.items():
+        for program in self.started:
+            process = program.process
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                killed.append(name)
-            # Children outlive their parent: a killed nginx leaves its worker behind.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                killed.append(program.name)
+            finally:
+                # Children outlive their parent: a killed nginx leaves its worker behind.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         if killed:
             raise CommandError(
                 f"Killed, because they did not stop within {STOP_SECONDS} s: {', '.join(killed)}."

@@ -13,7 +13,7 @@ from zama_ops.programs import wait_until
 _SPEED: Final = 60
 _REQUESTS_PER_SECOND: Final = 20
 _TARGET: Final = 4.0
-_ON_LATENCY: Final = re.compile("latency budget|LatencyBudgetBurn|SlowResponses")
+_ON_LATENCY: Final = re.compile("latency budget|Latency(Budget)?Burn|SlowResponses")
 
 
 def test_ten_minutes_after_the_start_all_is_well(deployment: Deployment, report: Report) -> None:

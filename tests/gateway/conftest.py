@@ -73,7 +73,8 @@ def module_stack(
     A compose stack takes seconds to start: use it for promises that the images could break.
     """
     if request.param == "compose":
-        with ComposeStack(request.getfixturevalue("images")) as compose:
+        images = request.getfixturevalue("images")
+        with ComposeStack(images, health_checks=False) as compose:
             yield compose
     else:
         directory = tmp_path_factory.mktemp("stack")
@@ -84,7 +85,7 @@ def module_stack(
 @pytest.fixture(scope="session")
 def compose_pair(images: Images) -> Iterator[Pair]:
     """Start one pair of containers for all modules."""
-    with ComposeStack(images) as stack:
+    with ComposeStack(images, health_checks=False) as stack:
         yield stack.start(**UNLIMITED)
 
 

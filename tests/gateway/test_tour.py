@@ -68,7 +68,8 @@ def test_every_claim_holds(tour: Tour) -> None:
     """Calls return 42, excess is refused, a rotation loses no request, and the API recovers."""
     printed = tour.printed()
     assert printed.count('\n{"sum":42}\n') == 5
-    assert re.search(r"^200( 200)+( 429)+$", printed, re.MULTILINE)
+    # On a busy machine, the calls take so long that the limit allows another one.
+    assert re.search(r"^200( 200)+ 429( 200| 429)*$", printed, re.MULTILINE)
     assert "\n429, Retry-After: 1\n" in printed
     sent = re.search(r"✓ (\d+) requests sent, 0 lost; the old key is refused", printed)
     assert sent

@@ -17,7 +17,7 @@ from zama_emulator.patching import Original
 _POLL_SECONDS: Final = 1
 _HEALTHY_POLL_SECONDS: Final = 2
 # The engine starts a process for each health check, which costs more CPU than the service at rest.
-_HEALTH_INTERVAL_FACTOR: Final = 6
+_HEALTH_INTERVAL_FACTOR: Final = 12
 _DEPENDENCY_SECONDS: Final = 120
 _STOP_LABEL: Final = "stop-timeout"
 

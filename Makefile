@@ -383,7 +383,7 @@ permissions: $(VENV)/aws.stamp ## Write the permissions of the workflows' role; 
 # --- Set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(VENV)/contract.stamp $(VENV)/collected.stamp $(VENV)/checkov.stamp ## Install everything that the other targets need
+setup: $(VENV)/contract.stamp $(VENV)/all.stamp $(VENV)/checkov.stamp ## Install everything that the other targets need
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
@@ -410,13 +410,6 @@ $(STAMPS): | $(VENV)/pyvenv.cfg
 	@$(call install,$(BIN)/python,--require-hashes -r $<)
 	@$(if $(OURS),$(call install,$(BIN)/python,--no-deps --no-build-isolation $(addprefix -e ,$(OURS))))
 	@touch $(if $(filter %/all.stamp,$@),$(STAMPS),$@)
-
-# Otherwise each of the processes compiles all tests, and computes Hypothesis's table of Unicode. An
-# error in a test is not one of the set-up.
-$(VENV)/collected.stamp: | $(VENV)/all.stamp
-	@echo 'Compiling the tests ...' >&2
-	@$(BIN)/pytest tests --collect-only --quiet >/dev/null 2>&1 || true
-	@touch $@
 
 $(VENV)/checkov.stamp: terraform/requirements.txt
 	@echo 'Adding checkov to $(VENV)/checkov ...' >&2

@@ -411,10 +411,14 @@ $(STAMPS): | $(VENV)/pyvenv.cfg
 	@$(if $(OURS),$(call install,$(BIN)/python,--no-deps --no-build-isolation $(addprefix -e ,$(OURS))))
 	@touch $(if $(filter %/all.stamp,$@),$(STAMPS),$@)
 
+# Without a saved table, its parser would compute one for each path, in a third of checkov's time.
 $(VENV)/checkov.stamp: terraform/requirements.txt
 	@echo 'Adding checkov to $(VENV)/checkov ...' >&2
 	@$(PYTHON) -m venv --without-pip $(VENV)/checkov
 	@$(call install,$(VENV)/checkov/bin/python,--require-hashes -r $<)
+	@$(VENV)/checkov/bin/python -c 'import pathlib, ply.yacc; from bc_jsonpath_ng.ext import parser; \
+		ply.yacc.yacc(module=parser.ExtentedJsonPathParser(), start="jsonpath", debug=False, \
+		tabmodule="parser_jsonpath_parsetab", outputdir=str(pathlib.Path(parser.__file__).parent))'
 	@touch $@
 
 # Without npm, the tests that need these packages are skipped.

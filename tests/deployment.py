@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -26,6 +27,14 @@ UNLIMITED: dict[str, object] = {
     "autoscaling": {"max_count": 3, "cpu_percent": 90, "requests_per_minute": 60000},
 }
 
+# Resource type to the attributes that an emulator returns differently from AWS.
+_GAPS: Final = {
+    # Moto does not store the description of a rule that names a group or a prefix list.
+    "aws_vpc_security_group_egress_rule": {"description"},
+    "aws_vpc_security_group_ingress_rule": {"description"},
+    # MiniStack does not store regions.
+    "aws_route53_health_check": {"regions"},
+}
 
 on_production: Final = pytest.mark.parametrize("deployment", ["production"], indirect=True)
 """Marks a test of a feature that only the production profile has."""
@@ -43,6 +52,25 @@ def load(deployment: "Deployment", rate: float, **headers: str) -> Callers:
     url = deployment.outputs["url"]
     given = {**AUTHORISED, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return Callers(HttpClient(url, given, deployment.address, timeout=15), rate)
+
+
+def planned_changes(plan: str) -> dict[str, set[str]]:
+    """Return the attributes that a plan changes, by resource, except for the emulator's gaps.
+
+    The plan may neither add nor destroy a resource.
+    """
+    assert "No changes." in plan or (" 0 to add, " in plan and " 0 to destroy." in plan), plan
+    _, *changes = re.split(
+        r"^  # (?=\S)", plan.partition("perform the following actions:")[2], flags=re.MULTILINE
+    )
+    found = {}
+    for change in changes:
+        address = change.split()[0]
+        lines = change.partition("\nPlan:")[0]
+        changed = set(re.findall(r"^ +[-+~] (\w+) +(?:=|\{)", lines, re.MULTILINE))
+        if beyond := changed - _GAPS.get(address.partition(".")[0], set()):
+            found[address] = beyond
+    return found
 
 
 def who_failed(outcome: Outcome) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from checkout import Checkout
-from deployment import Deployment
+from deployment import Deployment, planned_changes
 from standins import StandIns
 from zama_ops.container_images import digest, keep
 from zama_ops.contract_checks import EXAMPLE_KEY
@@ -188,7 +188,7 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     assert record["release"]["commit"] == first
     assert_harmless(minimal, workflow)
 
-    # A manual change is drift. (The emulator causes some drift: see test_profiles.py.)
+    # A manual change is drift. A second plan changes nothing else.
     minimal.account.client("sns").subscribe(
         TopicArn=minimal.outputs["alarm_topic_arns"]["page"],
         Protocol="https",
@@ -199,6 +199,7 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
     code, printed = workflow.zama("drift", "find")
     assert code == 0, printed
     found = workflow.built("drift.md")
+    assert planned_changes(found) == {"aws_cloudwatch_log_group.this": {"retention_in_days"}}
     assert re.search("retention_in_days += 1 -> 30", found)
     assert re.findall(r"of (\S+) has not confirmed", found) == ["zama-challenge-alarms-page"]
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import pytest
+from typer.testing import CliRunner
 
-import stack
 from stack import AUTHORISED, send
+from zama_ops.aws import session
 from zama_ops.callers import Callers, Outcome
+from zama_ops.cli import app
 from zama_ops.contract_checks import SUM
 from zama_ops.emulated_account import EmulatedAccount
 from zama_ops.http_client import Answer, HttpClient
@@ -43,8 +45,16 @@ on_production: Final = pytest.mark.parametrize("deployment", ["production"], ind
 def zama(
     account: EmulatedAccount, *words: str, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `zama` on an account, with `given` on standard input and additional variables."""
-    return stack.zama(*words, given=given, **{**account.environ(), **environ})
+    """Run a short `zama` command on an account, with `given` on standard input.
+
+    It runs in this process: as a program, most of its time would be the start.
+    """
+    # The session remembers the credentials of the first client.
+    session.cache_clear()
+    done = CliRunner().invoke(
+        app, words, given, env={**account.environ(), **environ}, catch_exceptions=False
+    )
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 def load(deployment: "Deployment", rate: float, **headers: str) -> Callers:

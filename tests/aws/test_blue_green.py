@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from deployment import Deployment, load, on_production, who_failed, zama
-from stack import KEY, Report
+from deployment import Deployment, load, on_production, who_failed
+from stack import KEY, Report, zama
 from zama_ops.ecs_service import shift
 from zama_ops.errors import CommandError
 from zama_ops.paths import ROOT
@@ -113,7 +113,8 @@ def test_a_key_is_rotated_without_a_lost_request(deployment: Deployment, report:
     address = deployment.address
     with deployment.fast(60), load(deployment, REQUESTS_PER_SECOND) as calls:
         began = time.time()
-        done = zama(deployment.account, "keys", "rotate", "default", "--keep", CONNECT_TO=address)
+        environ = {**deployment.account.environ(), "CONNECT_TO": address}
+        done = zama("keys", "rotate", "default", "--keep", **environ)
         seconds = time.time() - began
     assert done.returncode == 0, done.stderr
     failed = Counter(who_failed(outcome) for outcome in calls.lost())

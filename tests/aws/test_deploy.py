@@ -194,13 +194,14 @@ def test_a_deployment_applies_the_saved_plan_or_nothing(
         Protocol="https",
         Endpoint="https://pager.example.com/",
     )
-    group = minimal.outputs["log_group_name"]
-    minimal.account.client("logs").put_retention_policy(logGroupName=group, retentionInDays=1)
+    silenced = ["zama-challenge-HighMemory"]
+    minimal.account.client("cloudwatch").disable_alarm_actions(AlarmNames=silenced)
     code, printed = workflow.zama("drift", "find")
     assert code == 0, printed
     found = workflow.built("drift.md")
-    assert planned_changes(found) == {"aws_cloudwatch_log_group.this": {"retention_in_days"}}
-    assert re.search("retention_in_days += 1 -> 30", found)
+    alarm = 'aws_cloudwatch_metric_alarm.this["HighMemory"]'
+    assert planned_changes(found) == {alarm: {"actions_enabled"}}
+    assert re.search("actions_enabled += false -> true", found)
     assert re.findall(r"of (\S+) has not confirmed", found) == ["zama-challenge-alarms-page"]
 
     # Its tasks are healthy, so only the smoke test can find the fault.

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from deployment import Deployment, zama
-from stack import Report
+from deployment import Deployment
+from stack import Report, zama
 from zama_ops.local.aws_drill import DRILLS
 
 # Minutes of AWS in a minute.
@@ -24,7 +24,8 @@ _ON_PRODUCTION: Final = ("task-killed",)
 def test_an_alarm_fires_and_clears(deployment: Deployment, name: str, report: Report) -> None:
     """The alarm fires within its limit, and clears after the mitigation within another."""
     options = (f"--speed={_SPEED}", f"--rate={_REQUESTS_PER_SECOND}", "--json")
-    done = zama(deployment.account, "drill", "aws", name, *options, CONNECT_TO=deployment.address)
+    environ = {**deployment.account.environ(), "CONNECT_TO": deployment.address}
+    done = zama("drill", "aws", name, *options, **environ)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["drills"]
     report(

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from deployment import Deployment, load, on_production, zama
+from deployment import Deployment, load, on_production
 from engine import inspect
-from stack import KEY, Report
+from stack import KEY, Report, zama
 from zama_ops.callers import Callers
 from zama_ops.ecs_service import EcsService
 from zama_ops.keyring import Key
@@ -32,7 +32,7 @@ class Operator:
 
     def keys(self, *words: str) -> str:
         """Run a command that must succeed; return its standard output."""
-        done = zama(self.account, "keys", *words, CONNECT_TO=self.address)
+        done = zama("keys", *words, **self.account.environ(), CONNECT_TO=self.address)
         self.shown += done.stderr
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

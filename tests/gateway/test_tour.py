@@ -43,14 +43,20 @@ class Tour:
     def printed(self) -> str:
         return self.output.read_text()
 
-    def is_cleaned_up(self) -> bool:
-        """Say whether it left neither a file nor a process; nginx's arguments name the folder."""
+    def remains(self) -> list[str]:
+        """Return the files and processes that it left; a killed process ends a moment later."""
+        with contextlib.suppress(CommandError):
+            wait_until(lambda: not self._found(), "nothing remains", STOP_SECONDS)
+        return self._found()
+
+    def _found(self) -> list[str]:
+        # nginx's arguments name the folder.
         arguments = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it has just ended
                 arguments.append(path.read_text(errors="replace"))
-        return not [
-            *self.scratch.iterdir(),
+        return [
+            *map(str, self.scratch.iterdir()),
             *(one for one in arguments if str(self.scratch) in one),
         ]
 
@@ -89,7 +95,7 @@ def test_a_file_gets_plain_lines(tour: Tour) -> None:
 
 def test_nothing_is_left(tour: Tour) -> None:
     """It stops its programs and removes its files."""
-    assert tour.is_cleaned_up()
+    assert tour.remains() == []
 
 
 def test_the_recording_shows_the_same_steps(tour: Tour) -> None:
@@ -107,7 +113,7 @@ def test_ctrl_c_cleans_up(tmp_path: Path) -> None:
     tour.process.send_signal(signal.SIGINT)
     tour.process.send_signal(signal.SIGINT)
     assert tour.wait() == 130
-    assert tour.is_cleaned_up()
+    assert tour.remains() == []
 
 
 def test_a_program_that_starts_during_ctrl_c_can_be_ended(tmp_path: Path) -> None:
@@ -160,7 +166,7 @@ def test_a_claim_that_does_not_hold_is_one_line(tmp_path: Path, broken: str, tol
     tour = Tour(tmp_path, PATH=f"{nginx.parent}:{os.environ['PATH']}")
     assert tour.wait() == 1
     assert tour.printed().splitlines()[-1] == f"zama: {told}"
-    assert tour.is_cleaned_up()
+    assert tour.remains() == []
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

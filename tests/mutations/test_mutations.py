@@ -53,8 +53,8 @@ Outcomes = dict[str, set[str]]
 """Test to its outcomes; a test with parameters has several."""
 
 
-def run_python_tests(checkout: Checkout, tests: list[str], *options: str) -> Outcomes:
-    """Run Python tests in a copy, as `make test` does."""
+def run_python_tests(checkout: Checkout, tests: list[str], *options: str) -> tuple[Outcomes, str]:
+    """Run Python tests in a copy, as `make test` does; return what pytest printed as well."""
     done = checkout.run(
         *("pytest", "-q", "-rfEp", *_PLUGINS, "-m", "not needs", *options, *tests),
         PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
@@ -65,7 +65,7 @@ def run_python_tests(checkout: Checkout, tests: list[str], *options: str) -> Out
     summary = re.findall(r"^(PASSED|FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE)
     for outcome, test in summary:
         outcomes[test].add(outcome.lower())
-    return outcomes
+    return outcomes, done.stdout
 
 
 def run_terraform_tests(checkout: Checkout, breaks: list[Break], data: Path) -> Outcomes:
@@ -123,14 +123,15 @@ class Laboratory:
         finally:
             self.copies.put(checkout)
 
-    def run_unbroken(self, tests: list[str]) -> Outcomes:
+    def run_unbroken(self, tests: list[str]) -> tuple[Outcomes, str]:
         with self.copy() as checkout:
-            return run_python_tests(checkout, tests) if tests else {}
+            return run_python_tests(checkout, tests) if tests else ({}, "")
 
     def run_broken(self, broken: Break) -> set[str]:
         with self.copy() as checkout:
             checkout.edit(broken.file, broken.old, broken.new)
-            return run_python_tests(checkout, [broken.test], "--exitfirst")[broken.test]
+            outcomes, _ = run_python_tests(checkout, [broken.test], "--exitfirst")
+            return outcomes[broken.test]
 
     def run_terraform(self, breaks: list[Break], data: Path) -> Outcomes:
         with self.copy() as checkout:
@@ -180,7 +181,7 @@ def was_noticed(outcomes: set[str]) -> bool:
 @pytest.fixture(scope="module")
 def unbroken(
     pool: ThreadPoolExecutor, laboratory: Laboratory, selected: list[Break]
-) -> Future[Outcomes]:
+) -> Future[tuple[Outcomes, str]]:
     """Start the named Python tests together on an unbroken copy.
 
     tests/aws/test_configuration.py runs all of Terraform's, and each takes seconds.
@@ -194,7 +195,7 @@ def tried(
     pool: ThreadPoolExecutor,
     laboratory: Laboratory,
     selected: list[Break],
-    unbroken: Future[Outcomes],
+    unbroken: Future[tuple[Outcomes, str]],
     tmp_path_factory: pytest.TempPathFactory,
     report: Report,
 ) -> Iterator[Tried]:
@@ -217,8 +218,11 @@ def tried(
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
-def test_a_break_is_noticed(broken: Break, tried: Tried, unbroken: Future[Outcomes]) -> None:
+def test_a_break_is_noticed(
+    broken: Break, tried: Tried, unbroken: Future[tuple[Outcomes, str]]
+) -> None:
     """The named test fails with the break and passes without it."""
-    assert unbroken.result().get(broken.test, {"passed"}) == {"passed"}
+    without, printed = unbroken.result()
+    assert without.get(broken.test, {"passed"}) == {"passed"}, printed
     outcomes = tried.outcomes(broken)
     assert was_noticed(outcomes), f"{broken} survives: {outcomes}"

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from typer.testing import CliRunner
 
-from zama_ops.aws import client
+from zama_ops.aws import client, session
 from zama_ops.cli import app
 from zama_ops.errors import CommandError
 from zama_ops.programs import free_port
@@ -34,7 +34,7 @@ def _only_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     # It remembers the credentials of the first client.
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    session.cache_clear()
 
 
 def told(words: list[str], code: int) -> str:

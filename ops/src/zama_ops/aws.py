@@ -1,6 +1,7 @@
-"""boto3 clients for the commands."""
+"""Clients of AWS's services for the commands."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,23 +18,30 @@ _CURES: Final = {
 
 
 def connect(service: str, **settings: str | None) -> Any:
-    """Return a boto3 client for a service; `settings` take precedence over the environment."""
-    import boto3  # noqa: PLC0415 - `zama up` starts faster without it
-    from botocore.config import Config  # noqa: PLC0415 - as boto3
+    """Return a botocore client for a service; `settings` take precedence over the environment."""
+    from botocore.config import Config  # noqa: PLC0415 - `zama up` starts faster without it
 
-    # The AWS CLI and Terraform read this variable, but boto3 does not.
+    # The AWS CLI and Terraform read this variable, but botocore does not.
     region = {"region_name": os.environ["AWS_REGION"]} if os.environ.get("AWS_REGION") else {}
     retries = Config(retries={"mode": "standard", "total_max_attempts": 5})
-    return boto3.client(service, config=retries, **{**region, **settings})
+    return session().create_client(service, config=retries, **{**region, **settings})
+
+
+@functools.cache
+def session() -> Any:
+    """Return a session of botocore, which keeps the settings and the models that it has read."""
+    from botocore.session import get_session  # noqa: PLC0415 - as above
+
+    return get_session()
 
 
 @contextlib.contextmanager
 def client(service: str) -> Iterator[Any]:
-    """Yield a boto3 client for a service, with the region and account of the environment.
+    """Yield a botocore client for a service, with the region and account of the environment.
 
     In the block, an error of AWS becomes a CommandError.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
 
     try:
         try:
@@ -50,7 +58,7 @@ def client(service: str) -> Iterator[Any]:
 
 def _give_up(caught_exception: Exception | None = None, **_: Any) -> None:
     """Do not retry for seconds if AWS_ENDPOINT_URL points to a port where nothing listens."""
-    from botocore.exceptions import EndpointConnectionError  # noqa: PLC0415 - as boto3
+    from botocore.exceptions import EndpointConnectionError  # noqa: PLC0415 - as above
 
     if isinstance(caught_exception, EndpointConnectionError):
         url = str(caught_exception.kwargs["endpoint_url"])

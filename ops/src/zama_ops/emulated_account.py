@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from zama_ops.aws import connect
+from zama_ops.aws import connect, session
 from zama_ops.container_images import IMAGES
 from zama_ops.contract_checks import EXAMPLE_KEY
 from zama_ops.errors import CommandError
@@ -50,7 +50,7 @@ _PROGRESS: Final = re.compile(
 _LOG_LINES: Final = 40
 
 
-# boto3 takes longer to create a client than most requests to the emulator take.
+# botocore takes longer to create a client than most requests to the emulator take.
 _connect: Final = functools.cache(connect)
 # The emulators that this process started, by process id.
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
@@ -105,7 +105,7 @@ class EmulatedAccount:
         }
 
     def client(self, service: str, environ: Mapping[str, str] | None = None) -> Any:
-        """Return a boto3 client for a service in the emulator, by default of an administrator."""
+        """Return a client for a service in the emulator, by default of an administrator."""
         environ = environ or self.environ()
         return _connect(
             service,
@@ -418,9 +418,7 @@ def _endpoint_setting(service: str) -> str:
 
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
-    import botocore.session  # noqa: PLC0415 - as in zama_ops.aws
-
-    service_id = botocore.session.get_session().get_service_model(service).service_id
+    service_id = session().get_service_model(service).service_id
     return f"AWS_ENDPOINT_URL_{service_id.hyphenize().upper().replace('-', '_')}"
 
 

@@ -411,7 +411,7 @@ $(STAMPS): | $(VENV)/pyvenv.cfg
 	@$(if $(OURS),$(call install,$(BIN)/python,--no-deps --no-build-isolation $(addprefix -e ,$(OURS))))
 	@touch $(if $(filter %/all.stamp,$@),$(STAMPS),$@)
 
-# Without a saved table, its parser would compute one for each path, in a third of checkov's time.
+# Checkov's parser would compute its table for each path, in a third of Checkov's time.
 $(VENV)/checkov.stamp: terraform/requirements.txt
 	@echo 'Adding checkov to $(VENV)/checkov ...' >&2
 	@$(PYTHON) -m venv --without-pip $(VENV)/checkov

@@ -29,7 +29,7 @@ def connect(service: str, **settings: str | None) -> Any:
 
 @functools.cache
 def session() -> Any:
-    """Return a session of botocore, which keeps the settings and the models that it has read."""
+    """Return a session of botocore, which keeps the credentials and models that it has read."""
     from botocore.session import get_session  # noqa: PLC0415 - as above
 
     return get_session()

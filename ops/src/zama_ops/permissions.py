@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import botocore.session
-
+from zama_ops.aws import session
 from zama_ops.console import notes, step
 from zama_ops.container_images import build_images
 from zama_ops.emulated_account import EXAMPLE_TAG, EmulatedAccount, temporary_account
@@ -171,8 +170,8 @@ def _calls(log: str) -> Iterator[tuple[str, Call]]:
 
 def _actions(observed: Mapping[str, Iterable[Call]]) -> dict[str, list[str]]:
     """Return the IAM actions for the calls, and for related updates, deletes and tagging."""
-    session = botocore.session.get_session()
-    every = (session.get_service_model(name) for name in session.get_available_services())
+    aws = session()
+    every = (aws.get_service_model(name) for name in aws.get_available_services())
     models = {str(model.service_id): model for model in every}
 
     def of(kind: str, calls: Iterable[Call]) -> Iterator[str | None]:

@@ -179,8 +179,7 @@ def _terraform_without_hash_checks(
     markers = [one for item in request.session.items for one in item.iter_markers("needs")]
     patch = pytest.MonkeyPatch()
     if any("terraform" in marker.args for marker in markers) and terraform.is_there():
-        folder = tmp_path_factory.mktemp("terraform")
-        terraform.skip_hash_checks(folder / "terraform.rc", patch)
+        terraform.skip_hash_checks(tmp_path_factory.mktemp("terraform"), patch)
     yield
     patch.undo()
 

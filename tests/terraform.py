@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,24 +28,36 @@ def is_there() -> bool:
         return False
 
 
-def skip_hash_checks(configuration: Path, patch: pytest.MonkeyPatch) -> None:
-    """Let only `init` compare the provider with the lock file.
+def skip_hash_checks(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let only `init -lockfile=readonly` compare the provider with the lock file.
 
     Every other command would read its 700 MB as well. This needs an unpacked mirror on this
-    machine; otherwise all commands check.
+    machine; otherwise all commands check. `folder` gets the configuration, and a program that
+    tells other `init`s that the provider runs already, so they do not install it.
     """
-    folder = mirror()
+    packages, binary = mirror(), shutil.which("terraform")
     lock = (TERRAFORM / ".terraform.lock.hcl").read_text()
     (source,) = re.findall(r'^provider "(\S+)"', lock, re.MULTILINE)
     (version,) = re.findall(r'^ +version += "(\S+)"', lock, re.MULTILINE)
-    found = [*folder.glob(f"{source}/{version}/*/terraform-provider-*")] if folder else []
+    found = [*packages.glob(f"{source}/{version}/*/terraform-provider-*")] if packages else []
     if found:
-        override, path = (json.dumps(str(one)) for one in (found[0].parent, folder))
+        override, path = (json.dumps(str(one)) for one in (found[0].parent, packages))
+        configuration = folder / "terraform.rc"
         configuration.write_text(
             f"provider_installation {{\n  dev_overrides {{ {json.dumps(source)} = {override} }}\n"
             f"  filesystem_mirror {{ path = {path} }}\n}}\n"
         )
         patch.setenv("TF_CLI_CONFIG_FILE", str(configuration))
+        nowhere = {"Network": "unix", "String": str(folder / "nowhere")}
+        running = {"Protocol": "grpc", "ProtocolVersion": 5, "Addr": nowhere}
+        program = folder / "terraform"
+        program.write_text(
+            '#!/bin/sh\ncase " $* " in\n*" -lockfile=readonly "*) ;;\n'
+            f"*\" init \"*) export TF_REATTACH_PROVIDERS='{json.dumps({source: running})}' ;;\n"
+            f'esac\nexec "{binary}" "$@"\n'
+        )
+        program.chmod(0o755)
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
         # Now the user has configured Terraform.
         mirror.cache_clear()
         cli_configuration.cache_clear()

@@ -26,6 +26,7 @@ _COMPARE: Final = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
+_SIMPLE: Final = {"Average", "Maximum", "Minimum", "SampleCount", "Sum"}
 _MISSING: Final = {"breaching": True, "notBreaching": False}
 
 _moment: Final = operator.itemgetter("Timestamp")
@@ -126,5 +127,7 @@ def statistic(
     if since == until:
         return None
     those = every[since:until]
-    value = cloudwatch._stat_value(cloudwatch._calc_stats(those), stat["Stat"], those)
+    # The other statistics need only the points, of which a window can have thousands.
+    simple = cloudwatch._calc_stats(those) if stat["Stat"] in _SIMPLE else {}
+    value = cloudwatch._stat_value(simple, stat["Stat"], those)
     return None if value is None else float(value)

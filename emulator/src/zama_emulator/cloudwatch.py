@@ -3,13 +3,13 @@
 import functools
 import json
 import time
-from collections.abc import Callable
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
 from ministack.core.responses import get_region
 from ministack.services import cloudwatch
 
+from zama_emulator import models
 from zama_emulator.patching import Original
 
 _SUPPRESSOR: Final = (
@@ -17,11 +17,6 @@ _SUPPRESSOR: Final = (
     "ActionsSuppressorWaitPeriod",
     "ActionsSuppressorExtensionPeriod",
 )
-# Members of a metric query that are not strings.
-_SCALARS: Final[dict[str, Callable[[str], Any]]] = {
-    "Period": int,
-    "ReturnData": lambda word: word == "true",
-}
 
 
 def evict_each_hour(original: Original) -> None:
@@ -39,38 +34,12 @@ def put_metric_alarm(
 ) -> Any:
     """An alarm can have several metrics and an expression."""
     answer = original(params, body, is_cbor, is_json)
-    given = body if is_cbor or is_json else params
-    name = cloudwatch._p(given, "AlarmName")
-    metrics = given.get("Metrics") if given is body else _members(params, "Metrics")
-    if metrics:
-        cloudwatch._alarms[name]["Metrics"] = metrics
+    given = body
+    if not (is_cbor or is_json):
+        given = models.read_query("cloudwatch", "PutMetricAlarm", params)
+    if metrics := given.get("Metrics"):
+        cloudwatch._alarms[given["AlarmName"]]["Metrics"] = metrics
     return answer
-
-
-def _members(params: Any, path: str) -> list[dict[str, Any]]:
-    """Return a list of structures, which the query protocol splits into many parameters."""
-    members: list[dict[str, Any]] = []
-    while fields := [key for key in params if key.startswith(f"{path}.member.{len(members) + 1}.")]:
-        prefix = f"{path}.member.{len(members) + 1}."
-        members.append(_structure(params, prefix, fields))
-    return members
-
-
-def _structure(params: Any, prefix: str, keys: list[str]) -> dict[str, Any]:
-    structure: dict[str, Any] = {}
-    for key in keys:
-        name, _, rest = key.removeprefix(prefix).partition(".")
-        if not rest:
-            value = cloudwatch._p(params, key)
-            structure[name] = _SCALARS.get(name, str)(value)
-        elif rest.startswith("member."):
-            structure[name] = _members(params, prefix + name)
-        else:
-            inner = f"{prefix}{name}."
-            structure[name] = _structure(
-                params, inner, [one for one in keys if one.startswith(inner)]
-            )
-    return structure
 
 
 def describe_alarms(

@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
 
 import base64
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -32,20 +31,23 @@ def publish(into: Meter) -> None:
                 into.add("AWS/SNS", {"TopicName": topic}, values)
 
 
-def _topics(definition: str | None) -> Iterator[str]:
-    """Yield the names of the topics that are notified of severity `none`."""
+# The life asks each minute, and parsing YAML takes long.
+@functools.lru_cache
+def _topics(definition: str | None) -> list[str]:
+    """Return the names of the topics that are notified of severity `none`."""
     if definition is None:
-        return
+        return []
     stated = yaml.safe_load(_yaml(definition)["alertmanager_config"])
     routes = stated["route"].get("routes", [])
     names = {one["receiver"] for one in routes if 'severity = "none"' in one.get("matchers", [])}
-    for receiver in stated["receivers"]:
-        if receiver["name"] in names:
-            for one in receiver.get("sns_configs", []):
-                yield one["topic_arn"].rpartition(":")[2]
+    return [
+        one["topic_arn"].rpartition(":")[2]
+        for receiver in stated["receivers"]
+        if receiver["name"] in names
+        for one in receiver.get("sns_configs", [])
+    ]
 
 
-# The life asks each minute, and parsing the rules takes longest of all that it does.
 @functools.lru_cache
 def _yaml(data: str) -> Any:
     return yaml.safe_load(base64.b64decode(data))

@@ -18,6 +18,8 @@ from moto.core.parse import PROTOCOL_PARSERS, RequestParserError
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.serialize import SerializationContext, get_serializer_class
+from moto.core.utils import get_service_model
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
 # The name in a signature's scope, where it is not the model's name.
@@ -93,6 +95,13 @@ def parse(service: str, region: str, request: Request) -> Call | None:
         refusal = Refusal(code.get(protocol, "SerializationException"), str(error))
         return call({}, refusal)
     return call(given)
+
+
+def read_query(service: str, operation: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the parameters of a call in the query protocol, such as `Metrics.member.1.Id`."""
+    parser = PROTOCOL_PARSERS["query"](get_service_model(service).operation_model(operation))
+    given: dict[str, Any] = parser.parse({"values": MultiDict(values)})
+    return given
 
 
 # --- Validation -----------------------------------------------------------------------------------

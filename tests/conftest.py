@@ -173,13 +173,12 @@ def _settings_of_this_shell() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _terraform_without_hash_checks(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def _terraform_without_hash_checks(request: pytest.FixtureRequest, shared: Path) -> Iterator[None]:
     markers = [one for item in request.session.items for one in item.iter_markers("needs")]
     patch = pytest.MonkeyPatch()
     if any("terraform" in marker.args for marker in markers) and terraform.is_there():
-        terraform.skip_hash_checks(tmp_path_factory.mktemp("terraform"), patch)
+        with engine.turn(shared / "terraform.lock"):
+            terraform.skip_hash_checks(shared / "terraform", patch)
     yield
     patch.undo()
 

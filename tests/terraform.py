@@ -4,7 +4,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -31,36 +30,40 @@ def is_there() -> bool:
 def skip_hash_checks(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Let only `init -lockfile=readonly` compare the provider with the lock file.
 
-    Every other command would read its 700 MB as well. This needs an unpacked mirror on this
-    machine; otherwise all commands check. `folder` gets the configuration, and a program that
-    tells other `init`s that the provider runs already, so they do not install it.
+    Every other command would read its 700 MB as well, or download it. The first call fills
+    `folder`: with the provider, a configuration that uses it, and a program that tells every other
+    `init` that the provider runs already.
     """
-    packages, binary = mirror(), shutil.which("terraform")
-    lock = (TERRAFORM / ".terraform.lock.hcl").read_text()
-    (source,) = re.findall(r'^provider "(\S+)"', lock, re.MULTILINE)
-    (version,) = re.findall(r'^ +version += "(\S+)"', lock, re.MULTILINE)
-    found = [*packages.glob(f"{source}/{version}/*/terraform-provider-*")] if packages else []
-    if found:
-        override, path = (json.dumps(str(one)) for one in (found[0].parent, packages))
-        configuration = folder / "terraform.rc"
+    configuration, program = folder / "terraform.rc", folder / "terraform"
+    if not program.exists():
+        done = terraform(TERRAFORM, folder, "init", "-backend=false", "-lockfile=readonly")
+        assert done.returncode == 0, done.stderr
+        provider = binary(folder)
+        source = "/".join(provider.parts[-6:-3])
+        override, path = (json.dumps(str(one)) for one in (provider.parent, folder / "providers"))
         configuration.write_text(
             f"provider_installation {{\n  dev_overrides {{ {json.dumps(source)} = {override} }}\n"
             f"  filesystem_mirror {{ path = {path} }}\n}}\n"
         )
-        patch.setenv("TF_CLI_CONFIG_FILE", str(configuration))
         nowhere = {"Network": "unix", "String": str(folder / "nowhere")}
-        running = {"Protocol": "grpc", "ProtocolVersion": 5, "Addr": nowhere}
-        program = folder / "terraform"
+        running = {source: {"Protocol": "grpc", "ProtocolVersion": 5, "Addr": nowhere}}
         program.write_text(
             '#!/bin/sh\ncase " $* " in\n*" -lockfile=readonly "*) ;;\n'
-            f"*\" init \"*) export TF_REATTACH_PROVIDERS='{json.dumps({source: running})}' ;;\n"
-            f'esac\nexec "{binary}" "$@"\n'
+            f"*\" init \"*) export TF_REATTACH_PROVIDERS='{json.dumps(running)}' ;;\n"
+            f'esac\nexec "{shutil.which("terraform")}" "$@"\n'
         )
         program.chmod(0o755)
-        patch.setenv("PATH", str(folder), prepend=os.pathsep)
-        # Now the user has configured Terraform.
-        mirror.cache_clear()
-        cli_configuration.cache_clear()
+    patch.setenv("TF_CLI_CONFIG_FILE", str(configuration))
+    patch.setenv("PATH", str(folder), prepend=os.pathsep)
+    # Now the user has configured Terraform.
+    mirror.cache_clear()
+    cli_configuration.cache_clear()
+
+
+def binary(data: Path) -> Path:
+    """Return the provider that `init` put into a data directory."""
+    (found,) = data.glob("providers/*/*/*/*/*/terraform-provider-*")
+    return found
 
 
 def terraform(
@@ -77,9 +80,8 @@ def running_provider(data: Path) -> Iterator[dict[str, str]]:
     Otherwise Terraform starts it four times for each run of a test. It can have only one
     configuration, so this is for `validate` and for tests with a mock provider.
     """
-    (binary,) = data.glob("providers/*/*/*/*/*/terraform-provider-*")
     with subprocess.Popen(
-        [binary, "-debug"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [binary(data), "-debug"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout
         try:

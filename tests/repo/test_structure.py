@@ -54,12 +54,12 @@ def test_a_command_imports_no_command(command: str) -> None:
     assert not set(imported(MODULES[command])) & COMMANDS
 
 
-@pytest.mark.parametrize("shared", sorted(set(MODULES) - COMMANDS - {"zama_ops.cli"}))
-def test_a_shared_module_imports_no_command(shared: str) -> None:
+@pytest.mark.parametrize("module", sorted(set(MODULES) - COMMANDS - {"zama_ops.cli"}))
+def test_a_shared_module_imports_no_command(module: str) -> None:
     """It also imports no module of another folder."""
-    found = set(imported(MODULES[shared])) & set(MODULES)
+    found = set(imported(MODULES[module])) & set(MODULES)
     assert not found & COMMANDS
-    own = shared.rpartition(".")[0]
+    own = module.rpartition(".")[0]
     assert {name.rpartition(".")[0] for name in found} <= {"zama_ops", own}
 
 

@@ -127,7 +127,7 @@ def statistic(
     if since == until:
         return None
     those = every[since:until]
-    # The other statistics need only the points, of which a window can have thousands.
+    # The other statistics need only the points. A window can have thousands of them.
     simple = cloudwatch._calc_stats(those) if stat["Stat"] in _SIMPLE else {}
     value = cloudwatch._stat_value(simple, stat["Stat"], those)
     return None if value is None else float(value)

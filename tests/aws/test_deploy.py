@@ -20,14 +20,15 @@ from zama_ops.emulated_account import EXAMPLE_REPOSITORY
 from zama_ops.programs import wait_until
 from zama_ops.terraform import Terraform, cli_configuration
 
-# Live and ready, but with wrong results, and not the released version.
+# Live and ready, but with wrong results, and not the released version. It raises no alarm, by which
+# ECS would stop the rollback.
 MISCALCULATES: Final = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 BODIES = {"/healthz": b'{"status":"ok","version":"0.0"}', "/readyz": b'{"status":"ready"}'}
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = BODIES[self.path.partition("?")[0]]
-        self.send_response(200)
+        body = BODIES.get(self.path.partition("?")[0], b"")
+        self.send_response(200 if body else 404)
         self.end_headers()
         self.wfile.write(body)
     def do_POST(self):

@@ -33,9 +33,11 @@ def test_the_line_of_a_trace_is_found(
     settings = {"access_logs.s3.enabled": enabled, "access_logs.s3.bucket": "logs"}
     attributes = [{"Key": name, "Value": value} for name, value in settings.items()]
 
-    def listed(Bucket: str, Prefix: str) -> Any:  # noqa: N803 - botocore's names
-        assert Bucket == "logs"
-        return {"Contents": [{"Key": name} for name in objects if name.startswith(Prefix)]}
+    def listed(**asked: str) -> Any:
+        assert asked.keys() == {"Bucket", "Prefix"}
+        assert asked["Bucket"] == "logs"
+        found = [name for name in objects if name.startswith(asked["Prefix"])]
+        return {"Contents": [{"Key": name} for name in found]}
 
     account = SimpleNamespace(
         describe_load_balancer_attributes=lambda **_: {"Attributes": attributes},

@@ -26,7 +26,6 @@ _COMPARE: Final = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
-_SIMPLE: Final = {"Average", "Maximum", "Minimum", "SampleCount", "Sum"}
 _MISSING: Final = {"breaching": True, "notBreaching": False}
 
 _moment: Final = operator.itemgetter("Timestamp")
@@ -127,7 +126,9 @@ def statistic(
     if since == until:
         return None
     those = every[since:until]
-    # The other statistics need only the points. A window can have thousands of them.
-    simple = cloudwatch._calc_stats(those) if stat["Stat"] in _SIMPLE else {}
-    value = cloudwatch._stat_value(simple, stat["Stat"], those)
+    name = stat["Stat"]
+    # A window can have thousands of points, and these statistics use only them.
+    of_points = name.startswith("TC(:") or cloudwatch._is_percentile_stat(name)
+    stats = {} if of_points else cloudwatch._calc_stats(those)
+    value = cloudwatch._stat_value(stats, name, those)
     return None if value is None else float(value)

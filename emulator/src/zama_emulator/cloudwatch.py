@@ -34,12 +34,15 @@ def put_metric_alarm(
 ) -> Any:
     """An alarm can have several metrics and an expression."""
     answer = original(params, body, is_cbor, is_json)
-    given = body
-    if not (is_cbor or is_json):
-        given = models.read_query("cloudwatch", "PutMetricAlarm", params)
+    given = _given("PutMetricAlarm", params, body, is_cbor or is_json)
     if metrics := given.get("Metrics"):
         cloudwatch._alarms[given["AlarmName"]]["Metrics"] = metrics
     return answer
+
+
+def _given(operation: str, params: Any, body: Any, has_body: bool) -> dict[str, Any]:
+    """Return a call's parameters, whatever its protocol is."""
+    return body if has_body else models.read_query("cloudwatch", operation, params)
 
 
 def describe_alarms(
@@ -155,16 +158,9 @@ def put_composite_alarm(
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
     """
     answer = original(params, body, is_cbor, is_json)
-    given = (
-        body if is_cbor or is_json else {name: cloudwatch._p(params, name) for name in _SUPPRESSOR}
-    )
-    name = body.get("AlarmName") if is_cbor or is_json else cloudwatch._p(params, "AlarmName")
-    if (alarm := cloudwatch._composite_alarms.get(name)) is not None:
-        alarm |= {
-            key: int(given[key]) if key.endswith("Period") else given[key]
-            for key in _SUPPRESSOR
-            if given.get(key)
-        }
+    given = _given("PutCompositeAlarm", params, body, is_cbor or is_json)
+    if (alarm := cloudwatch._composite_alarms.get(given.get("AlarmName"))) is not None:
+        alarm |= {key: given[key] for key in _SUPPRESSOR if given.get(key)}
     return answer
 
 

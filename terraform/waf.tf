@@ -57,29 +57,34 @@ resource "aws_wafv2_web_acl" "this" {
     }
   }
 
-  rule {
-    name     = "allowed-addresses"
-    priority = 0
+  # Why dynamic: the condition is always true, but unknown during validation, which takes a tenth of a
+  # second for each known `rule` of any plan. The type is very large.
+  dynamic "rule" {
+    for_each = { for name in ["allowed-addresses"] : name => 0 if var.waf != null }
 
-    action {
-      allow {}
-    }
+    content {
+      name     = rule.key
+      priority = rule.value
 
-    statement {
-      ip_set_reference_statement {
-        arn = aws_wafv2_ip_set.this["allowed"].arn
+      action {
+        allow {}
       }
-    }
 
-    visibility_config {
-      metric_name                = "allowed-addresses"
-      cloudwatch_metrics_enabled = true
-      sampled_requests_enabled   = false
+      statement {
+        ip_set_reference_statement {
+          arn = aws_wafv2_ip_set.this["allowed"].arn
+        }
+      }
+
+      visibility_config {
+        metric_name                = rule.key
+        cloudwatch_metrics_enabled = true
+        sampled_requests_enabled   = false
+      }
     }
   }
 
-  # The rules that refuse. The condition is always true, but unknown during validation, which takes
-  # a tenth of a second for each known `rule` of any plan: the type is very large.
+  # The rules that refuse.
   dynamic "rule" {
     for_each = { for name, rule in {
       denied-addresses = { priority = 1, problem = "forbidden", addresses = "denied" }

@@ -1,12 +1,14 @@
 """Alarms change their state at the end of a minute, and tell their topic."""
 
 import json
+import re
 import time
 from typing import Any
 
 import pytest
 from empty_account import Account, empty_account
 from ministack.core.responses import request_scope
+from ministack.services import cloudwatch
 
 from zama_emulator import ACCOUNT, REGION, alarms
 from zama_emulator.clock import Clock, Minutes
@@ -167,3 +169,21 @@ def test_an_alarm_that_is_put_again_keeps_its_state(account: Account) -> None:
     found = account.call("cloudwatch", "DescribeAlarms", {"AlarmNames": ["again"]})
     assert [one["StateValue"] for one in found["MetricAlarms"]] == ["OK"]
     assert watched.minute(1)[0] == "ALARM"
+
+
+def test_a_query_for_alarms_has_filters_and_pages(account: Account) -> None:
+    """The query protocol, which Terraform uses, knows the same parameters as the others."""
+    for name in ("queried-1", "queried-2", "other"):
+        Watched(account, name)
+
+    def queried(**given: str) -> list[str]:
+        params = {name: [value] for name, value in {"AlarmNamePrefix": "q", **given}.items()}
+        with request_scope(ACCOUNT, REGION):
+            _, _, answer = cloudwatch._describe_alarms(params, {}, is_cbor=False)
+        return re.findall(r"<(?:AlarmName|NextToken)>([^<]+)<", answer.decode())
+
+    assert queried() == ["queried-1", "queried-2"]
+    assert queried(StateValue="ALARM") == []
+    # The token is the first name of the next page.
+    assert queried(MaxRecords="1") == ["queried-1", "queried-2"]
+    assert queried(MaxRecords="1", NextToken="queried-2") == ["queried-2"]

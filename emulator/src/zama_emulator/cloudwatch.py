@@ -51,12 +51,9 @@ def describe_alarms(
     """An alarm has all its fields in each protocol, including XML, which Terraform reads."""
     if is_cbor or is_json:
         return original(params, body, is_cbor, is_json)
-    asked: dict[str, list[str]] = {"AlarmNames": [], "AlarmTypes": []}
-    for name, values in asked.items():
-        while value := cloudwatch._p(params, f"{name}.member.{len(values) + 1}"):
-            values.append(value)
+    asked = _given("DescribeAlarms", params, body, has_body=False)
     _, _, answer = original(params, asked, False, True)
-    alarms = {name: value for name, value in json.loads(answer).items() if name != "NextToken"}
+    alarms = json.loads(answer)
     for alarm in alarms["MetricAlarms"]:
         # MiniStack sets these fields even for metric math and percentiles.
         if not alarm["MetricName"]:

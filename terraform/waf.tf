@@ -60,7 +60,7 @@ resource "aws_wafv2_web_acl" "this" {
   # Why dynamic: the condition is always true, but unknown during validation, which takes a tenth of a
   # second for each known `rule` of any plan. The type is very large.
   dynamic "rule" {
-    for_each = { for name in ["allowed-addresses"] : name => 0 if var.waf != null }
+    for_each = var.waf == null ? {} : { allowed-addresses = 0 }
 
     content {
       name     = rule.key
@@ -195,11 +195,11 @@ resource "aws_wafv2_web_acl" "this" {
   # https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-list.html
   # https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-rule-group-override-options.html
   dynamic "rule" {
-    for_each = { for name, priority in {
+    for_each = var.waf == null ? {} : {
       AWSManagedRulesAmazonIpReputationList = 4
       AWSManagedRulesKnownBadInputsRuleSet  = 5
       AWSManagedRulesCommonRuleSet          = 6
-    } : name => priority if var.waf != null }
+    }
 
     content {
       name     = rule.key

@@ -166,7 +166,7 @@ def _settings_of_this_shell() -> Iterator[None]:
     ours = [name for name in os.environ if name.startswith("GITHUB_") or name in _COLOURS]
     for name in (*SETTINGS, "CONNECT_TO", *ours):
         patch.delenv(name, raising=False)
-    # A provider's schema is large: to collect garbage less often saves a tenth of Terraform's CPU.
+    # A provider's schema is large: to collect garbage less often saves a fifth of Terraform's CPU.
     patch.setenv("GOGC", "800")
     yield
     patch.undo()

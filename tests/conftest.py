@@ -116,7 +116,7 @@ def _rank(item: pytest.Item) -> int:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is not typed
-    """Gives a process one file, or all tests that share a deployment or the documented names."""
+    """Gives a process one file, or all tests that share a deployment, names or a browser."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -126,7 +126,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is n
             if "[production" in nodeid:
                 return "production"
             return "rollouts" if any(part in nodeid for part in _ROLLOUTS) else "minimal"
-        return file
+        return "portal" if file.startswith("tests/portal/") else file
 
 
 @pytest.hookimpl(optionalhook=True)

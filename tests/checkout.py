@@ -21,9 +21,9 @@ _CACHES: Final = {
     "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
 }
 
-# A commit of everything takes half the time if git does not compress it.
 _GIT: Final = (
     *("-c", "user.name=A Developer", "-c", "user.email=developer@zama.example"),
+    # A commit of everything takes half the time without compression.
     *("-c", "core.looseCompression=0"),
 )
 _PACKAGES: Final = ("ops", "emulator", "services/api")

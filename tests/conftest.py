@@ -116,7 +116,7 @@ def _rank(item: pytest.Item) -> int:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist is not typed
-    """Gives a process one file, or all tests that share a deployment, names or a browser."""
+    """Gives a process a file, or all tests that share a deployment, documented names or browser."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from zama_ops.container_images import IMAGES, base_images, build_options
+from zama_ops.container_images import IMAGES, base_images, build_options, compose
 from zama_ops.paths import ROOT
 from zama_ops.programs import complete, run
 
@@ -27,11 +27,10 @@ TAG: Final = "test"
 
 @functools.cache
 def is_there() -> bool:
-    if not shutil.which("docker") or complete("docker", "info").returncode:
+    if not shutil.which("docker"):
         return False
-    # docker-compose 1 takes most of a second to print its version.
-    plugin = ["docker", "compose", "version"]
-    return bool(shutil.which("docker-compose")) or complete(*plugin).returncode == 0
+    commands = (["docker", "info"], [*compose(), "version"])
+    return all(complete(*command).returncode == 0 for command in commands)
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ _FIRST: Final = (
     *("/mutations/", "/aws/test_configuration.py", "/test_lifecycle.py", "/test_hostile.py"),
     *("/aws/test_inputs.py", "/aws/test_keys.py", "/aws/test_plans.py", "/test_rules.py", "/aws/"),
     *("/observability/test_drills.py", "/test_tour.py", "/test_replacement.py", "/delivery/"),
-    *("/portal/", "/test_limiter.py", "/test_attacks.py", "/test_schema.py", "/containers/"),
+    *("/portal/", "/test_attacks.py", "/test_limiter.py", "/test_schema.py", "/containers/"),
     "/gateway/",
 )
 # These use the documented image names and ports, so one process runs them.
